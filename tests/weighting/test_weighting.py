@@ -1,0 +1,154 @@
+"""The weightings' behaviour: absent tasks, pairs, gradients, groups, state, errors."""
+
+import math
+import pickle
+import subprocess
+import sys
+from copy import deepcopy
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multisigma import FixedWeighting, Gaussian, Laplace, MultisigmaError, Softmax, UncertaintyWeighting
+
+
+def make() -> UncertaintyWeighting:
+    return UncertaintyWeighting({"semantic": Softmax(), "depth": Laplace(), "pose": Gaussian()}, {"depth": 1.0, "pose": -0.5})
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=3, max_size=3))
+def test_objective_is_the_sum_of_the_terms(values: list[float]) -> None:
+    semantic, depth, pose = values
+    losses = {"semantic": torch.tensor(semantic), "depth": torch.tensor(depth), "pose": torch.tensor(pose)}
+    expected = semantic + (math.exp(-0.5) * depth + 0.5) + (0.5 * math.exp(0.5) * pose - 0.25)
+    assert make()(losses).item() == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def test_gradients_by_finite_differences() -> None:
+    weighting = make().double()
+    weighting.forward({"semantic": torch.tensor(0.7), "depth": torch.tensor(3.0), "pose": torch.tensor(2.0)}).backward()
+    losses = {"semantic": 0.7, "depth": 3.0, "pose": 2.0}
+    for name in weighting.tasks:
+        parameter, step = weighting.log_variance(name), 1e-3
+        values = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                parameter += sign * step
+                values.append(weighting({k: torch.tensor(v) for k, v in losses.items()}).item())
+                parameter -= sign * step
+        assert parameter.grad is not None
+        assert parameter.grad.item() == pytest.approx((values[0] - values[1]) / (2 * step), abs=2e-3)
+
+
+@pytest.mark.parametrize("absent", [None, "missing", (torch.tensor(0.0), torch.tensor(0)), (torch.tensor(0.0), 0)])
+def test_absent_task_contributes_nothing(absent: object) -> None:
+    weighting = make()
+    present = {"depth": torch.tensor(2.0, requires_grad=True)}
+    losses = present if absent == "missing" else {**present, "semantic": absent, "pose": None}
+    objective = weighting(losses)
+    alone = UncertaintyWeighting({"depth": Laplace()}, 1.0)({"depth": torch.tensor(2.0)})
+    assert objective.item() == pytest.approx(alone.item())
+    objective.backward()
+    assert not weighting.log_variance("semantic").grad
+    assert not weighting.log_variance("pose").grad
+    assert weighting.log_variance("depth").grad
+
+
+@pytest.mark.parametrize("weighting", [make(), FixedWeighting({"semantic": 1, "depth": 2})])
+def test_all_tasks_absent_is_zero_with_a_usable_graph(weighting: UncertaintyWeighting) -> None:
+    for losses in ({}, {"semantic": None}, {"depth": (torch.zeros((), requires_grad=True), torch.tensor(0))}):
+        objective = weighting(losses)
+        objective.backward()
+        assert objective.item() == 0
+    assert all(parameter.grad is None or not parameter.grad for parameter in weighting.parameters())
+
+
+def test_pair_is_the_mean() -> None:
+    pair, mean = make()({"depth": (torch.tensor(6.0), torch.tensor(4))}), make()({"depth": torch.tensor(1.5)})
+    assert pair.item() == mean.item()
+
+
+def test_empty_loss_of_a_masked_sum_has_no_gradient_and_no_nan() -> None:
+    output = torch.randn(5, requires_grad=True)
+    total = (output * torch.zeros(5)).sum()
+    make()({"depth": (total, torch.tensor(0))}).backward()
+    assert output.grad is not None
+    assert torch.equal(output.grad, torch.zeros(5))
+
+
+def test_parameter_groups_have_no_weight_decay() -> None:
+    weighting, network = make(), torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD([*weighting.param_groups(), {"params": network.parameters()}], lr=0.1, weight_decay=0.5)
+    before = {name: weighting.log_variance(name).item() for name in weighting.tasks}
+    for parameter in [*weighting.parameters(), *network.parameters()]:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    assert before == {name: weighting.log_variance(name).item() for name in weighting.tasks}
+    assert weighting.param_groups(lr=0.3)[0]["lr"] == 0.3
+    assert FixedWeighting({"a": 1.0}).param_groups() == []
+
+
+def test_weights_and_sigma_for_logs() -> None:
+    weighting = make()
+    assert weighting.sigma == pytest.approx({"semantic": 1.0, "depth": math.exp(0.5), "pose": math.exp(-0.25)})
+    assert weighting.weights == pytest.approx({"semantic": 1.0, "depth": math.exp(-0.5), "pose": 0.5 * math.exp(0.5)})
+    fixed = FixedWeighting({"semantic": 0.89, "instance": 0.01, "depth": 0.1})
+    assert fixed.weights == {"semantic": 0.89, "instance": 0.01, "depth": 0.1}
+    assert fixed.sigma == {}
+    losses = {"semantic": torch.tensor(1.0), "instance": torch.tensor(10.0), "depth": torch.tensor(2.0)}
+    assert fixed(losses).item() == pytest.approx(0.89 + 0.1 + 0.2)
+
+
+def test_state_copy_and_pickle() -> None:
+    weighting = make()
+    other = UncertaintyWeighting({"semantic": Softmax(), "depth": Laplace(), "pose": Gaussian()})
+    other.load_state_dict(weighting.state_dict())
+    assert other.sigma == weighting.sigma == deepcopy(weighting).sigma == pickle.loads(pickle.dumps(weighting)).sigma
+    fixed, loaded = FixedWeighting({"a": 3.0, "b": 1.0}), FixedWeighting({"a": 1.0, "b": 1.0})
+    loaded.load_state_dict(fixed.state_dict())
+    assert loaded.weights == fixed.weights
+
+
+def test_a_users_own_likelihood() -> None:
+    class Poisson:
+        def weight(self, log_variance: torch.Tensor) -> torch.Tensor:
+            return torch.ones_like(log_variance)
+
+        def normaliser(self, log_variance: torch.Tensor) -> torch.Tensor:
+            return torch.zeros_like(log_variance)
+
+    weighting = UncertaintyWeighting({"count": Poisson()}, initial=2.0)
+    assert weighting({"count": torch.tensor(1.25)}).item() == 1.25
+
+
+@pytest.mark.parametrize(
+    ("make_it", "words"),
+    [
+        (lambda: UncertaintyWeighting({}), "at least one task"),
+        (lambda: UncertaintyWeighting({"a.b": Laplace()}), "'a.b'"),
+        (lambda: UncertaintyWeighting({"": Laplace()}), "non-empty"),
+        (lambda: UncertaintyWeighting({"a": Laplace}), "object with the methods"),  # type: ignore[dict-item]
+        (lambda: UncertaintyWeighting({"a": "laplace"}), "'a'"),  # type: ignore[dict-item]
+        (lambda: UncertaintyWeighting({"a": Laplace()}, math.nan), "finite"),
+        (lambda: UncertaintyWeighting({"a": Laplace()}, {"b": 1.0}), "'b'"),
+        (lambda: FixedWeighting({"a": -1.0}), "not negative"),
+        (lambda: FixedWeighting({"a": math.inf}), "finite"),
+        (lambda: UncertaintyWeighting({"a": Laplace()})({"b": torch.tensor(1.0)}), "unknown tasks"),
+        (lambda: UncertaintyWeighting({"a": Laplace()})({"a": torch.ones(3)}), "scalar"),
+        (lambda: make().param_groups(lr=-1.0), "`lr`"),
+    ],
+)
+def test_errors_name_the_parameter_and_the_value(make_it, words: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(MultisigmaError, match=words):
+        make_it()
+
+
+def test_import_needs_torch_alone() -> None:
+    code = (
+        "import sys, multisigma; "
+        "heavy = {'timm', 'lightning', 'cv2', 'torchvision', 'torchmetrics', 'sklearn', 'numba', 'matplotlib'}; "
+        "found = heavy & set(sys.modules); assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

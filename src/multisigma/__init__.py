@@ -4,8 +4,12 @@
 subpackages (`multisigma.data`, `tasks`, `models`, `metrics`, `training`, `outputs`) and needs the extra `scene`.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from multisigma.errors import MultisigmaError
-from multisigma.weighting import FixedWeighting, Gaussian, Laplace, Likelihood, Softmax, UncertaintyWeighting
+
+if TYPE_CHECKING:
+    from multisigma.weighting import FixedWeighting, Gaussian, Laplace, Likelihood, Softmax, UncertaintyWeighting
 
 __all__ = [
     "FixedWeighting",
@@ -17,3 +21,12 @@ __all__ = [
     "UncertaintyWeighting",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # On first use: the processes that draw street scenes then start without torch.
+    if name in __all__:
+        from multisigma import weighting
+
+        return getattr(weighting, name)
+    raise AttributeError(f"module 'multisigma' has no attribute {name!r}")

@@ -33,25 +33,36 @@ def write_text(path: Path, content: str) -> None:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Gives a temporary sibling to fill; it becomes `path` when all went well and is removed otherwise.
+def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
+    """Gives a temporary folder to fill; it becomes `path` when all went well and is removed otherwise.
 
     Args:
         path: The folder to make.
+        replace: Whether it may take the place of a folder with content.
 
     Raises:
-        MultisigmaError: If `path` exists and is not an empty folder.
+        MultisigmaError: If `path` holds something and `replace` is false, or the folder cannot be written.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise MultisigmaError(f"{path}: must not exist, or be an empty folder; name another one, or remove it.")
+    if not replace and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise MultisigmaError(
+            f"{path}: must be a new or empty folder and holds something; choose another, or remove it."
+        )
     path = path.absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
+    nearest = next(parent for parent in path.parents if parent.is_dir())
+    temporary = nearest / f".{path.name}.{os.getpid()}.tmp"
     try:
+        temporary.mkdir()
         yield temporary
+        path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            path.rmdir()
-        os.replace(temporary, path)
+            # A folder with content cannot be replaced in one step.
+            old = nearest / f".{path.name}.{os.getpid()}.old"
+            os.replace(path, old)
+            os.replace(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)
+    except OSError as error:
+        raise MultisigmaError(f"{path}: cannot be written: {error}. Make room or choose another folder.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -41,7 +41,11 @@ def test_softmax_is_equation_10(s: float) -> None:
 
 @pytest.mark.parametrize(
     ("likelihood", "optimum"),
-    [(Gaussian(), lambda loss: math.sqrt(loss)), (Laplace(), lambda loss: loss), (Softmax(), lambda loss: math.sqrt(2 * loss))],
+    [
+        (Gaussian(), lambda loss: math.sqrt(loss)),
+        (Laplace(), lambda loss: loss),
+        (Softmax(), lambda loss: math.sqrt(2 * loss)),
+    ],
 )
 @pytest.mark.parametrize("loss", [0.003, 1.0, 40.0])
 @pytest.mark.parametrize("initial", [-2.0, 5.0])

@@ -15,7 +15,9 @@ from multisigma import FixedWeighting, Gaussian, Laplace, MultisigmaError, Softm
 
 
 def make() -> UncertaintyWeighting:
-    return UncertaintyWeighting({"semantic": Softmax(), "depth": Laplace(), "pose": Gaussian()}, {"depth": 1.0, "pose": -0.5})
+    return UncertaintyWeighting(
+        {"semantic": Softmax(), "depth": Laplace(), "pose": Gaussian()}, {"depth": 1.0, "pose": -0.5}
+    )
 
 
 @given(st.lists(st.floats(1e-3, 1e3), min_size=3, max_size=3))

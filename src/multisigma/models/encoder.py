@@ -1,6 +1,7 @@
 """Any timm encoder as the front of the network; ResNet-101 (He et al., CVPR 2016) at output stride 8 is the paper's."""
 
 from pathlib import Path
+from typing import Any
 
 import timm
 from torch import nn
@@ -57,9 +58,10 @@ def make_encoder(
             f"The pretrained weights of encoder {name!r} could not be loaded from {source}: {error}\n"
             "Give a local file with --encoder-weights FILE, or ask for random weights with --pretrained false."
         ) from error
-    reduction = encoder.feature_info.reduction()[-1]
+    info: Any = encoder.feature_info
+    reduction = info.reduction()[-1]
     if reduction != output_stride:
         raise MultisigmaError(
-            f"Encoder {name!r} does not support output stride {output_stride}: its last features have stride {reduction}."
+            f"Encoder {name!r} does not support output stride {output_stride}; its last features have {reduction}."
         )
-    return encoder, encoder.feature_info.channels()[-1]
+    return encoder, info.channels()[-1]

@@ -1,7 +1,7 @@
 """Likelihoods with a homoscedastic noise scale, section 3.2 of Kendall, Gal and Cipolla (CVPR 2018).
 
-Each is written in the log variance `s = log(sigma^2)`, which the paper trains. The negative log likelihood of one scalar
-output, constants dropped, is `weight(s) * L + normaliser(s)` with `L` the task's mean loss.
+Each is written in the log variance `s = log(sigma^2)`, which the paper trains. The negative log likelihood of one
+scalar output, constants dropped, is `weight(s) * L + normaliser(s)` with `L` the task's mean loss.
 """
 
 from typing import Protocol, runtime_checkable
@@ -33,7 +33,8 @@ class _LogSigma:
 class Gaussian(_LogSigma):
     """Gaussian noise: `L / (2 sigma^2) + log(sigma)` with `L` the mean of `(y - f)^2`; equations 5 and 7.
 
-    Optimum over the noise at fixed residuals: `sigma^2 = L`. With D output channels pass the mean over pixels and channels.
+    Optimum over the noise at fixed residuals: `sigma^2 = L`. With D output channels pass the mean over pixels and
+    channels.
     """
 
     def weight(self, log_variance: Tensor) -> Tensor:
@@ -41,10 +42,11 @@ class Gaussian(_LogSigma):
 
 
 class Laplace(_LogSigma):
-    """Laplace noise of scale `b = sigma`: `L / b + log(b)` with `L` the mean of `|y - f|`; section 3.2, beside equation 5.
+    """Laplace noise of scale `b = sigma`: `L / b + log(b)` with `L` the mean of `|y - f|`; section 3.2.
 
-    The likelihood of an L1 loss, which the paper's instance vectors and inverse depth have (section 4). Optimum over the
-    noise at fixed residuals: `b = L`; the variance is `2 b^2`. With D output channels pass the mean over pixels and channels.
+    The likelihood of an L1 loss, which the paper's instance vectors and inverse depth have (section 4). Optimum over
+    the noise at fixed residuals: `b = L`; the variance is `2 b^2`. With D output channels pass the mean over pixels and
+    channels.
     """
 
     def weight(self, log_variance: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from multisigma.weighting.weighting import Weighting
 
 
 class UncertaintyWeighting(Weighting):
-    """The sum over tasks of `weight(s) * L + normaliser(s)` with a learned log variance `s` for each; equations 7 and 10.
+    """The sum over tasks of `weight(s) * L + normaliser(s)`, each with a learned log variance `s`; equations 7 and 10.
 
     Example:
         >>> import torch
@@ -26,11 +26,12 @@ class UncertaintyWeighting(Weighting):
 
     Args:
         likelihoods: The likelihood that each task's loss stands for, by task name.
-        initial: The log variance to start from, for all tasks or by task name (0 where not named). Appendix B of the paper
-            finds the same optimum from -2 to 5.
+        initial: The log variance to start from, for all tasks or by task name (0 where not named). Appendix B of the
+            paper finds the same optimum from -2 to 5.
 
     Raises:
-        MultisigmaError: A likelihood lacks `weight` or `normaliser`, or an initial value is not finite or names no task.
+        MultisigmaError: A likelihood lacks `weight` or `normaliser`, or an initial value is not finite or names no
+            task.
     """
 
     def __init__(self, likelihoods: Mapping[str, Likelihood], initial: float | Mapping[str, float] = 0.0) -> None:

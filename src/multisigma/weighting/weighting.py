@@ -22,7 +22,7 @@ def mean_loss(loss: Tensor | tuple[Tensor, Tensor | int | float]) -> tuple[Tenso
             processes, so that the processes' averaged gradients are those of the mean over all their labelled elements.
 
     Returns:
-        The mean as a scalar (zero, with a graph, where the count is zero) and a scalar bool, true if something was labelled.
+        The mean as a scalar (zero, with a graph, where the count is zero), and a scalar bool: was something labelled?
     """
     if isinstance(loss, Tensor):
         return loss, torch.ones((), dtype=torch.bool, device=loss.device)
@@ -59,7 +59,8 @@ class Weighting(nn.Module, ABC):
 
         Args:
             losses: For each task present in the batch its mean loss as a scalar, or a pair (sum over labelled elements,
-                their number). A task with no key, `None` or the count zero contributes nothing, not even its noise term.
+                their number). A task with no key, `None` or the count zero contributes nothing, not even its noise
+                term.
 
         Returns:
             A scalar tensor. With no task present it is zero, with a graph where a loss had one.

@@ -1,0 +1,219 @@
+"""The command line: it parses, calls and prints."""
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import register_type
+from rich.console import Console
+from rich.progress import track
+
+from multisigma import __version__
+from multisigma.errors import MultisigmaError
+from multisigma.training.config import PRESETS, Names, Size, TrainConfig
+
+register_type(Size, str, Size.parse)
+register_type(Names, str, Names.parse)
+
+console = Console()
+errors = Console(stderr=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: The arguments; those of the process if None.
+
+    Returns:
+        The exit status: 0, or 2 for bad input, or 130 after an interruption.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = make_parser(arguments).parse_args(arguments)
+        COMMANDS[options.command](options[options.command])
+    except MultisigmaError as error:
+        errors.print("error:", style="bold red", end=" ")
+        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        errors.print("interrupted", style="bold red")
+        return 130
+    return 0
+
+
+def make_parser(arguments: Sequence[str]) -> ArgumentParser:
+    """The whole parser; the defaults of `train` are those of the preset that the arguments name."""
+    parser = ArgumentParser(prog="multisigma", version=__version__, description=sys.modules["multisigma"].__doc__)
+    commands = parser.add_subcommands(dest="command", required=True)
+
+    generate = ArgumentParser(description="Write a root of generated street scenes in the Cityscapes format.")
+    generate.add_argument("root", type=Path, help="folder to make")
+    generate.add_argument("--train", type=int, default=96, help="frames of the split 'train'")
+    generate.add_argument("--val", type=int, default=24, help="frames of the split 'val'")
+    generate.add_argument("--size", type=Size, default=Size(256, 512), help="size of the frames, HxW")
+    generate.add_argument("--seed", type=int, default=0, help="the same seed gives the same files")
+    generate.add_argument("--processes", type=int | None, default=None, help="processes; all cores if not given")
+    commands.add_subcommand("generate", generate, help="make street scenes in the Cityscapes format")
+
+    check = ArgumentParser(description="Go over a whole root in the Cityscapes format and list every fault.")
+    check.add_argument("root", type=Path, help="root of the data")
+    commands.add_subcommand("check", check, help="list every fault of a root")
+
+    prepare = ArgumentParser(description="Make a smaller copy of a root, such as Tiny Cityscapes.")
+    prepare.add_argument("root", type=Path, help="root of the data")
+    prepare.add_argument("out", type=Path, help="folder to make")
+    prepare.add_argument("--size", type=Size, default=Size(128, 256), help="size of the copies, HxW")
+    commands.add_subcommand("prepare", prepare, help="make a smaller copy of a root")
+
+    commands.add_subcommand("train", make_train_parser(arguments), help="train the network")
+
+    evaluate = ArgumentParser(description="Hold a trained run against a split; print a table, write RUN/metrics.json.")
+    evaluate.add_argument("run", type=Path, help="run folder")
+    evaluate.add_argument("--data", type=Path, required=True, help="root of the data")
+    evaluate.add_argument("--split", type=str, default="val", help="split to evaluate on")
+    evaluate.add_argument("--checkpoint", type=str, default="last", help="'last' or 'best'")
+    evaluate.add_argument("--pictures", type=int, default=6, help="frames to make pictures of, for the report")
+    commands.add_subcommand("evaluate", evaluate, help="measure a trained run on a split")
+
+    report = ArgumentParser(description="Write RUN/report.html: the numbers, curves and pictures of a run.")
+    report.add_argument("run", type=Path, help="run folder")
+    commands.add_subcommand("report", report, help="write a run's report")
+
+    demo = ArgumentParser(description="Generate street scenes, train on them, evaluate, and write the report.")
+    demo.add_argument("--out", type=Path, default=Path("demo"), help="folder to make")
+    demo.add_argument("--seed", type=int, default=0, help="seed of the scenes and of the training")
+    commands.add_subcommand("demo", demo, help="the whole way on generated scenes, in minutes")
+    return parser
+
+
+def make_train_parser(arguments: Sequence[str]) -> ArgumentParser:
+    """The parser of `train`: an option for each field of the configuration, with the preset's values as defaults.
+
+    A run that is resumed takes its own configuration for its preset.
+    """
+    ahead = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    ahead.add_argument("--preset", default="full")
+    ahead.add_argument("--resume", nargs="?", const="true", default="false")
+    ahead.add_argument("--out", type=Path)
+    known, _ = ahead.parse_known_args(list(arguments))
+    stored = known.out / "config.yaml" if known.out else None
+    resumes = known.resume != "false" and stored is not None and stored.is_file()
+    source = str(stored) if resumes else str(PRESETS.get(known.preset, ""))
+
+    parser = ArgumentParser(
+        description="Train the scene network; every field of the configuration is an option, a preset sets them all.",
+        default_config_files=[source] if source and arguments[:1] == ["train"] else [],
+    )
+    parser.add_argument("--config", action="config", help="YAML file with fields of the configuration")
+    parser.add_argument("--preset", type=str, default="full", help=f"named configuration: {', '.join(PRESETS)}")
+    parser.add_argument("--out", type=Path, required=True, help="run folder to make")
+    parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    hints = get_type_hints(TrainConfig)
+    for field in dataclasses.fields(TrainConfig):
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=hints[field.name],
+            default=field.default,
+            help=field.metadata["help"],
+        )
+    return parser
+
+
+def run_generate(options: Namespace) -> None:
+    """`multisigma generate`."""
+    from multisigma.data.streets import generate
+
+    size = options.size
+    generate(options.root, options.train, options.val, size.height, size.width, options.seed, options.processes)
+    console.print(f"{options.train + options.val} frames of {size} in {options.root}")
+
+
+def run_check(options: Namespace) -> None:
+    """`multisigma check`."""
+    from multisigma.data.check import check_root
+
+    report = check_root(options.root)
+    console.print(report.table())
+    if report.problems:
+        raise MultisigmaError("\n".join([f"{len(report.problems)} faults", *map(str, report.problems)]))
+    console.print("no faults")
+
+
+def run_prepare(options: Namespace) -> None:
+    """`multisigma prepare`."""
+    from multisigma.data.prepare import prepare
+
+    prepare(options.root, options.out, options.size.height, options.size.width)
+    console.print(f"frames of {options.size} in {options.out}")
+
+
+def run_train(options: Namespace) -> None:
+    """`multisigma train`."""
+    from multisigma.training.train import train
+
+    if options.preset not in PRESETS:
+        raise MultisigmaError(f"Option --preset must be one of {', '.join(PRESETS)}; found {options.preset!r}.")
+    values = {f.name: options[f.name] for f in dataclasses.fields(TrainConfig)}
+    begin = time.perf_counter()
+    train(TrainConfig(**values), options.out, options.resume)
+    console.print(f"trained in {time.perf_counter() - begin:.0f} s; the run is in {options.out}")
+
+
+def run_evaluate(options: Namespace) -> None:
+    """`multisigma evaluate`."""
+    from multisigma.files import write_text
+    from multisigma.outputs.samples import write_samples
+    from multisigma.outputs.tables import metrics_table
+    from multisigma.training.evaluate import evaluate
+
+    result = evaluate(
+        options.run, options.data, options.split, options.checkpoint, options.pictures, progress=show_progress
+    )
+    write_samples(options.run, result.samples)
+    write_text(options.run / "metrics.json", json.dumps(result.metrics, indent=2))
+    console.print(metrics_table(result.metrics))
+
+
+def show_progress(loader: Any) -> Iterator[Any]:
+    """Wraps a loader in a progress bar."""
+    yield from track(loader, "evaluating", total=len(loader), console=console)
+
+
+def run_report(options: Namespace) -> None:
+    """`multisigma report`."""
+    from multisigma.outputs.report import write_report
+
+    console.print(f"open {write_report(options.run).absolute().as_uri()}")
+
+
+def run_demo(options: Namespace) -> None:
+    """`multisigma demo`: the commands that a user would type, one after the other."""
+    data, run, seed = options.out / "data", options.out / "run", str(options.seed)
+    for command in (
+        ["generate", str(data), "--seed", seed, *DEMO_DATA],
+        ["train", "--preset", "demo", "--data", str(data), "--out", str(run), "--seed", seed],
+        ["evaluate", str(run), "--data", str(data)],
+        ["report", str(run)],
+    ):
+        console.rule(f"multisigma {' '.join(command)}", align="left")
+        parsed = make_parser(command).parse_args(command)
+        COMMANDS[parsed.command](parsed[parsed.command])
+
+
+DEMO_DATA = ("--train", "96", "--val", "24", "--size", "256x512")
+COMMANDS: dict[str, Callable[[Namespace], None]] = {
+    "generate": run_generate,
+    "check": run_check,
+    "prepare": run_prepare,
+    "train": run_train,
+    "evaluate": run_evaluate,
+    "report": run_report,
+    "demo": run_demo,
+}

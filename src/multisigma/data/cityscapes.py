@@ -1,0 +1,444 @@
+"""The layout of a Cityscapes root, and reading its frames.
+
+    ROOT/leftImg8bit/SPLIT/CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png          8-bit RGB
+    ROOT/gtFine/SPLIT/CITY/CITY_SEQUENCE_FRAME_gtFine_labelIds.png           8-bit label ids
+    ROOT/gtFine/SPLIT/CITY/CITY_SEQUENCE_FRAME_gtFine_instanceIds.png        16-bit instance ids
+    ROOT/disparity/SPLIT/CITY/CITY_SEQUENCE_FRAME_disparity.png              16-bit, 0 invalid, else (p - 1) / 256 px
+    ROOT/camera/SPLIT/CITY/CITY_SEQUENCE_FRAME_camera.json                   baseline and intrinsics
+
+Only the left images are needed. Beside them may stand `rightImg8bit/` and `disparity_exact/` (the true disparity of
+generated scenes, named and stored as `disparity/`), which reading leaves alone.
+
+Source: the README of the Cityscapes scripts (Cordts et al., 2016).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multisigma.data.frame import Camera, Frame, instance_centroids
+from multisigma.data.images import decode_disparity, read_png
+from multisigma.data.labels import KNOWN_IDS
+from multisigma.data.problems import DataError, Problem
+
+__all__ = [
+    "KINDS",
+    "FrameFiles",
+    "Kind",
+    "find_splits",
+    "inspect_frame",
+    "list_files",
+    "list_folders",
+    "list_frames",
+    "read_camera",
+    "read_disparity",
+    "read_frame",
+    "read_image",
+    "read_instances",
+    "read_labels",
+    "require_size",
+    "scan_split",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of file in a root.
+
+    Args:
+        field: Name of the field of `FrameFiles`.
+        folder: Folder in the root.
+        ending: End of the file name, after the frame's name.
+    """
+
+    field: str
+    folder: str
+    ending: str
+
+    def path(self, root: Path, split: str, name: str) -> Path:
+        """Where the file of frame `name` stands, whether or not it exists."""
+        return root / self.folder / split / name.split("_")[0] / (name + self.ending)
+
+
+IMAGE: Final = Kind("image", "leftImg8bit", "_leftImg8bit.png")
+PARTNERS: Final = (
+    Kind("labels", "gtFine", "_gtFine_labelIds.png"),
+    Kind("instances", "gtFine", "_gtFine_instanceIds.png"),
+    Kind("disparity", "disparity", "_disparity.png"),
+    Kind("camera", "camera", "_camera.json"),
+)
+EXTRAS: Final = (
+    Kind("right", "rightImg8bit", "_rightImg8bit.png"),
+    Kind("disparity_exact", "disparity_exact", "_disparity.png"),
+)
+KINDS: Final[dict[str, Kind]] = {kind.field: kind for kind in (IMAGE, *PARTNERS, *EXTRAS)}
+"""Every kind of file by its field of `FrameFiles`, from image to disparity_exact."""
+
+_T = TypeVar("_T")
+_IMAGE_NAME = re.compile(r"(?P<name>(?P<city>[^_]+)_\d{6}_\d{6})" + re.escape(IMAGE.ending))
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFiles:
+    """Where the files of one frame are; a kind that the frame does not have is None.
+
+    Args:
+        name: Name such as 'aachen_000000_000019'.
+        city: City, the first part of the name and the folder of the files.
+        split: Split such as 'train'.
+        image: Left image.
+        labels: Label ids.
+        instances: Instance ids.
+        disparity: Disparity, in pixels of the left image.
+        camera: Camera parameters.
+        right: Right image.
+        disparity_exact: Exact disparity, of generated scenes.
+    """
+
+    name: str
+    city: str
+    split: str
+    image: Path
+    labels: Path | None
+    instances: Path | None
+    disparity: Path | None
+    camera: Path | None
+    right: Path | None = None
+    disparity_exact: Path | None = None
+
+
+def find_splits(root: Path) -> list[str]:
+    """Names of the splits of a root, sorted.
+
+    Args:
+        root: Folder that holds `leftImg8bit/`.
+
+    Raises:
+        DataError: If the root or its `leftImg8bit/` does not exist or holds no split.
+    """
+    images = root / IMAGE.folder
+    if not root.is_dir():
+        raise DataError(
+            Problem(
+                root,
+                "the data root must be a folder",
+                "a file" if root.exists() else "nothing there",
+                "Check the path.",
+            )
+        )
+    if not images.is_dir():
+        there = _enumerate(list_folders(root)) or "no folders"
+        raise DataError(
+            Problem(
+                root,
+                f"a Cityscapes root must hold the folder {IMAGE.folder}/",
+                there,
+                f"Give the folder that holds {IMAGE.folder}/ itself.",
+            )
+        )
+    splits = list_folders(images)
+    if not splits:
+        raise DataError(
+            Problem(
+                images,
+                "there must be one folder per split, such as train/ and val/",
+                "none",
+                f"Put the images into {IMAGE.folder}/SPLIT/CITY/.",
+            )
+        )
+    return splits
+
+
+def scan_split(root: Path, split: str, kinds: tuple[Kind, ...] = PARTNERS) -> tuple[list[FrameFiles], list[Problem]]:
+    """List the frames of a split, and every fault of its layout.
+
+    Args:
+        root: Folder that holds `leftImg8bit/`.
+        split: Name of the split, such as 'train'.
+        kinds: Kinds of file to look for beside the image.
+
+    Returns:
+        The frames, sorted by name, a missing file as None; and the faults found.
+
+    Raises:
+        DataError: If the root has no such split.
+    """
+    splits = find_splits(root)
+    folder = root / IMAGE.folder / split
+    if split not in splits:
+        raise DataError(
+            Problem(
+                folder,
+                f"the split '{split}' must exist",
+                f"the splits {_enumerate(splits)}",
+                "Choose one of these, or add the images.",
+            )
+        )
+    frames: list[FrameFiles] = []
+    problems = [_misnamed(folder / file) for file in list_files(folder) if file.endswith(".png")]
+    for city in list_folders(folder):
+        present = {
+            kind.folder: set(list_files(root / kind.folder / split / city))
+            for kind in kinds
+            if (root / kind.folder / split / city).is_dir()
+        }
+        for file in list_files(folder / city):
+            match = _IMAGE_NAME.fullmatch(file)
+            if match is None or match["city"] != city:
+                problems.append(_misnamed(folder / city / file))
+                continue
+            name = match["name"]
+            found: dict[str, Path | None] = {kind.field: None for kind in PARTNERS}
+            for kind in kinds:
+                path = kind.path(root, split, name)
+                if kind.folder not in present:
+                    continue
+                if path.name in present[kind.folder]:
+                    found[kind.field] = path
+                else:
+                    problems.append(
+                        Problem(
+                            path,
+                            f"every image must have its partner where {kind.folder}/{split}/{city}/ exists",
+                            f"no such file for {folder / city / file}",
+                            'Restore it, or pass missing_labels "unlabelled" to go on without.',
+                        )
+                    )
+            frames.append(FrameFiles(name, city, split, folder / city / file, **found))
+    if not frames:
+        problems.append(
+            Problem(
+                folder,
+                "a split must hold images",
+                "none",
+                f"Put images into {IMAGE.folder}/{split}/CITY/, or remove the folder.",
+            )
+        )
+    return sorted(frames, key=lambda frame: frame.name), problems
+
+
+def list_frames(root: Path, split: str, missing_labels: Literal["error", "unlabelled"] = "error") -> list[FrameFiles]:
+    """List the frames of a split.
+
+    Labels of a kind (`gtFine`, `disparity`, `camera`) that are absent as a whole, as the root's, the split's or the
+    city's folder, leave those frames unlabelled for that kind. A single missing file is an error.
+
+    Args:
+        root: Folder that holds `leftImg8bit/`.
+        split: Name of the split, such as 'train'.
+        missing_labels: 'unlabelled' lets frames with a single missing file pass as unlabelled for that kind.
+
+    Returns:
+        The frames, sorted by name; at least one.
+
+    Raises:
+        DataError: If the root, the split or a partner file is missing, the split is empty, or a name is malformed.
+    """
+    frames, problems = scan_split(root, split)
+    if missing_labels == "unlabelled":
+        problems = [problem for problem in problems if problem.path.is_relative_to(root / IMAGE.folder)]
+    if problems:
+        raise DataError(*problems)
+    return frames
+
+
+def read_frame(files: FrameFiles) -> Frame:
+    """Read one frame and hold it against every rule of the format.
+
+    Args:
+        files: The frame's files, from `list_frames`.
+
+    Returns:
+        The frame, with whatever labels it has.
+
+    Raises:
+        DataError: If a file is unreadable, truncated, of a wrong type or size; if a label id is unknown; if label ids
+            and instance ids disagree; if the camera is malformed. The error names all faults of the frame.
+    """
+    frame, problems = inspect_frame(files)
+    if frame is None:
+        raise DataError(*problems)
+    return frame
+
+
+def inspect_frame(files: FrameFiles) -> tuple[Frame | None, list[Problem]]:
+    """Read one frame and collect its faults; see `read_frame` for the rules.
+
+    Args:
+        files: The frame's files.
+
+    Returns:
+        The frame and no problem, or None and at least one problem.
+    """
+    problems: list[Problem] = []
+    image: NDArray[np.uint8] | None = None
+
+    def attempt(read: Callable[[Path], _T], path: Path | None) -> _T | None:
+        if path is None:
+            return None
+        try:
+            value = read(path)
+            if isinstance(value, np.ndarray) and image is not None:
+                require_size(path, value, files.image, image)
+        except DataError as error:
+            problems.extend(error.problems)
+            return None
+        return value
+
+    image = attempt(read_image, files.image)
+    labels = attempt(read_labels, files.labels)
+    instances = attempt(read_instances, files.instances)
+    disparity = attempt(read_disparity, files.disparity)
+    camera = attempt(read_camera, files.camera)
+
+    if files.instances and image is not None and labels is not None and instances is not None:
+        disagree = labels != _class_of(instances)
+        if disagree.any():
+            row, column = (int(i) for i in np.argwhere(disagree)[0])
+            problems.append(
+                Problem(
+                    files.instances,
+                    "an instance id must be the label id, or the label id * 1000 + a number",
+                    f"{np.count_nonzero(disagree)} pixels that are not, such as instance id {instances[row, column]} "
+                    f"on label id {labels[row, column]} at column {column}, row {row}",
+                    "Make both files from the same polygons.",
+                )
+            )
+    if problems or image is None:
+        return None, problems
+    centroids = None if instances is None else instance_centroids(instances)
+    return Frame(files.name, image, labels, instances, centroids, disparity, camera), []
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read an RGB image, shape (H, W, 3). Raises `DataError`."""
+    return read_png(path, "8-bit RGB")
+
+
+def read_labels(path: Path) -> NDArray[np.uint8]:
+    """Read label ids, shape (H, W), all of them known. Raises `DataError`."""
+    labels: NDArray[np.uint8] = read_png(path, "8-bit grey")
+    if not _IS_KNOWN[labels].all():
+        raise DataError(_unknown_ids(path, labels, "label ids must be those of the Cityscapes table, 0 to 33"))
+    return labels
+
+
+def read_instances(path: Path) -> NDArray[np.int32]:
+    """Read instance ids, shape (H, W), all of known classes. Raises `DataError`."""
+    instances: NDArray[np.int32] = read_png(path, "16-bit grey").astype(np.int32)
+    if not _IS_KNOWN[_class_of(instances)].all():
+        raise DataError(
+            _unknown_ids(path, instances, "instance ids must be a label id of 0 to 33, or a label id * 1000 + a number")
+        )
+    return instances
+
+
+def read_disparity(path: Path) -> NDArray[np.float32]:
+    """Read disparity in pixels, shape (H, W), NaN where invalid. Raises `DataError`."""
+    return decode_disparity(read_png(path, "16-bit grey"))
+
+
+def read_camera(path: Path) -> Camera:
+    """Read a camera's baseline and intrinsics.
+
+    Raises:
+        DataError: If the file is not JSON, lacks a number, or the baseline or a focal length is not positive.
+    """
+    remedy = "Restore the file, or remove the camera/ folder to go on without cameras."
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(Problem(path, "the file must be readable", error.strerror or str(error), remedy)) from error
+    except ValueError as error:
+        raise DataError(Problem(path, "the camera must be JSON", str(error), remedy)) from error
+    problems: list[Problem] = []
+
+    def number(section: str, key: str, positive: bool) -> float:
+        values = content.get(section) if isinstance(content, dict) else None
+        value: Any = values.get(key) if isinstance(values, dict) else None
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and math.isfinite(value) and (value > 0 or not positive):
+            return float(value)
+        rule = f"the camera must hold {section}.{key}, a {'positive ' if positive else ''}number"
+        problems.append(Problem(path, rule, "none" if value is None else repr(value), remedy))
+        return math.nan
+
+    camera = Camera(
+        baseline=number("extrinsic", "baseline", positive=True),
+        fx=number("intrinsic", "fx", positive=True),
+        fy=number("intrinsic", "fy", positive=True),
+        u0=number("intrinsic", "u0", positive=False),
+        v0=number("intrinsic", "v0", positive=False),
+    )
+    if problems:
+        raise DataError(*problems)
+    return camera
+
+
+def require_size(path: Path, array: NDArray[Any], image_path: Path, image: NDArray[np.uint8]) -> None:
+    """Raise `DataError` unless a file's array has the size of its frame's left image."""
+    if array.shape[:2] != image.shape[:2]:
+        raise DataError(
+            Problem(
+                path,
+                "all files of a frame must have the same size (height x width)",
+                f"{array.shape[0]}x{array.shape[1]} beside {image.shape[0]}x{image.shape[1]} of {image_path}",
+                "Take all files of the frame from the same root.",
+            )
+        )
+
+
+_IS_KNOWN: Final = np.isin(np.arange(256), list(KNOWN_IDS))
+
+
+def _class_of(instances: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Label id of every instance id of a 16-bit file; 255 where there is none."""
+    return _CLASS_OF_INSTANCE[instances]
+
+
+_INSTANCE_IDS = np.arange(65536)
+_CLASS_OF_INSTANCE: Final = (
+    np.where(_INSTANCE_IDS < 1000, _INSTANCE_IDS, _INSTANCE_IDS // 1000).clip(0, 255).astype(np.uint8)
+)
+
+
+def _unknown_ids(path: Path, ids: NDArray[Any], rule: str) -> Problem:
+    values, counts = np.unique(ids, return_counts=True)
+    unknown = [(value, count) for value, count in zip(values, counts, strict=True) if not _IS_KNOWN[_class_of(value)]]
+    shown = ", ".join(f"{value} ({count} pixels)" for value, count in unknown[:5])
+    more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+    return Problem(path, rule, shown + more, "Use the raw ids (labelIds, instanceIds), not training ids or colours.")
+
+
+def _misnamed(path: Path) -> Problem:
+    return Problem(
+        path,
+        f"images must be named {IMAGE.folder}/SPLIT/CITY/CITY_SEQUENCE_FRAME{IMAGE.ending}, both numbers of six "
+        "digits and the city without underscores",
+        "another name",
+        "Rename or remove the file.",
+    )
+
+
+def list_folders(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def list_files(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith("."))
+
+
+def _enumerate(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

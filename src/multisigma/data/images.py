@@ -1,0 +1,163 @@
+"""PNG files in and out, and the uint16 encoding of disparity in the Cityscapes format."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from multisigma.data.problems import DataError, Problem
+from multisigma.files import write_bytes
+
+__all__ = ["PngFormat", "decode_disparity", "encode_disparity", "read_png", "write_png"]
+
+# Frames are read by several processes, and OpenCV's thread pool does not survive the fork that starts them.
+cv2.setNumThreads(1)
+
+PngFormat = Literal["8-bit RGB", "8-bit grey", "16-bit grey"]
+
+_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_COLOR_TYPES: Final = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
+# Orientation tags and transparency must not change what the pixels hold.
+_DECODE_FLAGS: Final[dict[PngFormat, int]] = {
+    "8-bit RGB": cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
+    "8-bit grey": cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION,
+    "16-bit grey": cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION,
+}
+
+
+def read_png(path: Path, expected: PngFormat) -> NDArray[Any]:
+    """Read a PNG that must be whole and of one exact format.
+
+    The checksum of every chunk is verified before decoding, because decoders differ in what they do with a damaged
+    file: some warn and return a partly grey image.
+
+    Args:
+        path: The file.
+        expected: '8-bit RGB', '8-bit grey' or '16-bit grey'.
+
+    Returns:
+        Pixels, shape (H, W, 3) for RGB, in this order, or (H, W); uint8 or uint16.
+
+    Raises:
+        DataError: If the file cannot be read, is no PNG, is of another format, truncated or corrupt.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _error(path, "the file must be readable", error.strerror or str(error), "Restore the file.") from error
+
+    if not data.startswith(_SIGNATURE):
+        kind = "an empty file" if not data else "a JPEG" if data.startswith(b"\xff\xd8\xff") else "another kind of file"
+        raise _error(path, "the file must be a PNG", kind, "Restore the file, or save it as PNG.")
+
+    damage = _damage(data)
+    if damage is not None:
+        raise _error(path, "the PNG must be whole", damage, "Restore the file, for example by unpacking it again.")
+
+    width, height, bits, color_type = struct.unpack_from(">IIBB", data, 16)
+    found = f"{bits}-bit {_COLOR_TYPES.get(color_type, 'of unknown colour type')}"
+    if found != expected:
+        raise _error(
+            path,
+            f"the PNG must be {expected}",
+            found,
+            f"Save it as {expected}; check that it is not another kind of file under this name.",
+        )
+
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), _DECODE_FLAGS[expected])
+    except cv2.error:
+        pixels = None
+    if pixels is None or pixels.shape[:2] != (height, width):
+        raise _error(
+            path,
+            "the PNG must be whole",
+            "pixel data that cannot be decoded",
+            "Restore the file, for example by unpacking it again.",
+        )
+    if expected == "8-bit RGB":
+        cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+    return pixels
+
+
+def write_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    """Write a PNG; the file appears whole or not at all.
+
+    Args:
+        path: The file; its folder must exist.
+        pixels: Shape (H, W, 3), RGB, uint8; or shape (H, W), uint8 or uint16.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels)[1]
+    write_bytes(path, encoded.tobytes())
+
+
+def decode_disparity(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Disparity in pixels from its stored form: 0 is invalid, else (p - 1) / 256.
+
+    Args:
+        stored: Values p of a `*_disparity.png`, shape (H, W).
+
+    Returns:
+        Disparity in pixels, shape (H, W); NaN where invalid.
+    """
+    return _DISPARITY_OF[stored]
+
+
+def encode_disparity(disparity: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Stored form of disparity: round(256 d) + 1, and 0 where it is NaN; the inverse of `decode_disparity`.
+
+    Args:
+        disparity: Disparity in pixels, shape (H, W); NaN where invalid.
+
+    Returns:
+        Values for a `*_disparity.png`, shape (H, W).
+
+    Raises:
+        ValueError: If a disparity is negative or above 255.99, which the format cannot hold.
+    """
+    stored = np.rint(disparity * np.float32(256)) + 1
+    if np.any((stored < 1) | (stored > 65535)):
+        raise ValueError(
+            "Disparity must lie in 0 to 255.99 px to be stored. "
+            f"Found {np.nanmin(disparity)} to {np.nanmax(disparity)} px."
+        )
+    return np.where(np.isnan(stored), 0, stored).astype(np.uint16)
+
+
+_DISPARITY_OF: Final = ((np.arange(65536) - 1) / 256).astype(np.float32)
+_DISPARITY_OF[0] = np.nan
+_DISPARITY_OF.setflags(write=False)
+
+
+def _damage(data: bytes) -> str | None:
+    """What is wrong with the chunks of a PNG whose signature is right; None if nothing is."""
+    view = memoryview(data)
+    position = len(_SIGNATURE)
+    while True:
+        if position + 12 > len(data):
+            return f"a file cut off after {len(data)} bytes"
+        (length,) = struct.unpack_from(">I", data, position)
+        end = position + 12 + length
+        kind = data[position + 4 : position + 8]
+        if position == len(_SIGNATURE) and (kind != b"IHDR" or length != 13):
+            return "a corrupt header"
+        if end > len(data):
+            return f"a file cut off after {len(data)} bytes"
+        if struct.pack(">I", zlib.crc32(view[position + 4 : end - 4])) != data[end - 4 : end]:
+            return f"a wrong checksum near byte {position}"
+        if kind == b"IEND":
+            return None
+        position = end
+
+
+def _error(path: Path, rule: str, found: str, remedy: str) -> DataError:
+    return DataError(Problem(path, rule, found, remedy))

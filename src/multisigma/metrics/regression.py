@@ -1,0 +1,126 @@
+"""Errors of dense regressions over the labelled pixels alone."""
+
+from math import nan, sqrt
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from multisigma.errors import MultisigmaError
+
+
+def _errors(prediction: Tensor, target: Tensor) -> Tensor:
+    """Difference in float64, so that sums over a data set keep their digits; NaN where the target is."""
+    if prediction.shape != target.shape:
+        raise MultisigmaError(
+            "Prediction and target of an error should have the same shape. "
+            f"Found {tuple(prediction.shape)} and {tuple(target.shape)}."
+        )
+    return prediction.double() - target.double()
+
+
+class MaskedError(Metric):
+    """Mean absolute and root mean square error over labelled values.
+
+    The mean runs over every labelled scalar of the data set: for vectors, over pixels *and* components, the definition
+    of the L1 training loss and of table 1. A prediction that is not finite at a labelled value makes the errors not
+    finite.
+
+    Args:
+        prefix: What is measured; names the results, "disparity" gives `disparity_error_px` and `disparity_rms_px`.
+
+    Example:
+        >>> import torch
+        >>> metric = MaskedError("disparity")
+        >>> metric.update(torch.tensor([4.0, 9.0, 5.0]), torch.tensor([1.0, 5.0, torch.nan]))
+        >>> metric.compute()
+        {'disparity_error_px': 3.5, 'disparity_rms_px': 3.5355339059327378}
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+
+    absolute: Tensor
+    squared: Tensor
+    count: Tensor
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self.prefix = prefix
+        self.add_state("absolute", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("squared", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Count a batch.
+
+        Args:
+            prediction: Predicted values of any shape.
+            target: True values of the same shape; NaN where not labelled.
+
+        Raises:
+            MultisigmaError: If shapes differ.
+        """
+        errors = _errors(prediction, target)[~target.isnan()]
+        self.absolute += errors.abs().sum()
+        self.squared += errors.square().sum()
+        self.count += errors.numel()
+
+    def compute(self) -> dict[str, float]:
+        """Give `{prefix}_error_px` and `{prefix}_rms_px`; nan when nothing was labelled."""
+        count = int(self.count)
+        return {
+            f"{self.prefix}_error_px": float(self.absolute) / count if count else nan,
+            f"{self.prefix}_rms_px": sqrt(float(self.squared) / count) if count else nan,
+        }
+
+
+class EndPointError(Metric):
+    """Mean Euclidean length of the error of vectors, over labelled pixels.
+
+    Args:
+        prefix: What is measured; names the result, "instance" gives `instance_endpoint_px`.
+
+    Example:
+        >>> import torch
+        >>> metric = EndPointError("instance")
+        >>> metric.update(torch.tensor([3.0, 4.0]).reshape(1, 2, 1, 1), torch.zeros(1, 2, 1, 1))
+        >>> metric.compute()
+        {'instance_endpoint_px': 5.0}
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+
+    length: Tensor
+    count: Tensor
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self.prefix = prefix
+        self.add_state("length", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Count a batch.
+
+        Args:
+            prediction: Predicted vectors of shape (B, 2, H, W).
+            target: True vectors of shape (B, 2, H, W); a pixel with a NaN component is not labelled.
+
+        Raises:
+            MultisigmaError: If shapes differ or there are not two components.
+        """
+        errors = _errors(prediction, target)
+        if errors.ndim != 4 or errors.shape[1] != 2:
+            raise MultisigmaError(f"Vectors should have the shape (B, 2, H, W). Found {tuple(errors.shape)}.")
+        lengths = torch.linalg.vector_norm(errors, dim=1)[~target.isnan().any(dim=1)]
+        self.length += lengths.sum()
+        self.count += lengths.numel()
+
+    def compute(self) -> dict[str, float]:
+        """Give `{prefix}_endpoint_px`; nan when nothing was labelled."""
+        count = int(self.count)
+        return {f"{self.prefix}_endpoint_px": float(self.length) / count if count else nan}

@@ -1,0 +1,1 @@
+"""What people look at: sample pictures, tables, curves and the report."""

@@ -1,0 +1,8 @@
+"""What is particular to each task: one file a task."""
+
+from multisigma.tasks.base import Task, load_tasks
+from multisigma.tasks.depth import Depth
+from multisigma.tasks.instance import Instance
+from multisigma.tasks.semantic import Semantic
+
+__all__ = ["Depth", "Instance", "Semantic", "Task", "load_tasks"]

@@ -1,0 +1,120 @@
+"""The one concept that carries the design: a task says all that is particular to it, and everything else follows."""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import Metric
+
+from multisigma.data.frame import Frame
+from multisigma.data.picture import Picture
+from multisigma.errors import MultisigmaError
+from multisigma.tasks.trivial import TrivialPredictor
+from multisigma.weighting import Likelihood
+
+
+class Task(ABC):
+    """One output of the network.
+
+    Targets and predictions share one form, without the batch dimension for a single frame, and carry their own mask of
+    labelled pixels: 255 in class maps, NaN in regressions.
+
+    Attributes:
+        name: The key of this task everywhere: outputs, losses, logs, pictures, command line.
+        channels: The number of the network's output channels.
+        likelihood: What the loss stands for.
+    """
+
+    name: ClassVar[str]
+    channels: ClassVar[int]
+    likelihood: ClassVar[Likelihood]
+
+    @abstractmethod
+    def target(self, frame: Frame) -> Tensor:
+        """What the network should predict for the frame; all unlabelled where the frame lacks this task's labels."""
+
+    @abstractmethod
+    def loss(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss over labelled elements.
+
+        Args:
+            output: The network's output of shape (B, channels, H, W).
+            target: The batch of targets.
+
+        Returns:
+            The sum over labelled elements and their number, both scalars.
+        """
+
+    @abstractmethod
+    def predict(self, output: Tensor) -> Tensor:
+        """Turns the network's output of shape (B, channels, H, W) into predictions in the form of the targets."""
+
+    @abstractmethod
+    def metrics(self) -> Sequence[Metric]:
+        """Fresh metrics: `update(prediction, target)` on batches, `compute()` gives a dictionary of named numbers."""
+
+    @abstractmethod
+    def trivial(self) -> TrivialPredictor:
+        """A fresh predictor that sees no image, for comparison."""
+
+    @abstractmethod
+    def pictures(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
+        """This task's pictures of a frame.
+
+        Args:
+            frame: The frame with its labels.
+            predictions: Every task's prediction for the frame, by task name.
+        """
+
+
+class RegressionTask(Task):
+    """What the tasks with an L1 loss share (section 4): NaN in the target marks pixels without a label."""
+
+    def loss(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        labelled = target.isfinite()
+        # Masked before the subtraction: NaN times zero would still be NaN in the gradient.
+        error = F.l1_loss(output.float(), target.where(labelled, 0.0), reduction="none")
+        return (error * labelled).sum(), labelled.sum()
+
+
+def load_tasks(names: Sequence[str]) -> list[Task]:
+    """The tasks of a configuration.
+
+    Args:
+        names: Built-in tasks by name ('semantic', 'instance', 'depth') and a user's own as 'package.module:Class'.
+
+    Raises:
+        MultisigmaError: A name is unknown, cannot be imported, is no task, or is given twice; or there is none.
+    """
+    if not names:
+        raise MultisigmaError("Parameter `tasks` must name at least one task; found none.")
+    tasks = [_load_task(name) for name in names]
+    found = [task.name for task in tasks]
+    if len(set(found)) < len(found):
+        raise MultisigmaError(f"Parameter `tasks` must name each task once; found {found}.")
+    return tasks
+
+
+def _load_task(name: str) -> Task:
+    built_in = {"semantic": "Semantic", "instance": "Instance", "depth": "Depth"}
+    module, _, attribute = (
+        f"multisigma.tasks:{built_in[name]}".partition(":") if name in built_in else name.partition(":")
+    )
+    if not attribute:
+        raise MultisigmaError(
+            f"Parameter `tasks` must name any of {', '.join(built_in)}, or a class as 'package.module:Class'; "
+            f"found {name!r}."
+        )
+    try:
+        task_class = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise MultisigmaError(
+            f"Parameter `tasks`: {name!r} cannot be imported ({error}); is it on the Python path?"
+        ) from error
+    if not (isinstance(task_class, type) and issubclass(task_class, Task)):
+        raise MultisigmaError(f"Parameter `tasks`: {name!r} must be a class derived from multisigma.tasks.Task.")
+    return task_class()

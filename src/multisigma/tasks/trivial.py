@@ -1,0 +1,111 @@
+"""Predictors that see no image: what a network must beat."""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class TrivialPredictor(Protocol):
+    """Made from the targets of the training split, and the same for every frame of one size."""
+
+    def update(self, target: Array) -> None:
+        """Takes in one frame's target."""
+
+    def predict(self) -> Array | None:
+        """The prediction for every frame, at the size of the first target; None if nothing was labelled."""
+
+    def resize(self, prediction: Array, height: int, width: int) -> Array:
+        """The prediction carried to frames of another size."""
+
+
+def nearest(array: Array, height: int, width: int) -> Array:
+    """Resizes the last two axes by nearest neighbour, pixel centres at half-integers.
+
+    Args:
+        array: Array of shape (..., H, W).
+        height: New H.
+        width: New W.
+    """
+    if array.shape[-2:] == (height, width):
+        return array
+    rows = ((np.arange(height) + 0.5) * array.shape[-2] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * array.shape[-1] / width).astype(int)
+    return array[..., rows[:, None], columns]
+
+
+class MajorityClass:
+    """The most frequent class at each pixel position.
+
+    Args:
+        classes: The number of classes.
+        ignore_index: The value of pixels without a label.
+    """
+
+    def __init__(self, classes: int, ignore_index: int) -> None:
+        self.classes, self.ignore_index = classes, ignore_index
+        self.counts: NDArray[np.int32] | None = None
+
+    def update(self, target: Array) -> None:
+        if self.counts is None:
+            self.counts = np.zeros((self.classes, *target.shape), np.int32)
+        target = nearest(target, *self.counts.shape[1:])
+        for label in np.unique(target):
+            if label != self.ignore_index:
+                self.counts[label] += target == label
+
+    def predict(self) -> Array | None:
+        if self.counts is None or not self.counts.any():
+            return None
+        overall = int(self.counts.sum((1, 2)).argmax())
+        return np.where(self.counts.any(0), self.counts.argmax(0), overall).astype(np.uint8)
+
+    def resize(self, prediction: Array, height: int, width: int) -> Array:
+        return nearest(prediction, height, width)
+
+
+class RowMean:
+    """The mean of each row's labelled values, one channel, in pixels of disparity."""
+
+    def __init__(self) -> None:
+        self.width = 0
+        self.sums: NDArray[np.float64] | None = None
+        self.counts: NDArray[np.int64] | None = None
+
+    def update(self, target: Array) -> None:
+        if self.sums is None or self.counts is None:
+            self.width = target.shape[-1]
+            self.sums, self.counts = np.zeros(target.shape[-2]), np.zeros(target.shape[-2], np.int64)
+        target = self.resize(target, len(self.sums), self.width)[0]
+        self.sums += np.nansum(target, axis=1, dtype=np.float64)
+        self.counts += np.isfinite(target).sum(1)
+
+    def predict(self) -> Array | None:
+        if self.sums is None or self.counts is None or not self.counts.any():
+            return None
+        rows, labelled = np.arange(len(self.sums)), self.counts > 0
+        means = np.interp(rows, rows[labelled], self.sums[labelled] / self.counts[labelled])
+        return np.broadcast_to(means[None, :, None], (1, len(means), self.width)).astype(np.float32)
+
+    def resize(self, prediction: Array, height: int, width: int) -> Array:
+        return nearest(prediction, height, width) * np.float32(width / prediction.shape[-1])
+
+
+class ZeroVectors:
+    """A vector of length zero at every pixel: each pixel its own centroid."""
+
+    def __init__(self) -> None:
+        self.shape: tuple[int, ...] = ()
+        self.labelled = False
+
+    def update(self, target: Array) -> None:
+        self.shape = self.shape or target.shape
+        self.labelled = self.labelled or bool(np.isfinite(target).any())
+
+    def predict(self) -> Array | None:
+        return np.zeros(self.shape, np.float32) if self.labelled else None
+
+    def resize(self, prediction: Array, height: int, width: int) -> Array:
+        return nearest(prediction, height, width)

@@ -1,0 +1,188 @@
+"""Everything that a training run depends on, in one flat table; presets are YAML files of its fields."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from multisigma.errors import MultisigmaError
+
+PRESETS: dict[str, Path] = {path.stem: path for path in sorted((Path(__file__).parent / "presets").glob("*.yaml"))}
+
+
+class Size:
+    """A height and a width in pixels, written HxW."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.height, self.width = height, width
+
+    @classmethod
+    def parse(cls, text: "str | Size") -> "Size":
+        """Reads 'HxW'; raises ValueError for anything else."""
+        if isinstance(text, Size):
+            return text
+        height, cross, width = str(text).lower().partition("x")
+        if not (cross and height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0):
+            raise ValueError(f"a size is HxW in pixels, such as 256x512; found {text!r}")
+        return cls(int(height), int(width))
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Size) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+class Names:
+    """Values written with commas between them."""
+
+    def __init__(self, *values: str) -> None:
+        self.values = values
+
+    @classmethod
+    def parse(cls, text: "str | Sequence[object] | Names") -> "Names":
+        """Reads 'a,b,c', or takes a list; raises ValueError for an empty value."""
+        if isinstance(text, Names):
+            return text
+        parts = [str(part).strip() for part in (text if isinstance(text, list | tuple) else str(text).split(","))]
+        if not all(parts) or not parts:
+            raise ValueError(f"values with commas between them, none empty; found {text!r}")
+        return cls(*parts)
+
+    def __str__(self) -> str:
+        return ",".join(self.values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Names) and self.values == other.values
+
+    def __hash__(self) -> int:
+        return hash(self.values)
+
+
+def option(default: Any, help: str) -> Any:
+    """A field with the help text that the command line shows."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The configuration of one training run; every field is an option of `multisigma train`.
+
+    Defaults are those of appendix A.1 for full Cityscapes, where the paper gives a value.
+
+    Raises:
+        MultisigmaError: A value is out of its range; the message names the option.
+    """
+
+    data: str = option("", "root of the data in the Cityscapes format")
+    missing_labels: Literal["error", "unlabelled"] = option("error", "what a single missing label file means")
+    tasks: Names = option(
+        Names("semantic", "instance", "depth"), "tasks with commas between them; your own as package.module:Class"
+    )
+    weighting: Literal["uncertainty", "fixed"] = option("uncertainty", "learned noise, or weights by hand")
+    weights: Names | None = option(None, "fixed weights in the order of the tasks, with commas; equal if not given")
+    initial_log_variance: float = option(0.0, "log sigma^2 at the start, for learned noise")
+    encoder: str = option("resnet101", "name of a timm encoder")
+    pretrained: bool = option(True, "fetch pretrained encoder weights; false asks for random ones")
+    encoder_weights: str | None = option(None, "local file of pretrained encoder weights, instead of fetching them")
+    output_stride: int = option(8, "output stride of the encoder: 8, 16 or 32")
+    aspp_channels: int = option(256, "channels of each branch of the ASPP")
+    dilations: Names = option(Names("1", "12", "24", "36"), "dilations of the ASPP, with commas")
+    decoder_channels: int = option(256, "features of each decoder")
+    decoder_kernel: int = option(3, "first kernel of each decoder: 3 (section 4) or 1 (appendix A)")
+    iterations: int = option(100_000, "iterations of the whole run")
+    batch_size: int = option(16, "frames of one iteration, over all devices")
+    crop: Size | None = option(Size(512, 512), "size of the training crops; null for whole frames (of one size)")
+    scale_min: float = option(0.7, "smallest random scale")
+    scale_max: float = option(2.0, "largest random scale")
+    flip: float = option(0.5, "probability of a horizontal flip")
+    learning_rate: float = option(2.5e-3, "learning rate at the start")
+    noise_learning_rate: float | None = option(None, "the noise parameters' own learning rate; null for the same")
+    momentum: float = option(0.9, "Nesterov momentum")
+    weight_decay: float = option(1e-4, "weight decay of the network; the noise parameters have none")
+    poly_power: float = option(0.9, "power of the polynomial decay")
+    validate_every: int = option(2000, "iterations between validations")
+    validation_frames: int | None = option(None, "frames of a validation, evenly over the split; null for all")
+    checkpoint_every: int = option(1000, "iterations between checkpoints")
+    log_every: int = option(50, "iterations between log entries")
+    seed: int = option(0, "seed of initial weights, order and augmentation")
+    workers: int = option(4, "processes that read data, for each device")
+    accelerator: str = option("auto", "device kind: auto, cpu, gpu, ...")
+    devices: int = option(1, "devices on each node")
+    nodes: int = option(1, "nodes")
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = option("32-true", "floating point precision")
+
+    def __post_init__(self) -> None:
+        positive = ["aspp_channels", "decoder_channels", "iterations", "batch_size", "scale_min", "learning_rate"]
+        positive += ["noise_learning_rate", "validate_every", "validation_frames", "checkpoint_every", "log_every"]
+        positive += ["devices", "nodes"]
+        for name in positive:
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise self._error(name, "must be positive")
+        for name in ("momentum", "weight_decay", "poly_power", "workers", "seed"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise self._error(name, "must not be negative")
+        if not math.isfinite(self.initial_log_variance):
+            raise self._error("initial_log_variance", "must be finite")
+        if not 0 <= self.flip <= 1:
+            raise self._error("flip", "must be a probability, from 0 to 1")
+        if not self.scale_min <= self.scale_max < math.inf:
+            raise self._error("scale_max", f"must be finite and at least --scale-min ({self.scale_min})")
+        if self.crop is None and not self.scale_min == self.scale_max == 1:
+            raise self._error("crop", "must be given with random scales, or frames of a batch would differ in size")
+        if self.batch_size % (self.devices * self.nodes):
+            raise self._error("batch_size", f"must be a multiple of the {self.devices * self.nodes} devices")
+        if not all(part.isdecimal() and int(part) > 0 for part in self.dilations.values):
+            raise self._error("dilations", "must be positive integers")
+        if self.weights is not None:
+            if self.weighting != "fixed":
+                raise self._error("weights", "goes with --weighting fixed")
+            if len(self.weights.values) != len(self.tasks.values):
+                raise self._error("weights", f"must have one value for each of the {len(self.tasks.values)} tasks")
+            try:
+                [float(weight) for weight in self.weights.values]
+            except ValueError:
+                raise self._error("weights", "must be numbers") from None
+
+    def _error(self, name: str, rule: str) -> MultisigmaError:
+        value = getattr(self, name)
+        return MultisigmaError(f"Option --{name.replace('_', '-')} {rule}; found {value}.")
+
+    def to_yaml(self) -> str:
+        """The configuration as a YAML file of its fields; `from_yaml` and `--config` read it."""
+        plain = (str, int, float, bool, type(None))
+        values = {k: v if isinstance(v, plain) else str(v) for k, v in vars(self).items()}
+        return yaml.safe_dump(values, sort_keys=False)
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> "TrainConfig":
+        """Reads what `to_yaml` wrote, or a preset.
+
+        Raises:
+            MultisigmaError: The file cannot be read, or a field is unknown or of the wrong kind.
+        """
+        try:
+            values = yaml.safe_load(path.read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise MultisigmaError(f"{path}: not a readable YAML file: {error}") from error
+        names = {f.name for f in dataclasses.fields(cls)}
+        if not isinstance(values, dict) or not names.issuperset(values):
+            unknown = sorted(set(values) - names) if isinstance(values, dict) else values
+            raise MultisigmaError(f"{path}: must hold fields of the training configuration alone; found {unknown}.")
+        try:
+            if values.get("crop") is not None:
+                values["crop"] = Size.parse(values["crop"])
+            for name in ("tasks", "weights", "dilations"):
+                if values.get(name) is not None:
+                    values[name] = Names.parse(values[name])
+            return cls(**values)
+        except (ValueError, TypeError) as error:
+            raise MultisigmaError(f"{path}: {error}") from error

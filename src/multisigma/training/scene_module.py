@@ -1,0 +1,134 @@
+"""The Lightning module: it ties plain torch parts together and logs; nothing is learned here but through them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from multisigma.data.frame import Frame
+from multisigma.data.module import Batch
+from multisigma.errors import MultisigmaError
+from multisigma.models import SceneNetwork
+from multisigma.tasks import Task
+from multisigma.training.config import TrainConfig
+from multisigma.training.schedule import make_optimizer, polynomial_decay
+from multisigma.weighting import FixedWeighting, UncertaintyWeighting, Weighting
+
+
+class SceneModule(lightning.LightningModule):
+    """Trains a network on a list of tasks with a weighting of their losses.
+
+    Args:
+        config: The run's configuration.
+        tasks: The tasks that the configuration names.
+        pretrained: Whether the encoder's pretrained weights are to be had; false where a checkpoint is loaded next.
+    """
+
+    def __init__(self, config: TrainConfig, tasks: Sequence[Task], pretrained: bool = True) -> None:
+        super().__init__()
+        self.config, self.tasks = config, list(tasks)
+        # Convolutions on a CPU, and in half precision on a GPU, are fastest with the channels last in memory.
+        self.network = make_network(config, tasks, pretrained).to(memory_format=torch.channels_last)
+        self.weighting = make_weighting(config, tasks)
+        self.validation_sums: dict[str, Tensor] = {}
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Each task's output for normalised RGB of shape (B, 3, H, W), by task name."""
+        outputs: dict[str, Tensor] = self.network(image.contiguous(memory_format=torch.channels_last))
+        return outputs
+
+    def losses(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """Each task's loss over a batch as (sum, count), by task name."""
+        outputs = self(batch["image"])
+        return {task.name: task.loss(outputs[task.name], batch["targets"][task.name]) for task in self.tasks}
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # Seeded by iteration, so that encoders with dropout resume bit for bit too.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.global_step)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        losses = self.losses(batch)
+        objective = self.weighting(losses)
+        if self.global_step % self.config.log_every == 0:
+            self._log_training(losses, objective)
+        return objective
+
+    def _log_training(self, losses: Mapping[str, tuple[Tensor, Tensor]], objective: Tensor) -> None:
+        values = {"loss/total": objective.item()}
+        for name, (total, count) in losses.items():
+            if count.item():
+                values[f"loss/{name}"] = total.item() / count.item()
+        infinite = [name for name, value in values.items() if not math.isfinite(value)]
+        if infinite:
+            raise MultisigmaError(
+                f"Iteration {self.global_step}: {', '.join(infinite)} is not finite; lower --learning-rate "
+                f"(now {self.config.learning_rate}) or look at that task's targets."
+            )
+        values |= {f"sigma/{name}": sigma for name, sigma in self.weighting.sigma.items()}
+        values |= {f"weight/{name}": weight for name, weight in self.weighting.weights.items()}
+        values["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        for logger in self.loggers:
+            logger.log_metrics(values, self.global_step)
+        shown = {k: v for k, v in values.items() if k.startswith(("loss/", "sigma/")) and k != "loss/total"}
+        self.log_dict(shown, prog_bar=True, logger=False)
+
+    def on_validation_epoch_start(self) -> None:
+        self.validation_sums = {task.name: torch.zeros(2, dtype=torch.float64) for task in self.tasks}
+
+    def validation_step(self, batch: tuple[Frame, Batch], batch_idx: int) -> None:
+        for name, (total, count) in self.losses(batch[1]).items():
+            self.validation_sums[name] += torch.stack([total, count]).double().cpu()
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs each task's mean loss over the split, and the sum of their logarithms.
+
+        At the optimum over the noise the objective is a sum of log losses up to constants, so that sum is a criterion
+        that does not depend on scales or weights; the best checkpoint is the one that minimises it.
+        """
+        logarithms = 0.0
+        for name, sums in self.validation_sums.items():
+            gathered = self.all_gather(sums)
+            assert isinstance(gathered, Tensor)
+            total, count = gathered.reshape(-1, 2).sum(0).tolist()
+            if count:
+                self.log(f"val/loss/{name}", total / count, rank_zero_only=True)
+                logarithms += math.log(max(total / count, 1e-12))
+        self.log("val/log_loss", logarithms, prog_bar=True, rank_zero_only=True)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = make_optimizer(self.network, self.weighting, self.config)
+        schedule = polynomial_decay(optimizer, self.config.iterations, self.config.poly_power)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        # A validation batch comes with its frame, which stays where it is.
+        if isinstance(batch, tuple | list):
+            return batch[0], super().transfer_batch_to_device(batch[1], device, dataloader_idx)
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+
+def make_network(config: TrainConfig, tasks: Sequence[Task], pretrained: bool = True) -> SceneNetwork:
+    """The network of a configuration."""
+    return SceneNetwork(
+        {task.name: task.channels for task in tasks},
+        encoder=config.encoder,
+        pretrained=config.pretrained and pretrained,
+        encoder_weights=Path(config.encoder_weights) if config.encoder_weights and pretrained else None,
+        output_stride=config.output_stride,
+        aspp_channels=config.aspp_channels,
+        dilations=[int(d) for d in config.dilations.values],
+        decoder_channels=config.decoder_channels,
+        decoder_kernel=config.decoder_kernel,
+    )
+
+
+def make_weighting(config: TrainConfig, tasks: Sequence[Task]) -> Weighting:
+    """The weighting of a configuration."""
+    if config.weighting == "fixed":
+        weights = config.weights.values if config.weights else ["1"] * len(tasks)
+        return FixedWeighting({task.name: float(weight) for task, weight in zip(tasks, weights, strict=True)})
+    return UncertaintyWeighting({task.name: task.likelihood for task in tasks}, config.initial_log_variance)

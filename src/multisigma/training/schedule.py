@@ -1,0 +1,20 @@
+"""The optimiser and the learning rate of appendix A.1."""
+
+from torch import nn, optim
+
+from multisigma.training.config import TrainConfig
+from multisigma.weighting import Weighting
+
+
+def make_optimizer(network: nn.Module, weighting: Weighting, config: TrainConfig) -> optim.SGD:
+    """SGD with Nesterov momentum; weight decay on the network alone, none on the noise parameters (appendix A.1)."""
+    groups = [
+        {"params": list(network.parameters()), "weight_decay": config.weight_decay},
+        *weighting.param_groups(lr=config.noise_learning_rate),
+    ]
+    return optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=config.momentum > 0)
+
+
+def polynomial_decay(optimizer: optim.Optimizer, iterations: int, power: float) -> optim.lr_scheduler.LambdaLR:
+    """The learning rate times `(1 - iteration / iterations) ** power` (appendix A.1)."""
+    return optim.lr_scheduler.LambdaLR(optimizer, lambda iteration: max(0.0, 1 - iteration / iterations) ** power)

@@ -1,0 +1,164 @@
+"""Votes to instances on scenes whose instances are known."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from multisigma.errors import MultisigmaError
+from multisigma.instances import Instances, VoteSettings, instances_from_votes
+
+ROAD, PERSON, CAR = 0, 11, 13
+Scene = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
+
+
+def scene(boxes: list[tuple[int, int, int, int, int]], poles: list[tuple[int, int]], size: tuple[int, int]) -> Scene:
+    """Boxes (class, x0, y0, x1, y1) back to front, then upright poles (x0, x1) of class 0 in front of everything.
+
+    Returns the perfect vectors, the semantic map and the ids. A box's centroid is the whole box's, as the data's is.
+    """
+    height, width = size
+    y, x = np.mgrid[:height, :width]
+    vectors = np.full((2, height, width), np.nan, dtype=np.float32)
+    semantic, ids = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
+    for number, (label, x0, y0, x1, y1) in enumerate(boxes, start=1):
+        inside = (slice(y0, y1), slice(x0, x1))
+        semantic[inside], ids[inside] = label, number
+        vectors[0][inside] = (x0 + x1 - 1) / 2 - x[inside]
+        vectors[1][inside] = (y0 + y1 - 1) / 2 - y[inside]
+    for x0, x1 in poles:
+        semantic[:, x0:x1], ids[:, x0:x1], vectors[:, :, x0:x1] = ROAD, 0, np.nan
+    return vectors, semantic, ids
+
+
+def assert_same_instances(found: NDArray[np.integer], true: NDArray[np.integer]) -> None:
+    """The two maps partition the frame alike, with 0 for no instance in both."""
+    pairs = set(zip(found.ravel().tolist(), true.ravel().tolist(), strict=True))
+    assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+    assert all((a == 0) == (b == 0) for a, b in pairs)
+
+
+def street() -> Scene:
+    return scene(
+        [(CAR, 10, 40, 90, 80), (CAR, 70, 50, 150, 100), (PERSON, 100, 30, 115, 75), (PERSON, 160, 30, 172, 70)],
+        [(40, 46), (120, 124)],
+        (110, 180),
+    )
+
+
+def test_perfect_votes_give_the_true_instances_split_or_not() -> None:
+    vectors, semantic, ids = street()
+    found = instances_from_votes(vectors, semantic, (PERSON, CAR))
+    assert_same_instances(found.ids, ids)
+    assert sorted(found.class_ids.tolist()) == [PERSON, PERSON, CAR, CAR]
+    assert {tuple(centre) for centre in found.centres.tolist()} == {
+        (49.5, 59.5),
+        (109.5, 74.5),
+        (107.0, 52.0),
+        (165.5, 49.5),
+    }
+
+
+def test_a_car_behind_two_poles_and_a_tree_stays_one() -> None:
+    # Figure 4: three occluders leave four parts, none of which holds the centroid's column.
+    vectors, semantic, ids = scene([(CAR, 20, 20, 140, 60)], [(40, 44), (70, 90), (120, 124)], (80, 160))
+    assert len(np.unique(np.flatnonzero(np.diff((ids == 1).any(axis=0).astype(int))))) == 8
+    found = instances_from_votes(vectors, semantic, (CAR,))
+    assert_same_instances(found.ids, ids)
+    assert len(found.class_ids) == 1
+
+
+def test_noisy_votes_give_nearly_the_true_instances() -> None:
+    vectors, semantic, ids = street()
+    noisy = vectors + np.random.default_rng(0).normal(0, 2, vectors.shape).astype(np.float32)
+    found = instances_from_votes(noisy, semantic, (PERSON, CAR))
+    assert len(found.class_ids) == 4
+    for number in range(1, 5):
+        mask = ids == number
+        overlaps = [(mask & (found.ids == other)).sum() / (mask | (found.ids == other)).sum() for other in range(1, 5)]
+        assert max(overlaps) > 0.98
+
+
+def test_noise_votes_go_to_the_nearest_centre_of_their_class() -> None:
+    vectors, semantic, _ = scene([(CAR, 0, 0, 20, 20), (CAR, 60, 0, 80, 20), (PERSON, 30, 0, 40, 20)], [], (20, 80))
+    vectors[:, 5, 3] = (30.0, 5.0)  # lands at (33, 10): nearest to the person, but of the cars nearest to the left one
+    found = instances_from_votes(vectors, semantic, (PERSON, CAR))
+    assert found.ids[5, 3] == found.ids[0, 0]
+
+
+def test_result_is_consistent_and_deterministic() -> None:
+    vectors, semantic, _ = street()
+    vectors += np.random.default_rng(1).normal(0, 4, vectors.shape).astype(np.float32)
+    one, two = (instances_from_votes(vectors, semantic, (CAR, PERSON), seed=3) for _ in range(2))
+    assert all(np.array_equal(getattr(one, field), getattr(two, field)) for field in Instances.__slots__)
+    assert one.ids.dtype == np.int32
+    assert one.centres.shape == (len(one.class_ids), 2)
+    for index, (label, pixels) in enumerate(zip(one.class_ids, one.pixels, strict=True), start=1):
+        assert set(semantic[one.ids == index]) == {label}
+        assert (one.ids == index).sum() == pixels >= VoteSettings().min_pixels
+    # Every pixel goes to the centre of its class that is nearest to its vote.
+    for y, x in itertools.product(range(0, 110, 7), range(0, 180, 7)):
+        if semantic[y, x] != ROAD:
+            distance = np.hypot(*(one.centres - (x, y) - vectors[:, y, x]).T)
+            distance[one.class_ids != semantic[y, x]] = np.inf
+            assert one.ids[y, x] == distance.argmin() + 1
+
+
+@given(
+    cars=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), min_size=1, max_size=8, unique=True),
+    pole=st.integers(0, 110),
+)
+@settings(max_examples=8, deadline=None)
+def test_perfect_votes_of_any_arrangement(cars: list[tuple[int, int]], pole: int) -> None:
+    boxes = [(CAR, 20 * column, 20 * row, 20 * column + 18, 20 * row + 18) for column, row in cars]
+    vectors, semantic, ids = scene(boxes, [(pole, pole + 4)], (60, 120))
+    found = instances_from_votes(vectors, semantic, (CAR,), VoteSettings(max_votes=300))
+    assert_same_instances(found.ids, ids)
+
+
+def test_small_instances_are_dropped_and_their_pixels_go_to_the_next() -> None:
+    vectors, semantic, ids = scene([(CAR, 0, 0, 30, 20), (CAR, 50, 0, 55, 4), (PERSON, 60, 0, 64, 3)], [], (20, 70))
+    found = instances_from_votes(vectors, semantic, (CAR, PERSON), VoteSettings(min_pixels=21))
+    assert found.class_ids.tolist() == [CAR]
+    assert found.pixels.tolist() == [620]
+    kept = instances_from_votes(vectors, semantic, (CAR, PERSON), VoteSettings(min_pixels=12))
+    assert_same_instances(kept.ids, ids)
+
+
+def test_scattered_votes_are_no_instance() -> None:
+    y, x = np.mgrid[:20, :20]
+    vectors = np.stack((x, y)) * 99.0
+    found = instances_from_votes(vectors, np.full((20, 20), CAR), (CAR,))
+    assert not found.ids.any()
+
+
+@pytest.mark.parametrize("pixels", [0, 1])
+def test_nothing_to_cluster(pixels: int) -> None:
+    semantic = np.zeros((4, 5), dtype=np.uint8)
+    semantic.ravel()[:pixels] = CAR
+    found = instances_from_votes(np.zeros((2, 4, 5), dtype=np.float32), semantic, (CAR,))
+    assert not found.ids.any()
+    assert found.class_ids.shape == found.pixels.shape == (0,)
+    assert found.centres.shape == (0, 2)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (3, 4, 5), (2, 5, 4)])
+def test_shapes_that_do_not_fit_are_named(shape: tuple[int, ...]) -> None:
+    with pytest.raises(MultisigmaError, match=r"\(2, H, W\).*\(4, 5\)"):
+        instances_from_votes(np.zeros(shape), np.zeros((4, 5), dtype=np.uint8), (CAR,))
+
+
+def test_vectors_that_are_not_finite_are_named() -> None:
+    vectors = np.zeros((2, 4, 5))
+    vectors[1, 2, 3] = np.inf
+    with pytest.raises(MultisigmaError, match="1 of 20 pixels of class 13"):
+        instances_from_votes(vectors, np.full((4, 5), CAR), (CAR,))
+
+
+@pytest.mark.parametrize("setting", [{"min_samples": 1}, {"cut": 0.0}, {"max_votes": 0}, {"min_pixels": 0}])
+def test_bad_settings_are_named(setting: dict[str, int]) -> None:
+    with pytest.raises(MultisigmaError, match=f"`{next(iter(setting))}`.*Found {next(iter(setting.values()))}"):
+        VoteSettings(**setting)

@@ -1,0 +1,79 @@
+"""The evaluation as rows and as a terminal table."""
+
+from io import StringIO
+from math import nan
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from multisigma.outputs.tables import class_rows, metric_rows, metrics_table, written
+
+METRICS: dict[str, Any] = {
+    "iou_class": 0.42,
+    "disparity_rms_px": 4.0,
+    "surface_normal_error_px": None,
+    "edge_f1": 0.5,
+    "instance_endpoint_px": 9.0,
+    "iou_per_class": {"road": 0.9, "traffic light": nan, "train": None, "sky": 0.0},
+    "trivial": {
+        "iou_class": 0.21,
+        "disparity_rms_px": 2.0,
+        "edge_f1": 0.0,
+        "iou_per_class": {"road": 0.45, "sky": 0.1},
+    },
+    "data": "some [odd] folder",
+    "frames": 24,
+    "amp": True,
+}
+
+
+def test_rows_follow_the_keys_of_the_file() -> None:
+    rows = {row.key: row for row in metric_rows(METRICS)}
+    assert list(rows) == ["iou_class", "disparity_rms_px", "surface_normal_error_px", "edge_f1", "instance_endpoint_px"]
+    assert [row.name for row in rows.values()] == [
+        "IoU class",
+        "Disparity RMS error",
+        "Surface normal mean error",
+        "Edge f1",
+        "Instance end-point error",
+    ]
+    assert [row.unit for row in rows.values()] == ["%", "px", "px", "", "px"]
+    assert (rows["iou_class"].network, rows["iou_class"].trivial) == (42.0, 21.0)
+    assert rows["iou_class"].ratio == pytest.approx(2.0)
+    assert rows["iou_class"].beats_trivial is True
+    assert rows["disparity_rms_px"].beats_trivial is False  # twice the error
+    assert rows["edge_f1"].ratio is None  # over zero
+    assert rows["instance_endpoint_px"].ratio is rows["instance_endpoint_px"].beats_trivial is None
+    assert rows["surface_normal_error_px"].network is None
+
+
+def test_classes_without_iou_have_no_number() -> None:
+    assert [(row.name, row.network, row.trivial) for row in class_rows(METRICS)] == [
+        ("road", 90.0, 45.0),
+        ("traffic light", None, None),
+        ("train", None, None),
+        ("sky", 0.0, 10.0),
+    ]
+    assert class_rows({}) == metric_rows({}) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "-"), (0.0, "0"), (0.5224, "0.522"), (3.456, "3.46"), (62.84, "62.8"), (-12.0, "-12.0")]
+)
+def test_numbers_are_written_with_three_digits(value: float | None, text: str) -> None:
+    assert written(value) == text
+
+
+def test_terminal_table_holds_every_row() -> None:
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(metrics_table(METRICS))
+    lines = console.export_text().splitlines()
+    found = {
+        cells[0]: cells[1:] for line in lines if len(cells := [c.strip() for c in line.strip("│").split("│")]) == 5
+    }
+    assert found["IoU class ↑"] == ["%", "42.0", "21.0", "2.00"]
+    assert found["Disparity RMS error ↓"] == ["px", "4.00", "2.00", "2.00"]
+    assert found["Surface normal mean error ↓"] == ["px", "-", "-", "-"]
+    assert found["road ↑"] == ["%", "90.0", "45.0", "2.00"]
+    assert "data some [odd] folder, frames 24" in lines[-1]

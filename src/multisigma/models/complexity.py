@@ -34,7 +34,7 @@ def complexity(network: SceneNetwork, height: int, width: int) -> list[PartCompl
     parts: dict[str, tuple[str, nn.Module]] = {"encoder": ("encoder", shadow.encoder), "aspp": ("aspp", shadow.aspp)}
     for name, decoder in shadow.decoders.items():
         parts[f"decoder: {name}"] = (f"decoders.{name}", decoder)
-    with FlopCounterMode(shadow, display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         shadow(torch.zeros(1, 3, height, width, device="meta"))
     flops = counter.get_flop_counts()
     prefix = type(shadow).__name__

@@ -77,6 +77,10 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
             holds none, or one of another configuration, and `resume` is true.
     """
     tasks = load_tasks(config.tasks.values)
+    # The processes that Lightning starts for further devices come here too, when the first has made the folder.
+    first_process = getattr(rank_zero_only, "rank", 0) == 0
+    if first_process:
+        check_run_folder(config, run, resume)
     if not config.data:
         raise MultisigmaError("Option --data: the root of the data must be given.")
     root = Path(config.data)
@@ -85,10 +89,6 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
     val_files = evenly(list_frames(root, "val", config.missing_labels), config.validation_frames) if has_val else []
 
     lightning.seed_everything(config.seed, verbose=False)
-    # The processes that Lightning starts for further devices come here too, when the first has made the folder.
-    first_process = getattr(rank_zero_only, "rank", 0) == 0
-    if first_process:
-        check_run_folder(config, run, resume)
     checkpoint = last_checkpoint(run) if resume and last_checkpoint(run).is_file() else None
     module = SceneModule(config, tasks, pretrained=checkpoint is None)
     if first_process and not resume:
@@ -213,8 +213,8 @@ def check_run_folder(config: TrainConfig, run: Path, resume: bool) -> None:
 class ProgressBar(TQDMProgressBar):
     """Losses and sigmas beside one bar for the whole run; few lines where the output is no terminal."""
 
-    def __init__(self) -> None:
-        super().__init__(refresh_rate=5 if sys.stderr.isatty() else 50)
+    def __init__(self, iterations: int) -> None:
+        super().__init__(refresh_rate=max(1, iterations // (200 if sys.stderr.isatty() else 20)))
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, *args: Any) -> None:
         super().on_train_epoch_start(trainer, *args)
@@ -266,7 +266,7 @@ def make_trainer(config: TrainConfig, run: Path, validate: bool, start: int) -> 
             TensorBoardLogger(run, "logs", "tensorboard"),
         ],
         log_every_n_steps=1,
-        callbacks=[*checkpoints, ProgressBar()],
+        callbacks=[*checkpoints, ProgressBar(config.iterations)],
         enable_model_summary=False,
         deterministic="warn" if config.accelerator != "cpu" else True,
         benchmark=False,
@@ -287,8 +287,8 @@ def write_trivial(path: Path, tasks: Sequence[Task], files: Sequence[FrameFiles]
     write_bytes(path, buffer.getvalue())
 
 
-def load_module(run: Path, checkpoint: str = "last") -> tuple[SceneModule, dict[str, Any]]:
-    """The trained module of a run, and its checkpoint's content.
+def load_module(run: Path, checkpoint: str = "last") -> SceneModule:
+    """The trained module of a run, in evaluation mode.
 
     Raises:
         MultisigmaError: The folder holds no run, or no such checkpoint, or one that cannot be read.
@@ -305,4 +305,4 @@ def load_module(run: Path, checkpoint: str = "last") -> tuple[SceneModule, dict[
         module.load_state_dict(content["state_dict"])
     except Exception as error:
         raise MultisigmaError(f"{path}: cannot be read as a checkpoint of this run: {error}") from error
-    return module.eval(), content
+    return module.eval()

@@ -1,0 +1,136 @@
+"""The network's shapes, parts, options and weights."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from multisigma import MultisigmaError
+from multisigma.models import SceneNetwork, complexity
+from multisigma.models.aspp import ASPP
+
+TASKS = {"semantic": 19, "instance": 2, "depth": 1}
+
+
+def small(outputs: dict[str, int] = TASKS, **options: object) -> SceneNetwork:
+    settings = {"encoder": "test_resnet", "pretrained": False, "aspp_channels": 8, "decoder_channels": 8} | options
+    return SceneNetwork(outputs, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(64, 128), (65, 131), (33, 97)])
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_outputs_have_the_size_of_the_image(size: tuple[int, int], stride: int) -> None:
+    outputs = small(output_stride=stride)(torch.randn(2, 3, *size))
+    assert {name: tuple(output.shape) for name, output in outputs.items()} == {
+        name: (2, channels, *size) for name, channels in TASKS.items()
+    }
+    features = small(output_stride=stride).encoder(torch.randn(1, 3, 64, 128))[-1]
+    assert features.shape[2:] == (64 // stride, 128 // stride)
+
+
+@pytest.mark.parametrize("tasks", [("semantic",), ("instance", "depth"), ("normals",)])
+def test_any_subset_of_tasks(tasks: tuple[str, ...]) -> None:
+    outputs = small(dict.fromkeys(tasks, 3))(torch.randn(2, 3, 32, 64))
+    assert tuple(outputs) == tasks
+
+
+def test_the_papers_network() -> None:
+    network = SceneNetwork(TASKS, pretrained=False)
+    assert network.aspp.channels == 1280
+    kernels = [(branch[0].kernel_size, branch[0].dilation) for branch in network.aspp.branches]  # type: ignore[index]
+    assert kernels == [((1, 1), (1, 1)), ((3, 3), (12, 12)), ((3, 3), (24, 24)), ((3, 3), (36, 36))]
+    first, last = network.decoders["semantic"][0][0], network.decoders["semantic"][1]  # type: ignore[index]
+    assert (first.in_channels, first.out_channels, first.kernel_size) == (1280, 256, (3, 3))
+    assert (last.in_channels, last.out_channels, last.kernel_size) == (256, 19, (1, 1))
+    parts = {part.part: part for part in complexity(network, 128, 256)}
+    # ResNet-101 without its classifier has 42,500,160 parameters (He et al., torchvision's count less the last layer).
+    assert parts["encoder"].parameters == 42_500_160
+    aspp = 2048 * 256 * (1 + 9 * 3 + 1) + 5 * 2 * 256
+    assert parts["aspp"].parameters == aspp
+    assert parts["decoder: instance"].parameters == 9 * 1280 * 256 + 2 * 256 + 256 * 2 + 2
+    assert sum(part.parameters for part in parts.values()) == sum(p.numel() for p in network.parameters())
+
+
+def test_multiply_adds_against_a_count_by_hooks() -> None:
+    network, counted = small(), {"encoder": 0, "aspp": 0, "decoders": 0}
+    parts = {part.part: part.multiply_adds for part in complexity(network, 64, 128)}
+
+    def count(part: str):  # type: ignore[no-untyped-def]
+        def hook(module: nn.Conv2d, inputs: object, output: torch.Tensor) -> None:
+            per_output = module.weight[0].numel()
+            counted[part] += output.numel() * per_output
+
+        return hook
+
+    for part in counted:
+        for module in network.get_submodule(part).modules():
+            if isinstance(module, nn.Conv2d):
+                module.register_forward_hook(count(part))
+    network.eval()(torch.randn(1, 3, 64, 128))
+    assert parts["encoder"] == counted["encoder"]
+    assert parts["aspp"] == counted["aspp"]
+    assert sum(v for k, v in parts.items() if k.startswith("decoder")) == counted["decoders"]
+
+
+def test_decoder_kernel_is_an_option() -> None:
+    assert small(decoder_kernel=1).decoders["depth"][0][0].kernel_size == (1, 1)  # type: ignore[index]
+
+
+def test_gradients_reach_every_parameter() -> None:
+    network = small()
+    sum(output.square().mean() for output in network(torch.randn(2, 3, 64, 128)).values()).backward()
+    assert not [name for name, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+
+
+def test_a_batch_of_one_trains() -> None:
+    aspp = ASPP(4, 8)
+    out = aspp(torch.randn(1, 4, 3, 5))
+    out.sum().backward()
+    assert out.shape == (1, 40, 3, 5)
+    assert out.isfinite().all()
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    network, other = small().eval(), small().eval()
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    other.load_state_dict(torch.load(tmp_path / "weights.pt"))
+    image = torch.randn(1, 3, 40, 56)
+    assert all(torch.equal(network(image)[name], other(image)[name]) for name in TASKS)
+
+
+def test_encoder_weights_come_from_a_file(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = timm.create_model("test_resnet")
+    save_file(model.state_dict(), tmp_path / "encoder.safetensors")
+    network = small(encoder_weights=tmp_path / "encoder.safetensors")
+    expected = model.state_dict()["layer1.0.conv1.weight"]
+    assert torch.equal(network.encoder.state_dict()["layer1.0.conv1.weight"], expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"encoder": "resnet1001"}, "resnet1001.*Names alike: "),
+        ({"output_stride": 4}, "`output_stride` must be 8, 16 or 32; found 4"),
+        ({"encoder": "vit_tiny_patch16_224"}, "vit_tiny_patch16_224.* output stride 8"),
+        ({"decoder_kernel": 5}, "`decoder_kernel` must be 3"),
+        ({"encoder_weights": Path("nowhere.pth")}, "nowhere.pth"),
+        ({"outputs": {}}, "at least one task"),
+    ],
+)
+def test_errors(options: dict[str, object], words: str) -> None:
+    with pytest.raises(MultisigmaError, match=words):
+        small(**options)  # type: ignore[arg-type]
+
+
+def test_weights_that_cannot_be_had_are_no_silent_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(MultisigmaError, match="--pretrained false"):
+        small(pretrained=True)
+    (tmp_path / "bad.pth").write_bytes(b"no weights")
+    with pytest.raises(MultisigmaError, match=r"bad\.pth"):
+        small(encoder_weights=tmp_path / "bad.pth")

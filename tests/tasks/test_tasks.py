@@ -1,0 +1,216 @@
+"""Targets, losses, predictions and pictures of each task, against slow or independent versions."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from multisigma import MultisigmaError
+from multisigma.data.frame import Camera, Frame, instance_centroids
+from multisigma.data.labels import LABELS
+from multisigma.tasks import Depth, Instance, Semantic, Task, load_tasks
+from multisigma.tasks.instance import colour_vectors
+
+ID = {label.name: label.id for label in LABELS}
+
+
+@pytest.fixture
+def frame() -> Frame:
+    labels = np.full((12, 20), ID["road"], np.uint8)
+    labels[:4] = ID["sky"]
+    labels[0, 0] = ID["static"]
+    labels[5:9, 2:8] = labels[5:9, 10:18] = ID["car"]
+    instances = labels.astype(np.int32)
+    instances[5:9, 2:8] = 26000
+    instances[5:9, 10:14] = 26001
+    disparity = np.linspace(1, 30, 240, dtype=np.float32).reshape(12, 20)
+    disparity[6, 3:6] = np.nan
+    image = np.random.default_rng(0).integers(0, 255, (12, 20, 3), np.uint8)
+    return Frame(
+        "a_000000_000019",
+        image,
+        labels,
+        instances,
+        instance_centroids(instances),
+        disparity,
+        Camera(0.2, 20, 20, 9.5, 5.5),
+    )
+
+
+def without(frame: Frame, *fields: str) -> Frame:
+    values = {name: getattr(frame, name) for name in Frame.__dataclass_fields__}
+    return Frame(**(values | dict.fromkeys(fields)))
+
+
+def test_semantic_target_is_the_training_id(frame: Frame) -> None:
+    target = Semantic().target(frame)
+    train_id = {label.id: label.train_id for label in LABELS}
+    assert frame.labels is not None
+    for y, x in np.ndindex(12, 20):
+        expected = train_id[int(frame.labels[y, x])]
+        assert target[y, x] == (255 if expected in (255, -1) else expected)
+
+
+def test_depth_target_is_zero_on_the_sky_and_unlabelled_in_holes(frame: Frame) -> None:
+    target = Depth().target(frame)[0]
+    assert (target[:4].flatten()[1:] == 0).all()
+    assert target[0, 0] == 1
+    assert target[6, 3:6].isnan().all()
+    assert target[11, 19] == 30
+
+
+def test_a_frame_without_disparity_has_no_depth_labels_at_all_not_even_sky(frame: Frame) -> None:
+    assert Depth().target(without(frame, "disparity")).isnan().all()
+    alone = Depth().target(without(frame, "labels", "instances", "centroids"))
+    assert torch.equal(alone.isnan()[0], torch.from_numpy(np.isnan(frame.disparity)))
+
+
+def test_instance_target_points_at_the_centroid_and_leaves_groups_out(frame: Frame) -> None:
+    target = Instance().target(frame)
+    assert torch.equal(target[:, 5, 2], torch.tensor([2.5, 1.5]))
+    assert target[:, 5:9, 14:18].isnan().all()
+    assert target[:, 10].isnan().all()
+
+
+@pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])
+def test_loss_is_torchs_own_over_labelled_elements(frame: Frame, task: Task) -> None:
+    target = torch.stack([task.target(frame), task.target(frame)])
+    output = torch.randn(2, task.channels, 12, 20, requires_grad=True)
+    total, count = task.loss(output, target)
+    if isinstance(task, Semantic):
+        expected = F.cross_entropy(output, target.long(), ignore_index=255)
+        labelled = (target != 255)[:, None].expand_as(output)
+    else:
+        labelled = ~target.isnan()
+        expected = F.l1_loss(output[labelled], target[labelled])
+    assert (total / count).item() == pytest.approx(expected.item(), rel=1e-5)
+    total.backward()
+    assert output.grad is not None
+    assert output.grad.isfinite().all()
+    assert not output.grad[~labelled].any()
+
+
+@pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])
+def test_loss_without_labels_is_zero_with_zero_gradients(frame: Frame, task: Task) -> None:
+    empty = without(frame, "labels", "instances", "centroids", "disparity")
+    output = torch.randn(1, task.channels, 12, 20, requires_grad=True)
+    total, count = task.loss(output, task.target(empty)[None])
+    total.backward()
+    assert total.item() == count.item() == 0
+    assert output.grad is not None
+    assert not output.grad.any()
+
+
+@pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])
+def test_predictions_have_the_form_of_targets(frame: Frame, task: Task) -> None:
+    prediction, target = task.predict(torch.randn(1, task.channels, 12, 20)), task.target(frame)[None]
+    assert prediction.shape == target.shape
+    assert prediction.dtype == target.dtype
+    for metric in task.metrics():
+        metric.update(prediction, target)
+        assert all(isinstance(v, dict) or math.isfinite(v) for v in metric.compute().values())
+
+
+def test_perfect_predictions_have_no_error(frame: Frame) -> None:
+    for task, key, best in (
+        (Semantic(), "iou_class", 1),
+        (Instance(), "instance_error_px", 0),
+        (Depth(), "disparity_rms_px", 0),
+    ):
+        target = task.target(frame)[None]
+        numbers = {}
+        for metric in task.metrics():
+            metric.update(target.nan_to_num() if target.is_floating_point() else target, target)
+            numbers |= metric.compute()
+        assert numbers[key] == best
+
+
+def test_trivial_predictors_against_slow_versions() -> None:
+    rng = np.random.default_rng(1)
+    classes = rng.choice([0, 1, 2, 255], (5, 4, 6)).astype(np.uint8)
+    classes[:, 0, 0] = 255
+    majority = Semantic().trivial()
+    for target in classes:
+        majority.update(target)
+    guess = majority.predict()
+    assert guess is not None
+    overall = np.bincount(classes[classes != 255]).argmax()
+    for y, x in np.ndindex(4, 6):
+        votes = classes[:, y, x][classes[:, y, x] != 255]
+        assert guess[y, x] == (np.bincount(votes).argmax() if len(votes) else overall)
+
+    disparity = rng.uniform(0, 9, (5, 1, 4, 6)).astype(np.float32)
+    disparity[:, :, 1, ::2] = np.nan
+    rows = Depth().trivial()
+    for target in disparity:
+        rows.update(target)
+    guess = rows.predict()
+    assert guess is not None
+    for y in range(4):
+        np.testing.assert_allclose(guess[0, y], np.nanmean(disparity[:, 0, y]), rtol=1e-6)
+    wide = rows.resize(guess, 8, 12)
+    np.testing.assert_allclose(wide[0, ::2, 0], 2 * guess[0, :, 0])
+
+    zeros = Instance().trivial()
+    assert zeros.predict() is None
+    zeros.update(np.ones((2, 4, 6)))
+    assert not zeros.predict().any()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])
+def test_trivial_predictor_without_labels_has_no_guess(frame: Frame, task: Task) -> None:
+    predictor = task.trivial()
+    predictor.update(task.target(without(frame, "labels", "instances", "centroids", "disparity")).numpy())
+    assert predictor.predict() is None
+
+
+def test_pictures_show_prediction_and_truth(frame: Frame) -> None:
+    tasks = load_tasks(["semantic", "instance", "depth"])
+    predictions = {task.name: task.target(frame).nan_to_num().numpy() for task in tasks}
+    pictures = {p.title: p for task in tasks for p in task.pictures(frame, predictions)}
+    assert list(pictures) == ["Semantic segmentation", "Instance vectors", "Instances", "Inverse depth"]
+    for picture in pictures.values():
+        assert picture.prediction is not None
+        assert picture.truth is not None
+        assert picture.prediction.shape == picture.truth.shape == (12, 20, 3)
+    semantic = pictures["Semantic segmentation"]
+    assert np.array_equal(semantic.prediction, semantic.truth)  # type: ignore[arg-type]
+    assert tuple(semantic.truth[6, 3]) == (0, 0, 142)  # type: ignore[index]
+    unlabelled = without(frame, "labels", "instances", "centroids", "disparity")
+    assert all(p.truth is None for task in tasks for p in task.pictures(unlabelled, predictions))
+    alone = Instance().pictures(frame, {"instance": predictions["instance"]})
+    assert [p.title for p in alone] == ["Instance vectors"]
+
+
+def test_vector_colours_are_orientation_and_magnitude() -> None:
+    vectors = np.zeros((2, 1, 4), np.float32)
+    vectors[:, 0, 0], vectors[:, 0, 1], vectors[:, 0, 2] = (10, 0), (-10, 0), (2, 0)
+    vectors[:, 0, 3] = np.nan
+    right, left, short, none = colour_vectors(vectors, 10.0)[0].astype(int)
+    assert tuple(right) == (255, 0, 0)
+    assert tuple(left) == (0, 255, 255)
+    assert 0 < short[0] < right[0]
+    assert not none.any()
+
+
+def test_a_fourth_task_is_one_class() -> None:
+    (task,) = load_tasks(["multisigma.tasks.depth:Depth"])
+    assert task.name == "depth"
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ([], "at least one task"),
+        (["semantics"], "'semantics'"),
+        (["depth", "depth"], "once"),
+        (["nowhere.module:Task"], "cannot be imported"),
+        (["multisigma.tasks.depth:nothing"], "cannot be imported"),
+        (["multisigma.tasks.depth:Frame"], "derived from"),
+    ],
+)
+def test_task_names_errors(names: list[str], words: str) -> None:
+    with pytest.raises(MultisigmaError, match=words):
+        load_tasks(names)

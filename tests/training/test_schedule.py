@@ -1,0 +1,27 @@
+"""Optimiser and schedule of appendix A.1."""
+
+import pytest
+import torch
+from torch import nn
+
+from multisigma import Laplace, UncertaintyWeighting
+from multisigma.training.config import TrainConfig
+from multisigma.training.schedule import make_optimizer, polynomial_decay
+
+
+def test_groups_and_decay() -> None:
+    config = TrainConfig(iterations=10, noise_learning_rate=0.1)
+    network, weighting = nn.Linear(2, 2), UncertaintyWeighting({"depth": Laplace()})
+    optimizer = make_optimizer(network, weighting, config)
+    first, noise = optimizer.param_groups
+    assert (first["weight_decay"], first["momentum"], first["nesterov"], first["lr"]) == (1e-4, 0.9, True, 2.5e-3)
+    assert (noise["weight_decay"], noise["lr"]) == (0, 0.1)
+    assert list(noise["params"]) == list(weighting.parameters())
+    schedule = polynomial_decay(optimizer, 10, 0.9)
+    rates = []
+    for _ in range(11):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx([2.5e-3 * (1 - i / 10) ** 0.9 for i in range(11)])
+    assert torch.isfinite(torch.tensor(rates)).all()

@@ -1,0 +1,301 @@
+"""The whole way through the command line: train, resume, evaluate, report, and what goes wrong."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from multisigma.cli import main
+from multisigma.data.images import write_png
+from multisigma.data.streets import generate
+from multisigma.outputs.curves import read_log
+
+SMALL = [
+    *("--encoder", "test_resnet", "--pretrained", "false", "--aspp-channels", "8", "--decoder-channels", "8"),
+    *("--batch-size", "2", "--crop", "48x96", "--scale-min", "0.8", "--scale-max", "1.2", "--workers", "0"),
+    *("--accelerator", "cpu", "--log-every", "1", "--learning-rate", "0.01"),
+]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "streets"
+    generate(path, 4, 2, 64, 128, seed=0, processes=1, progress=False, samples_page=False)
+    return path
+
+
+def train(root: Path, run: Path, *options: str) -> int:
+    return main(["train", "--preset", "tiny", "--data", str(root), "--out", str(run), *SMALL, *options])
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "run"
+    assert train(root, path, "--iterations", "8", "--validate-every", "4", "--checkpoint-every", "3") == 0
+    return path
+
+
+def test_a_run_folder(run: Path) -> None:
+    assert {"config.yaml", "environment.json", "network.json", "trivial.npz", "logs", "checkpoints"} == {
+        path.name for path in run.iterdir()
+    }
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    log = read_log(run)
+    for name in ("loss", "sigma", "weight"):
+        for task in ("semantic", "instance", "depth"):
+            steps, values = log[f"{name}/{task}"]
+            assert list(steps) == list(range(8))
+            assert np.isfinite(values).all()
+    assert list(log["val/loss/depth"][0]) == [3, 7]
+    assert log["learning_rate"][1][0] == pytest.approx(0.01)
+    assert any((run / "logs" / "tensorboard").iterdir())
+
+
+def test_noise_is_learned_and_logged(run: Path) -> None:
+    log = read_log(run)
+    state = weights(run)
+    for task in ("semantic", "instance", "depth"):
+        assert log[f"sigma/{task}"][1][0] == 1
+        assert state[f"weighting.log_variance_{task}"] != 0
+
+
+def test_evaluate_and_report(run: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(run), "--data", str(root), "--pictures", "1"]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    keys = {"iou_class", "instance_error_px", "disparity_error_px", "disparity_rms_px"}
+    assert keys <= set(metrics)
+    assert keys <= set(metrics["trivial"])
+    assert len(metrics["iou_per_class"]) == 19
+    assert all(metrics[key] is not None for key in keys)
+    assert "IoU class" in capsys.readouterr().out
+    assert main(["report", str(run)]) == 0
+    page = (run / "report.html").read_text()
+    assert "data:image" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_metrics_follow_from_the_predictions(run: Path, root: Path) -> None:
+    """An independent pass over the split, with numpy alone, gives the numbers of `evaluate`."""
+    from multisigma.data.cityscapes import list_frames, read_frame
+    from multisigma.data.frame import instance_vectors
+    from multisigma.data.labels import TRAIN_ID_OF
+    from multisigma.data.module import image_tensor
+    from multisigma.training.evaluate import evaluate
+    from multisigma.training.train import load_module
+
+    metrics = evaluate(run, root, pictures=0).metrics
+    module = load_module(run)
+    confusion, errors = np.zeros((19, 19)), {"instance": [], "depth": []}
+    for files in list_frames(root, "val"):
+        frame = read_frame(files)
+        with torch.inference_mode():
+            outputs = {k: v[0].numpy() for k, v in module(image_tensor(frame)[None]).items()}
+        truth, guess = TRAIN_ID_OF[frame.labels], outputs["semantic"].argmax(0)
+        np.add.at(confusion, (truth[truth < 255], guess[truth < 255]), 1)
+        difference = np.abs(outputs["instance"] - instance_vectors(frame))
+        errors["instance"].append(difference[np.isfinite(difference)])
+        disparity = np.where(frame.labels == 23, 0, frame.disparity)
+        difference = np.abs(outputs["depth"][0].clip(0) - disparity)
+        errors["depth"].append(difference[np.isfinite(difference)])
+    union = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
+    iou = confusion.diagonal()[union > 0] / union[union > 0]
+    assert metrics["iou_class"] == pytest.approx(iou.mean())
+    assert metrics["instance_error_px"] == pytest.approx(np.concatenate(errors["instance"]).mean(), rel=1e-5)
+    assert metrics["disparity_error_px"] == pytest.approx(np.concatenate(errors["depth"]).mean(), rel=1e-5)
+
+
+def test_a_resumed_run_ends_with_the_same_weights(run: Path, root: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    from multisigma.training.scene_module import SceneModule
+
+    other, step = tmp_path / "run", SceneModule.training_step
+
+    def stopped(self, batch, batch_idx):  # type: ignore[no-untyped-def]
+        if self.global_step == 5:
+            raise RuntimeError("power cut")
+        return step(self, batch, batch_idx)
+
+    options = ("--iterations", "8", "--validate-every", "4", "--checkpoint-every", "3")
+    with monkeypatch.context() as patch:
+        patch.setattr(SceneModule, "training_step", stopped)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(root, other, *options)
+    assert torch.load(other / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 3
+    assert main(["train", "--resume", "--out", str(other)]) == 0
+    expected, found = weights(run), weights(other)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    losses, resumed = read_log(run)["loss/total"], read_log(other)["loss/total"]
+    assert np.array_equal(losses[0], resumed[0])
+    assert np.array_equal(losses[1], resumed[1])
+
+
+def test_a_run_stopped_before_its_first_checkpoint_starts_again(root: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    from multisigma.training.scene_module import SceneModule
+
+    def interrupted(self, batch, batch_idx):  # type: ignore[no-untyped-def]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SceneModule, "training_step", interrupted)
+        assert train(root, tmp_path / "run", "--iterations", "2") == 2
+    assert main(["train", "--resume", "--out", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("without", ["disparity", "gtFine", "camera"])
+def test_a_root_without_a_kind_of_label_trains_the_rest(root: Path, tmp_path: Path, without: str) -> None:
+    shutil.copytree(root, tmp_path / "root", ignore=shutil.ignore_patterns(f"{without}*"))
+    run = tmp_path / "run"
+    assert train(tmp_path / "root", run, "--iterations", "2", "--validate-every", "2") == 0
+    unlabelled = {"disparity": {"depth"}, "gtFine": {"semantic", "instance"}, "camera": set()}[without]
+    state = weights(run)
+    for task in ("semantic", "instance", "depth"):
+        assert (state[f"weighting.log_variance_{task}"] == 0) == (task in unlabelled)
+    assert main(["evaluate", str(run), "--data", str(tmp_path / "root")]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (metrics["disparity_error_px"] is None) == (without == "disparity")
+    assert (metrics["trivial"]["disparity_error_px"] is None) == (without == "disparity")
+    assert (metrics["iou_class"] is None) == (without == "gtFine")
+    assert main(["report", str(run)]) == 0
+
+
+def test_a_city_without_disparity_beside_one_with(root: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "root"
+    shutil.copytree(root, copy)
+    image = sorted((copy / "leftImg8bit" / "train").glob("*/*.png"))[0]
+    for folder, ending in (
+        ("leftImg8bit", "leftImg8bit"),
+        ("gtFine", "gtFine_labelIds"),
+        ("gtFine", "gtFine_instanceIds"),
+    ):
+        source = sorted((copy / folder / "train" / image.parent.name).glob(f"*{ending}.png"))[0]
+        target = copy / folder / "train" / "newtown" / f"newtown_000000_000019_{ending}.png"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(source, target)
+    assert train(copy, tmp_path / "run", "--iterations", "3", "--batch-size", "1") == 0
+
+
+def test_fixed_weights_and_a_subset_of_tasks(root: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = ("--tasks", "semantic,depth", "--weighting", "fixed", "--weights", "0.9,0.1", "--iterations", "2")
+    assert train(root, run, *options) == 0
+    log = read_log(run)
+    expected = 0.9 * log["loss/semantic"][1] + 0.1 * log["loss/depth"][1]
+    np.testing.assert_allclose(log["loss/total"][1], expected, rtol=1e-5)
+    assert "sigma/semantic" not in log
+    assert main(["evaluate", str(run), "--data", str(root)]) == 0
+    assert "instance_error_px" not in json.loads((run / "metrics.json").read_text())
+
+
+def test_a_users_own_task(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The design's test: a fourth task is one new file and one word in the configuration."""
+    (tmp_path / "boundary_task.py").write_text(
+        """
+import torch
+from multisigma import Laplace
+from multisigma.data.picture import Picture
+from multisigma.metrics import MaskedError
+from multisigma.tasks.base import RegressionTask
+from multisigma.tasks.trivial import RowMean
+
+class Boundary(RegressionTask):
+    name, channels, likelihood = "boundary", 1, Laplace()
+
+    def target(self, frame):
+        ids = torch.from_numpy(frame.instances.astype("int32"))
+        edge = torch.zeros(1, *ids.shape)
+        edge[0, :, 1:] = (ids[:, 1:] != ids[:, :-1]).float()
+        return edge
+
+    def predict(self, output):
+        return output.float()
+
+    def metrics(self):
+        return [MaskedError("boundary")]
+
+    def trivial(self):
+        return RowMean()
+
+    def pictures(self, frame, predictions):
+        grey = (255 * predictions["boundary"][0].clip(0, 1)).astype("uint8")
+        return [Picture("Boundary", grey[..., None].repeat(3, -1), None)]
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    run = tmp_path / "run"
+    assert train(root, run, "--tasks", "semantic,instance,depth,boundary_task:Boundary", "--iterations", "2") == 0
+    assert main(["evaluate", str(run), "--data", str(root)]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["boundary_error_px"] is not None
+    assert metrics["trivial"]["boundary_error_px"] is not None
+    assert "sigma/boundary" in read_log(run)
+    assert main(["report", str(run)]) == 0
+    assert "Boundary" in (run / "report.html").read_text()
+
+
+def test_frames_of_another_size_are_evaluated(run: Path, root: Path, tmp_path: Path) -> None:
+    assert main(["prepare", str(root), str(tmp_path / "half"), "--size", "32x64"]) == 0
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    assert main(["evaluate", str(copy), "--data", str(tmp_path / "half")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["evaluate", "{run}", "--data", "{root}", "--split", "test"], "'test' must exist"),
+        (["evaluate", "{tmp}", "--data", "{root}"], "not a run folder"),
+        (["evaluate", "{run}", "--data", "{root}", "--checkpoint", "first"], "first.ckpt"),
+        (["evaluate", "{run}", "--data", "{tmp}/nowhere"], "nowhere"),
+        (["report", "{tmp}"], "run"),
+        (["train", "--preset", "tiny", "--data", "{root}", "--out", "{run}"], "--resume"),
+        (["train", "--preset", "huge", "--data", "{root}", "--out", "{tmp}/run"], "--preset must be one of"),
+        (["train", "--resume", "--out", "{tmp}/none"], "no run to resume"),
+        (["train", "--resume", "--out", "{run}", "--iterations", "9"], "--iterations 9"),
+        (["train", "--preset", "tiny", "--out", "{tmp}/run"], "--data"),
+        (["generate", "{root}"], "new or empty folder"),
+        (["check", "{tmp}/nowhere"], "nowhere"),
+        (["prepare", "{root}", "{root}/tiny"], "outside"),
+    ],
+)
+def test_errors_are_said_plainly(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert main([a.format(run=run, root=root, tmp=tmp_path) for a in arguments]) == 2
+    message = capsys.readouterr().err
+    assert words in message.replace("\n", " ")
+    assert "Traceback" not in message
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_malformed_frame_stops_training_before_it_begins(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: str
+) -> None:
+    copy = tmp_path / "root"
+    shutil.copytree(root, copy)
+    path = sorted((copy / "gtFine" / "train").glob("*/*labelIds.png"))[-1]
+    write_png(path, np.full((64, 128), 77, np.uint8))
+    assert train(copy, tmp_path / "run", "--iterations", "2", "--workers", workers) == 2
+    message = capsys.readouterr().err
+    assert path.name in message.replace("\n", "")
+    assert "77" in message
+    assert "Traceback" not in message
+    assert [p.name for p in tmp_path.iterdir()] == ["root"]
+    assert main(["check", str(copy)]) == 2
+    assert path.name in capsys.readouterr().err.replace("\n", "")
+
+
+def test_a_loss_that_is_not_finite_names_its_task(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(root, tmp_path / "run", "--iterations", "30", "--learning-rate", "1e30") == 2
+    message = capsys.readouterr().err
+    assert "is not finite" in message
+    assert "loss/" in message

@@ -1,45 +1,24 @@
 """How many street frames a second one core makes at 256x512, files included, without and with semi-global matching.
 
-python benchmarks/generator.py [--frames 40] [--size 256x512] [--seed 0]
+python benchmarks/generator.py [--frames 40] [--size 256x512] [--seed 0] > benchmarks/results/generator.json
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
+import json
 import resource
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-import cv2
 import numba
-import numpy as np
 
 from multisigma.data.streets import StreetSettings
 from multisigma.data.streets.write import frame_name, write_frame
+from multisigma.training.environment import describe_environment
 
 FOLDERS = ("leftImg8bit", "rightImg8bit", "gtFine", "disparity", "disparity_exact", "camera")
-
-
-def processor() -> str:
-    """Name of the processor, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if info.exists()
-        else []
-    )
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def commit() -> str:
-    """The commit that is measured."""
-    call = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
-    return call.stdout.strip() or "unknown"
 
 
 def measure(settings: StreetSettings, frames: int) -> tuple[float, float]:
@@ -65,19 +44,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     height, width = map(int, arguments.size.split("x"))
-    cv2.setNumThreads(1)
-    print(
-        f"processor {processor()}; Python {platform.python_version()}, numpy {np.__version__}, "
-        f"numba {numba.__version__}, OpenCV {cv2.__version__}"
-    )
-    print(f"commit {commit()}, seed {arguments.seed}, {arguments.frames} frames of {height}x{width}, one process")
+    result: dict[str, object] = {
+        "frames": arguments.frames,
+        "size": arguments.size,
+        "seed": arguments.seed,
+        "processes": 1,
+        "environment": describe_environment() | {"numba": numba.__version__},
+    }
     for matching in (False, True):
         busy, wall = measure(StreetSettings(height, width, arguments.seed, matching), arguments.frames)
-        print(
-            f"{'with' if matching else 'without'} matching: {busy:.1f} frames/s of processor time, "
-            f"{wall:.1f} frames/s of wall time"
-        )
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+        result["with matching" if matching else "without matching"] = {
+            "frames per second of processor time": round(busy, 2),
+            "frames per second of wall time": round(wall, 2),
+        }
+    result["peak memory, MiB"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

@@ -195,19 +195,19 @@ def run_report(options: Namespace) -> None:
 
 def run_demo(options: Namespace) -> None:
     """`multisigma demo`: the commands that a user would type, one after the other."""
-    data, run, seed = options.out / "data", options.out / "run", str(options.seed)
+    data, tiny, run, seed = (*(str(options.out / name) for name in ("data", "tiny", "run")), str(options.seed))
     for command in (
-        ["generate", str(data), "--seed", seed, *DEMO_DATA],
-        ["train", "--preset", "demo", "--data", str(data), "--out", str(run), "--seed", seed],
-        ["evaluate", str(run), "--data", str(data)],
-        ["report", str(run)],
+        ["generate", data, "--train", "160", "--val", "24", "--size", "256x512", "--seed", seed],
+        ["prepare", data, tiny, "--size", "128x256"],
+        ["train", "--preset", "demo", "--data", tiny, "--out", run, "--seed", seed],
+        ["evaluate", run, "--data", tiny],
+        ["report", run],
     ):
         console.rule(f"multisigma {' '.join(command)}", align="left")
         parsed = make_parser(command).parse_args(command)
         COMMANDS[parsed.command](parsed[parsed.command])
 
 
-DEMO_DATA = ("--train", "96", "--val", "24", "--size", "256x512")
 COMMANDS: dict[str, Callable[[Namespace], None]] = {
     "generate": run_generate,
     "check": run_check,

@@ -8,7 +8,6 @@ import os
 import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import cv2
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from multisigma import __version__
 from multisigma.data.images import encode_disparity, write_png
 from multisigma.data.labels import TRAIN_CLASSES, TRAIN_ID_OF
 from multisigma.data.streets.frames import StreetFrame, StreetSettings, make_frame
@@ -126,7 +126,7 @@ def _write_frames(root: Path, settings: StreetSettings, totals: dict[str, int], 
     frequencies = class_frequencies(counts)
     record = {
         "generator": "multisigma streets",
-        "version": _version(),
+        "version": __version__,
         "settings": {**asdict(settings), **totals},
         "class_frequencies": {
             label.name: round(float(f), 6) for label, f in zip(TRAIN_CLASSES, frequencies, strict=True)
@@ -140,13 +140,6 @@ def class_frequencies(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     known = TRAIN_ID_OF != 255
     totals = np.bincount(TRAIN_ID_OF[known], counts[known], 19)
     return np.asarray(totals / max(totals.sum(), 1))
-
-
-def _version() -> str:
-    try:
-        return version("multisigma")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _start_worker() -> None:

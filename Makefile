@@ -1,13 +1,14 @@
 # `make demo` runs the main job, `make test` the tests. Each makes its own environment in .venv first.
 PYTHON ?= python3
 OUT ?= demo
+SEED ?= 0
 BIN := .venv/bin
 
 .PHONY: demo test test-slow lint clean
 
 # Passive waiting: threads that spin would slow each other down where the cores have other work too.
 demo: .venv/ready
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/multisigma demo --out $(OUT)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/multisigma demo --out $(OUT) --seed $(SEED)
 
 test: .venv/ready lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=90

@@ -9,14 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from jsonargparse import ArgumentParser, Namespace
-from jsonargparse.typing import register_type
-from rich.console import Console
-from rich.progress import track
-
 from multisigma import __version__
 from multisigma.errors import MultisigmaError
-from multisigma.training.config import PRESETS, Names, Size, TrainConfig
+
+try:
+    from jsonargparse import ArgumentParser, Namespace
+    from jsonargparse.typing import register_type
+    from rich.console import Console
+    from rich.progress import track
+
+    from multisigma.training.config import PRESETS, Names, Size, TrainConfig
+except ModuleNotFoundError as error:
+    sys.exit(f"The command line needs the extra 'scene' (found no {error.name}): pip install 'multisigma[scene]'")
 
 register_type(Size, str, Size.parse)
 register_type(Names, str, Names.parse)

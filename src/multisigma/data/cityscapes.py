@@ -211,7 +211,7 @@ def scan_split(root: Path, split: str, kinds: tuple[Kind, ...] = PARTNERS) -> tu
                             path,
                             f"every image must have its partner where {kind.folder}/{split}/{city}/ exists",
                             f"no such file for {folder / city / file}",
-                            'Restore it, or train with --missing-labels unlabelled to go on without.',
+                            "Restore it, or train with --missing-labels unlabelled to go on without.",
                         )
                     )
             frames.append(FrameFiles(name, city, split, folder / city / file, **found))

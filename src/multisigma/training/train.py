@@ -253,7 +253,8 @@ def make_trainer(config: TrainConfig, run: Path, validate: bool, start: int) -> 
         devices=config.devices,
         num_nodes=config.nodes,
         precision=config.precision,
-        sync_batchnorm=workers > 1,
+        # Statistics over all devices; torch has it for GPUs alone.
+        sync_batchnorm=workers > 1 and torch.cuda.is_available() and config.accelerator != "cpu",
         max_steps=config.iterations,
         max_epochs=-1,
         val_check_interval=min(config.validate_every, config.iterations) if validate else None,

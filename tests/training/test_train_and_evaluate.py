@@ -292,6 +292,22 @@ def test_a_malformed_frame_stops_training_before_it_begins(
     assert path.name in capsys.readouterr().err.replace("\n", "")
 
 
+def test_a_malformed_frame_stops_evaluation_in_plain_words(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root, tmp_path / "root")
+    shutil.copytree(run, tmp_path / "run")
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("workers: 0", "workers: 1"))
+    path = sorted((tmp_path / "root" / "gtFine" / "val").glob("*/*labelIds.png"))[-1]
+    path.write_bytes(b"")
+    assert main(["evaluate", str(tmp_path / "run"), "--data", str(tmp_path / "root")]) == 2
+    message = capsys.readouterr().err
+    assert path.name in message.replace("\n", "")
+    assert "Traceback" not in message
+    assert "DataLoader" not in message
+
+
 def test_a_loss_that_is_not_finite_names_its_task(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from multisigma.data.cityscapes import list_frames
-from multisigma.data.module import WholeFrames, whole_frame_loader
+from multisigma.data.module import WholeFrames, readable_worker_errors, whole_frame_loader
 from multisigma.data.picture import Picture, Sample
 from multisigma.tasks import Task
 from multisigma.training.train import evenly, load_module, make_targets
@@ -29,13 +29,13 @@ class Evaluation:
     samples: list[Sample]
 
 
+@readable_worker_errors()
 def evaluate(
     run: Path,
     data: Path,
     split: str = "val",
     checkpoint: str = "last",
     pictures: int = 6,
-    missing_labels: str | None = None,
     progress: Any = iter,
 ) -> Evaluation:
     """Runs the network over whole frames of a split at their own size.
@@ -46,7 +46,6 @@ def evaluate(
         split: The split's name.
         checkpoint: 'last' or 'best'.
         pictures: Frames to make pictures of, evenly over the split.
-        missing_labels: What a single missing label file means; the run's own choice if None.
         progress: Wraps the loader, to show how far it is.
 
     Returns:
@@ -57,7 +56,7 @@ def evaluate(
     """
     module = load_module(run, checkpoint)
     config, tasks = module.config, module.tasks
-    files = list_frames(data, split, missing_labels or config.missing_labels)  # type: ignore[arg-type]
+    files = list_frames(data, split, config.missing_labels)
     shown = {f.name for f in evenly(files, pictures)} if pictures else set()
     device = torch.device("cuda" if torch.cuda.is_available() and config.accelerator != "cpu" else "cpu")
     module = module.to(device)

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from multisigma.data.augment import AugmentSettings
-from multisigma.data.cityscapes import FrameFiles, list_frames, read_frame
+from multisigma.data.cityscapes import FrameFiles, find_splits, list_frames, read_frame
 from multisigma.data.frame import Frame
 from multisigma.data.module import (
     Batch,
@@ -85,7 +85,7 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
         raise MultisigmaError("Option --data: the root of the data must be given.")
     root = Path(config.data)
     train_files = list_frames(root, "train", config.missing_labels)
-    has_val = (root / "leftImg8bit" / "val").is_dir()
+    has_val = "val" in find_splits(root)
     val_files = evenly(list_frames(root, "val", config.missing_labels), config.validation_frames) if has_val else []
 
     lightning.seed_everything(config.seed, verbose=False)

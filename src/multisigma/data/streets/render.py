@@ -211,6 +211,8 @@ def draw_ellipsoids(
         d1 = -(m[1, 0] * c[0] + m[1, 1] * c[1] + m[1, 2] * c[2])
         d2 = -(m[2, 0] * c[0] + m[2, 1] * c[1] + m[2, 2] * c[2])
         constant = d0 * d0 + d1 * d1 + d2 * d2 - 1.0
+        md = m[0, 0] * d0 + m[1, 0] * d1 + m[2, 0] * d2
+        mm = m[0, 0] * m[0, 0] + m[1, 0] * m[1, 0] + m[2, 0] * m[2, 0]
         leaves = material[i] == FOLIAGE
         nearest = 1.0 / max(c[2] - math.sqrt(rzz), NEAR)
         for y in range(y_first, y_last + 1):
@@ -218,7 +220,21 @@ def draw_ellipsoids(
             e0 = m[0, 1] * ry + m[0, 2]
             e1 = m[1, 1] * ry + m[1, 2]
             e2 = m[2, 1] * ry + m[2, 2]
-            for x in range(x_first, x_last + 1):
+            # Along the row the discriminant below is the quadratic `w2 rx^2 + 2 w1 rx + w0`. Where it opens downwards,
+            # its roots bound what the ellipsoid covers; a pixel more on each side leaves rounding to the test itself.
+            ed = e0 * d0 + e1 * d1 + e2 * d2
+            w2 = md * md - constant * mm
+            w1 = md * ed - constant * (m[0, 0] * e0 + m[1, 0] * e1 + m[2, 0] * e2)
+            w0 = ed * ed - constant * (e0 * e0 + e1 * e1 + e2 * e2)
+            left, right = x_first, x_last
+            if w2 < 0.0:
+                root = w1 * w1 - w2 * w0
+                if root < 0.0:
+                    continue
+                root = math.sqrt(root)
+                left = max(left, int(math.floor(max((w1 - root) / -w2 * f + u0, -1.0))) - 1)
+                right = min(right, int(math.ceil(min((w1 + root) / -w2 * f + u0, width + 0.0))) + 1)
+            for x in range(left, right + 1):
                 if nearest <= inverse_depth[y, x]:
                     continue
                 rx = (x - u0) / f

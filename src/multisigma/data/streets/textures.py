@@ -411,7 +411,7 @@ def _surface(
     return r * k, g * k, b * k, 0.0, 0.0
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, fastmath=True, error_model="numpy", forceinline=True)
 def _radiance(
     x: float, y: float, primitive: int, f: float, u0: float, v0: float, position: Floats, to_world: Floats,
     inverse: Floats, st: Floats, normals: Floats, centre: Floats, to_unit: Floats,

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from multisigma.data.frame import Frame
 from multisigma.data.module import Batch
-from multisigma.errors import MultisigmaError
 from multisigma.models import SceneNetwork
 from multisigma.tasks import Task
 from multisigma.training.config import TrainConfig
@@ -62,12 +61,6 @@ class SceneModule(lightning.LightningModule):
         for name, (total, count) in losses.items():
             if count.item():
                 values[f"loss/{name}"] = total.item() / count.item()
-        infinite = [name for name, value in values.items() if not math.isfinite(value)]
-        if infinite:
-            raise MultisigmaError(
-                f"Iteration {self.global_step}: {', '.join(infinite)} is not finite; lower --learning-rate "
-                f"(now {self.config.learning_rate}) or look at that task's targets."
-            )
         values |= {f"sigma/{name}": sigma for name, sigma in self.weighting.sigma.items()}
         values |= {f"weight/{name}": weight for name, weight in self.weighting.weights.items()}
         values["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]

@@ -1,14 +1,14 @@
 """Each task's homoscedastic noise, learned, weighs its loss: section 3 of Kendall, Gal and Cipolla (CVPR 2018)."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.likelihoods import Likelihood
-from multisigma.weighting.weighting import Weighting
+from multisigma.weighting.likelihoods import Likelihood, NoiseInside, Prediction, Scaled
+from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum
 
 
 class UncertaintyWeighting(Weighting):
@@ -24,48 +24,221 @@ class UncertaintyWeighting(Weighting):
         >>> weighting.weights
         {'semantic': 1.0, 'depth': 1.0}
 
+    Give `param_groups()` to the optimiser: weight decay would pull the noise towards 1.
+
     Args:
         likelihoods: The likelihood that each task's loss stands for, by task name.
         initial: The log variance to start from, for all tasks or by task name (0 where not named). Appendix B of the
             paper finds the same optimum from -2 to 5.
+        bounds: The lowest and highest log variance. A loss at zero has its optimum at minus infinity, where the weight
+            would be infinite too; the lowest value stands for the noise that no task is believed to be below, and the
+            weight of a Gaussian is at most `exp(-lowest) / 2`. The default is sigma from 0.0009 to 3.3 million.
+        normalise: Where given, the weights before the losses are scaled to this sum at each step, and the noise is
+            learned as it would be without: against the effective learning rate's growth as the noise shrinks (appendix
+            B). Tasks absent from a batch have no share in the sum.
+        closed_form: Take the noise at its optimum for the running mean of each loss, instead of learning it. There is
+            then no parameter, and nothing for an optimiser to do.
+        decay: The running mean's decay per step, for the closed form.
 
     Raises:
-        MultisigmaError: A likelihood lacks `weight` or `normaliser`, or an initial value is not finite or names no
-            task.
+        MultisigmaError: A likelihood lacks `weight` or `normaliser`; an initial value is not finite, is outside the
+            bounds, or names no task; bounds, `normalise` or `decay` are out of range; a likelihood has no closed form
+            where one is asked for, or has its noise inside where weights are to be normalised.
     """
 
-    def __init__(self, likelihoods: Mapping[str, Likelihood], initial: float | Mapping[str, float] = 0.0) -> None:
+    log_factor: Tensor
+    power: Tensor
+    half_dimension: Tensor
+    initial: Tensor
+    running_loss: Tensor
+    running_share: Tensor
+
+    def __init__(
+        self,
+        likelihoods: Mapping[str, Likelihood],
+        initial: float | Mapping[str, float] = 0.0,
+        bounds: tuple[float, float] = (-14.0, 30.0),
+        normalise: float | None = None,
+        closed_form: bool = False,
+        decay: float = 0.99,
+    ) -> None:
         super().__init__(likelihoods)
         self.likelihoods = dict(likelihoods)
+        self.bounds = (float(bounds[0]), float(bounds[1]))
+        self.normalise, self.closed_form, self.decay = normalise, closed_form, decay
+        self._check_settings()
+        starts = self._starts(initial)
+        # What is in the family is computed for all tasks at once; the others' own terms are added.
+        family = [lik if isinstance(lik, Scaled) else None for lik in self.likelihoods.values()]
+        self._own = [name for name, lik in zip(self.tasks, family, strict=True) if lik is None]
+        self._simple = not self._own and normalise is None
+        constants = {
+            "log_factor": [math.log(lik.factor) if lik else 0.0 for lik in family],
+            "power": [lik.power if lik else 0.0 for lik in family],
+            "half_dimension": [0.5 * lik.dimension if lik else 0.0 for lik in family],
+        }
+        for name, values in constants.items():
+            self.register_buffer(name, torch.tensor(values), persistent=False)
+        if closed_form:
+            self.register_buffer("initial", torch.tensor(starts))
+            self.register_buffer("running_loss", torch.zeros(len(starts)))
+            self.register_buffer("running_share", torch.zeros(len(starts)))
+        else:
+            # Of shape (1,): sharding (FSDP) takes no scalars. A parameter each: an optimiser leaves one without a
+            # gradient alone, momentum and all.
+            self._keys = {name: f"log_variance_{name}" for name in self.tasks}
+            for key, start in zip(self._keys.values(), starts, strict=True):
+                self.register_parameter(key, nn.Parameter(torch.tensor([start])))
+
+    def _check_settings(self) -> None:
+        low, high = self.bounds
+        if not low < high:
+            raise MultisigmaError(f"Parameter `bounds` must be (lowest, highest); found {self.bounds}.")
+        if self.normalise is not None and not (math.isfinite(self.normalise) and self.normalise > 0):
+            raise MultisigmaError(f"Parameter `normalise` must be positive and finite; found {self.normalise}.")
+        if not 0 <= self.decay < 1:
+            raise MultisigmaError(f"Parameter `decay` must be at least 0 and below 1; found {self.decay}.")
         for name, likelihood in self.likelihoods.items():
             if isinstance(likelihood, type) or not isinstance(likelihood, Likelihood):
                 raise MultisigmaError(
                     f"Task {name!r}: a likelihood is an object with the methods `weight` and `normaliser`, such as "
                     f"Gaussian(), Laplace() or Softmax(); found {likelihood!r}."
                 )
+            if self.closed_form and not hasattr(likelihood, "optimum"):
+                raise MultisigmaError(
+                    f"Task {name!r}: {likelihood!r} has no method `optimum`, which the closed form needs; learn its "
+                    "noise."
+                )
+            if self.normalise is not None and isinstance(likelihood, NoiseInside):
+                raise MultisigmaError(
+                    f"Task {name!r}: the noise of {likelihood!r} stands inside the loss and cannot be normalised; "
+                    "leave `normalise` out, or use a likelihood of a mean loss."
+                )
+
+    def _starts(self, initial: float | Mapping[str, float]) -> list[float]:
         values = initial if isinstance(initial, Mapping) else dict.fromkeys(self.tasks, initial)
         unknown = [name for name in values if name not in self.tasks]
         if unknown:
             raise MultisigmaError(f"Parameter `initial` names unknown tasks {unknown}; there are {list(self.tasks)}.")
-        for name in self.tasks:
-            value = float(values.get(name, 0.0))
+        starts = [float(values.get(name, 0.0)) for name in self.tasks]
+        low, high = self.bounds
+        for name, value in zip(self.tasks, starts, strict=True):
             if not math.isfinite(value):
                 raise MultisigmaError(f"Parameter `initial` must be finite; found {value} for task {name!r}.")
-            parameter = nn.Parameter(torch.tensor(value, dtype=torch.float32))
-            self.register_parameter(f"log_variance_{name}", parameter)
+            if not low <= value <= high:
+                raise MultisigmaError(
+                    f"Parameter `initial` must lie within the bounds {self.bounds}; found {value} for task {name!r}."
+                )
+        return starts
 
     def log_variance(self, name: str) -> Tensor:
-        """The task's learned parameter, a scalar."""
-        return self.get_parameter(f"log_variance_{name}")
+        """The task's log variance, shape (1,): the learned parameter, or the closed form's value."""
+        if self.closed_form:
+            i = self.tasks.index(name)
+            return self._optimum()[i : i + 1]
+        return self.get_parameter(self._keys[name])
 
-    def term(self, name: str, mean: Tensor) -> Tensor:
-        s, likelihood = self.log_variance(name).float(), self.likelihoods[name]
-        return likelihood.weight(s) * mean.float() + likelihood.normaliser(s)
+    def negative_log_likelihood(self, name: str, prediction: Prediction) -> tuple[Tensor, Tensor]:
+        likelihood = self.likelihoods[name]
+        if not isinstance(likelihood, NoiseInside):
+            raise MultisigmaError(
+                f"Task {name!r}: {likelihood!r} takes a mean loss, or a pair (sum, count); found a Prediction."
+            )
+        parameter, _ = self._within_bounds(torch.cat(self._parameters_of([name])))
+        return likelihood.negative_log_likelihood(prediction, parameter.squeeze(0))
+
+    def combine(self, present: PresentLosses) -> Tensor:
+        names, means, labelled = present.names, present.means, present.labelled
+        if self.closed_form:
+            self._update_running(self.index(names), means.detach(), labelled)
+            s, pull = self._optimum()[self.index(names)], None
+        else:
+            s, pull = self._within_bounds(torch.cat(self._parameters_of(names)))
+        if labelled is None and pull is None and self._simple and len(names) == len(self.tasks):
+            # The commonest case, in the fewest operations.
+            weight = torch.exp(torch.addcmul(self.log_factor, s, self.power, value=-1))
+            return torch.dot(weight, means.to(weight)) + torch.dot(s, self.half_dimension)
+        weight, normaliser = self._weight_and_normaliser(names, s)
+        if pull is not None:
+            normaliser = normaliser + pull
+        if self.normalise is None:
+            return masked_sum(weight * means + normaliser, labelled)
+        shares = weight.detach() if labelled is None else weight.detach().where(labelled, 0.0)
+        scaled = shares * (self.normalise / shares.sum().clamp_min(torch.finfo(shares.dtype).tiny))
+        # The losses' gradients are those of the scaled weights, the noise's those of the likelihood.
+        learned = weight * means.detach() - (weight * means).detach() + normaliser
+        return masked_sum(scaled * means + learned, labelled)
+
+    def _weight_and_normaliser(self, names: Sequence[str], s: Tensor) -> tuple[Tensor, Tensor]:
+        log_factor, power, half_dimension = self.log_factor, self.power, self.half_dimension
+        if len(names) < len(self.tasks):
+            index = self.index(names)
+            log_factor, power, half_dimension = log_factor[index], power[index], half_dimension[index]
+        weight = torch.exp(torch.addcmul(log_factor, s, power, value=-1))
+        normaliser = s * half_dimension
+        if not self._own:
+            return weight, normaliser
+        weights, normalisers = list(torch.split(weight, 1)), list(torch.split(normaliser, 1))
+        for i, name in enumerate(names):
+            if name in self._own:
+                likelihood, one = self.likelihoods[name], s[i : i + 1]
+                # The weight of a noise that stands inside the loss is in it already.
+                weights[i] = torch.ones_like(one) if isinstance(likelihood, NoiseInside) else likelihood.weight(one)
+                normalisers[i] = likelihood.normaliser(one)
+        return torch.cat(weights), torch.cat(normalisers)
+
+    def _parameters_of(self, names: Iterable[str]) -> list[Tensor]:
+        # Looked up each time: sharding puts others in their place.
+        parameters: list[Tensor] = [self._parameters[self._keys[name]] for name in names]  # type: ignore[misc]
+        return parameters
+
+    def _within_bounds(self, s: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The log variances within the bounds, and what pulls back those that are beyond: `|d| / 2 + d^2 / 2` each.
+
+        Beyond a bound the likelihood pulls no more. The first part brings a value back to the bound and across it,
+        where it feels its loss again; the second part brings back one that a single step has carried far away.
+        """
+        low, high = self.bounds
+        if s.device.type == "cpu" and not torch.compiler.is_compiling() and all(low <= v <= high for v in s.tolist()):
+            return s, None
+        inside = s.clamp(low, high)
+        beyond = s - inside.detach()
+        return inside, 0.5 * (beyond.abs() + beyond.square())
+
+    def _update_running(self, index: slice | list[int], means: Tensor, labelled: Tensor | None) -> None:
+        if not self.training:
+            return
+        for running, new in ((self.running_loss, means), (self.running_share, torch.ones_like(means))):
+            old = running[index]
+            value = old.lerp(new.to(old), 1 - self.decay)
+            running[index] = value if labelled is None else value.where(labelled, old)
+
+    def _optimum(self) -> Tensor:
+        """All tasks' log variances by the closed form, shape (T,); the initial value before the first batch."""
+        seen = self.running_share > 0
+        means = self.running_loss / self.running_share.where(seen, 1.0)
+        best = torch.cat(
+            [likelihood.optimum(means[i : i + 1]) for i, likelihood in enumerate(self.likelihoods.values())]  # type: ignore[attr-defined]
+        )
+        return best.where(seen, self.initial).clamp(*self.bounds)
+
+    def _all_log_variances(self) -> Tensor:
+        if self.closed_form:
+            return self._optimum()
+        return torch.cat([_whole(self.log_variance(name).detach()) for name in self.tasks]).clamp(*self.bounds)
 
     @property
     def weights(self) -> dict[str, float]:
-        return {name: self.likelihoods[name].weight(self.log_variance(name).detach()).item() for name in self.tasks}
+        s = self._all_log_variances()
+        found = [likelihood.weight(s[i : i + 1]) for i, likelihood in enumerate(self.likelihoods.values())]
+        return self.by_name(torch.cat(found))
 
     @property
     def sigma(self) -> dict[str, float]:
-        return {name: (0.5 * self.log_variance(name).detach()).exp().item() for name in self.tasks}
+        return self.by_name((0.5 * self._all_log_variances()).exp())
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """A parameter that is sharded over processes (FSDP), gathered."""
+    gather: Callable[[], Tensor] | None = getattr(tensor, "full_tensor", None)
+    return tensor if gather is None else gather()

@@ -2,41 +2,49 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, distributed, nn
 
 from multisigma.errors import MultisigmaError
+from multisigma.weighting.likelihoods import Prediction
 
-Loss = Tensor | tuple[Tensor, Tensor | int | float] | None
-"""A task's loss in a batch: its mean as a scalar tensor, a pair (sum over elements, number of elements), or None."""
+Loss = Tensor | tuple[Tensor, Tensor | int | float] | Prediction | None
+"""A task's loss in a batch: its mean as a scalar tensor, a pair (sum over elements, number of elements), a prediction
+with its target for a likelihood that takes one, or None."""
+
+# Losses on an accelerator are looked at for NaN once in so many steps: each look waits for the device.
+_STEPS_BETWEEN_LOOKS = 100
 
 
-def mean_loss(loss: Tensor | tuple[Tensor, Tensor | int | float]) -> tuple[Tensor, Tensor]:
-    """The mean over labelled elements, and whether there were any.
+class PresentLosses(NamedTuple):
+    """The losses of the n tasks present in a batch.
 
-    Args:
-        loss: A scalar mean, or a pair (sum, count). Under data parallelism the count of a pair is the average over the
-            processes, so that the processes' averaged gradients are those of the mean over all their labelled elements.
-
-    Returns:
-        The mean as a scalar (zero, with a graph, where the count is zero), and a scalar bool: was something labelled?
+    Attributes:
+        names: The tasks, in the order of the weighting's.
+        means: Their mean losses, shape (n,).
+        labelled: Which of them are labelled after all, shape (n,), bool: a count can be a tensor, and is looked at on
+            its device alone. The mean of one that is not is 1, and must not count. None if all are.
+        totals: What was handed over for each: its mean, or its sum. `means` is a function of all of them, and a
+            gradient of one of its elements would walk through every task's part of the graph.
+        factors: The derivative of each mean by its total, shape (n,); None if they are the same.
+        shared: What the tasks share; empty if it was not given.
     """
-    if isinstance(loss, Tensor):
-        return loss, torch.ones((), dtype=torch.bool, device=loss.device)
-    total, count = loss
-    count = torch.as_tensor(count, dtype=torch.float32, device=total.device)
-    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
-        count = count.detach().clone()
-        distributed.all_reduce(count)
-        count = count / distributed.get_world_size()
-    return total / torch.where(count > 0, count, 1.0), count > 0
+
+    names: Sequence[str]
+    means: Tensor
+    labelled: Tensor | None
+    totals: Sequence[Tensor]
+    factors: Tensor | None
+    shared: Sequence[Tensor]
 
 
 class Weighting(nn.Module, ABC):
     """Sums the tasks' losses, each with its weight.
+
+    Everything that a method remembers is in its `state_dict`, kept in float32 or better whatever the model is cast to.
 
     Args:
         tasks: The tasks' names.
@@ -44,6 +52,8 @@ class Weighting(nn.Module, ABC):
     Raises:
         MultisigmaError: There is no task, or a name is empty or holds a dot (torch forbids dots in parameter names).
     """
+
+    found_nonfinite: Tensor
 
     def __init__(self, tasks: Iterable[str]) -> None:
         super().__init__()
@@ -53,43 +63,40 @@ class Weighting(nn.Module, ABC):
         for name in self.tasks:
             if not name or "." in name:
                 raise MultisigmaError(f"Task name {name!r}: a name must be non-empty and hold no dot; rename the task.")
+        self._index = {name: i for i, name in enumerate(self.tasks)}
+        self._steps = 0
+        self.register_buffer("found_nonfinite", torch.zeros(len(self.tasks), dtype=torch.bool), persistent=False)
 
-    def forward(self, losses: Mapping[str, Loss]) -> Tensor:
+    def forward(self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None) -> Tensor:
         """The objective to call `backward()` on.
+
+        Where torch.distributed is running, every process calls this at every step; one all-reduce makes each task's
+        mean that over all processes' labelled elements (a scalar counts as one element), so that the average of the
+        processes' gradients is the gradient of one process with all the data.
 
         Args:
             losses: For each task present in the batch its mean loss as a scalar, or a pair (sum over labelled elements,
-                their number). A task with no key, `None` or the count zero contributes nothing, not even its noise
-                term.
+                their number), or a `Prediction` where its likelihood takes one. A task with no key, `None` or the count
+                zero contributes nothing, not even its noise term.
+            shared: What the tasks share, for the methods that look at gradients: the encoder's parameters, or the
+                features that it hands to the tasks, of which the losses are functions. Others ignore it.
 
         Returns:
-            A scalar tensor. With no task present it is zero, with a graph where a loss had one.
+            A scalar tensor. With no task present it is zero, with a graph.
 
         Raises:
-            MultisigmaError: A key names no task of this weighting, or a loss is no scalar.
+            MultisigmaError: A key names no task of this weighting; a loss is no scalar tensor; a mean loss is NaN or
+                infinite (on an accelerator or under `torch.compile` this is noticed within some steps, or when
+                `weights` or `sigma` is read, for a look at each step would wait for the device).
         """
-        unknown = [name for name in losses if name not in self.tasks]
-        if unknown:
-            raise MultisigmaError(f"Losses for unknown tasks {unknown}; this weighting has {list(self.tasks)}.")
-        objective: Tensor | None = None
-        for name in self.tasks:
-            loss = losses.get(name)
-            if loss is None:
-                continue
-            value = loss if isinstance(loss, Tensor) else loss[0]
-            if value.ndim:
-                raise MultisigmaError(f"Task {name!r}: its loss must be a scalar; found shape {tuple(value.shape)}.")
-            mean, labelled = mean_loss(loss)
-            term = torch.where(labelled, self.term(name, mean), 0.0 * mean)
-            objective = term if objective is None else objective + term
-        if objective is None:
-            # Every parameter at weight zero: a loop that calls backward() on each batch goes on.
-            objective = sum((0.0 * p.sum() for p in self.parameters()), start=torch.zeros((), requires_grad=True))
-        return objective
+        present = self.present(losses, shared)
+        if present is None:
+            return self._nothing(losses)
+        return self.combine(present)
 
     @abstractmethod
-    def term(self, name: str, mean: Tensor) -> Tensor:
-        """The task's part of the objective, for the scalar mean loss of a batch in which it is labelled."""
+    def combine(self, present: PresentLosses) -> Tensor:
+        """The objective of a batch with at least one task."""
 
     @property
     @abstractmethod
@@ -116,3 +123,161 @@ class Weighting(nn.Module, ABC):
         if not parameters:
             return []
         return [{"params": parameters, "weight_decay": 0.0, **({} if lr is None else {"lr": lr})}]
+
+    def negative_log_likelihood(self, name: str, prediction: Prediction) -> tuple[Tensor, Tensor]:
+        """The loss of a prediction as (sum, count), where the task's likelihood takes predictions."""
+        raise MultisigmaError(f"Task {name!r}: {type(self).__name__} takes losses; found a Prediction.")
+
+    def index(self, names: Sequence[str]) -> slice | list[int]:
+        """The places of tasks among all of them, to index what is kept for all."""
+        return slice(None) if len(names) == len(self.tasks) else [self._index[name] for name in names]
+
+    def by_name(self, values: Tensor) -> dict[str, float]:
+        """Values of all tasks, shape (n,), for logs: waits for the device, and looks for NaN while it is at it."""
+        self.raise_if_nonfinite()
+        return dict(zip(self.tasks, values.tolist(), strict=True))
+
+    def raise_if_nonfinite(self) -> None:
+        """Waits for the device.
+
+        Raises:
+            MultisigmaError: A task's mean loss has been NaN or infinite.
+        """
+        found = self.found_nonfinite.tolist()
+        if any(found):
+            names = [name for name, bad in zip(self.tasks, found, strict=True) if bad]
+            raise MultisigmaError(
+                f"The loss of {_listed(names)} has been NaN or infinite: look at the targets, or lower the learning "
+                "rate."
+            )
+
+    def _nothing(self, losses: Mapping[str, Loss]) -> Tensor:
+        """Zero, as a function of the empty sums, so that what they depend on gets a gradient of zero."""
+        zero = torch.zeros((), device=self.found_nonfinite.device, requires_grad=True)
+        sums = [loss[0] for loss in losses.values() if isinstance(loss, tuple)]
+        return zero if not sums else zero + (0.0 * torch.stack(sums)).sum()
+
+    def _look_for_nonfinite(self, names: Sequence[str], means: Tensor) -> None:
+        values = means.detach()
+        if not torch.compiler.is_compiling():
+            if values.device.type == "cpu":
+                numbers = values.tolist()
+                if not all(map(math.isfinite, numbers)):
+                    found = {n: v for n, v in zip(names, numbers, strict=True) if not math.isfinite(v)}
+                    raise MultisigmaError(
+                        f"The loss of {_listed(list(found))} is not finite but {', '.join(map(str, found.values()))}: "
+                        "look at the targets, or lower the learning rate."
+                    )
+                return
+            self._steps += 1
+            if self._steps % _STEPS_BETWEEN_LOOKS == 0:
+                self.raise_if_nonfinite()
+        self.found_nonfinite[self.index(names)] |= ~values.isfinite()
+
+    def present(
+        self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None
+    ) -> PresentLosses | None:
+        """The losses of the tasks present, checked, their means over all processes; None where there is none."""
+        if not losses.keys() <= self._index.keys():
+            unknown = [name for name in losses if name not in self._index]
+            raise MultisigmaError(f"Losses for unknown tasks {unknown}; this weighting has {list(self.tasks)}.")
+        spread = _spread()
+        names: list[str] = []
+        totals: list[Tensor] = []
+        counts: list[Tensor | int | float] = []
+        for name in self.tasks:
+            loss = losses.get(name)
+            if isinstance(loss, Prediction):
+                loss = self.negative_log_likelihood(name, loss)
+            total, count = loss if isinstance(loss, tuple) else (loss, 1)
+            if total is None:
+                if not spread:
+                    continue
+                total, count = torch.zeros((), device=self.found_nonfinite.device), 0
+            elif not isinstance(total, Tensor) or total.ndim:
+                found = f"shape {tuple(total.shape)}" if isinstance(total, Tensor) else repr(total)
+                raise MultisigmaError(
+                    f"Task {name!r}: its loss must be a scalar tensor or a pair (sum, count) of scalars; found {found}."
+                )
+            if not spread and _is_zero(count):
+                continue
+            names.append(name)
+            totals.append(total)
+            counts.append(count)
+        if not names:
+            return None
+        means, labelled, factors = torch.stack(totals), None, None
+        if means.dtype != torch.float32 and means.dtype != torch.float64:
+            means = means.float()
+        if spread or any(count != 1 if isinstance(count, int | float) else True for count in counts):
+            means, labelled, factors = _means(means, counts, spread)
+        self._look_for_nonfinite(names, means)
+        together = () if shared is None else (shared,) if isinstance(shared, Tensor) else tuple(shared)
+        return PresentLosses(names, means, labelled, totals, factors, together)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # Noise at bfloat16's two or three digits would not move by the small steps that it learns in.
+        def at_least_single(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            if tensor.is_floating_point() and moved.dtype.itemsize < 4:
+                return tensor.to(moved.device, torch.float32)
+            return moved
+
+        super()._apply(at_least_single, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+class AdaptiveWeighting(Weighting):
+    """A weighting whose multipliers change from step to step; it remembers the last for logs."""
+
+    last_weights: Tensor
+
+    def __init__(self, tasks: Iterable[str]) -> None:
+        super().__init__(tasks)
+        self.register_buffer("last_weights", torch.ones(len(self.tasks)))
+
+    def remember(self, names: Sequence[str], weights: Tensor) -> None:
+        """Keeps the multipliers (n,) of the tasks present."""
+        self.last_weights[self.index(names)] = weights.detach().to(self.last_weights)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        return self.by_name(self.last_weights)
+
+
+def _means(totals: Tensor, counts: Sequence[Tensor | int | float], spread: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Means, mask and factors as `PresentLosses` has them, of totals (n,)."""
+    numbers = torch.stack([torch.as_tensor(count, device=totals.device, dtype=totals.dtype) for count in counts])
+    if not spread:
+        labelled = numbers > 0
+        factors = 1.0 / numbers.where(labelled, 1.0)
+        return (totals * factors).where(labelled, 1.0), labelled, factors
+    gathered = torch.stack([totals.detach(), numbers])
+    distributed.all_reduce(gathered)
+    labelled = gathered[1] > 0
+    number = gathered[1].where(labelled, 1.0)
+    factors = distributed.get_world_size() / number
+    local = totals * factors
+    # The value of all processes' mean, with the gradient of this process's part.
+    return (local + (gathered[0] / number - local).detach()).where(labelled, 1.0), labelled, factors
+
+
+def masked_sum(terms: Tensor, labelled: Tensor | None) -> Tensor:
+    """The sum of the terms (n,) of labelled tasks."""
+    return terms.sum() if labelled is None else terms.where(labelled, 0.0).sum()
+
+
+def _spread() -> bool:
+    """Whether several processes work on the same batch."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def _is_zero(count: Tensor | int | float) -> bool:
+    """Whether a count is known to be zero without waiting for a device."""
+    if isinstance(count, Tensor):
+        return count.device.type == "cpu" and not torch.compiler.is_compiling() and not count.item()
+    return not count
+
+
+def _listed(names: list[str]) -> str:
+    return ("task " if len(names) == 1 else "tasks ") + ", ".join(map(repr, names))

@@ -1,0 +1,116 @@
+"""FAMO: Liu, Feng, Stone and Liu, "FAMO: Fast Adaptive Multitask Optimization", NeurIPS 2023."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from multisigma.errors import MultisigmaError
+from multisigma.weighting.random_loss import softmax_of_labelled
+from multisigma.weighting.weighting import AdaptiveWeighting, Loss, PresentLosses, masked_sum
+
+_TINY = 1e-8
+
+
+class FastAdaptiveWeighting(AdaptiveWeighting):
+    """Weights under which all losses fall at the same rate: `c sum z log(L - b)`, `z = softmax(w)`, algorithm 2.
+
+    The logits w learn from how much each loss fell in a step, by Adam. The paper measures that on the same batch, with
+    a second forward pass: call `update` with its losses after the optimiser's step. Without that call the next batch's
+    losses serve, which costs nothing and is noisier.
+
+    Args:
+        tasks: The tasks' names.
+        lower_bounds: b, the least that each loss can be; zero where not given.
+        lr: Adam's learning rate for the logits.
+        weight_decay: Adam's weight decay for the logits, the paper's gamma.
+
+    Raises:
+        MultisigmaError: A name is unknown, or `lr` or `weight_decay` is out of range.
+    """
+
+    lower_bounds: Tensor
+    logits: Tensor
+    adam_mean: Tensor
+    adam_square: Tensor
+    adam_steps: Tensor
+    before: Tensor
+    waiting: Tensor
+
+    def __init__(
+        self,
+        tasks: Iterable[str],
+        lower_bounds: Mapping[str, float] | None = None,
+        lr: float = 0.025,
+        weight_decay: float = 1e-3,
+    ) -> None:
+        super().__init__(tasks)
+        bounds = lower_bounds or {}
+        unknown = [name for name in bounds if name not in self.tasks]
+        if unknown:
+            raise MultisigmaError(
+                f"Parameter `lower_bounds` names unknown tasks {unknown}; there are {list(self.tasks)}."
+            )
+        if not lr > 0:
+            raise MultisigmaError(f"Parameter `lr` must be positive; found {lr}.")
+        if not weight_decay >= 0:
+            raise MultisigmaError(f"Parameter `weight_decay` must not be negative; found {weight_decay}.")
+        self.lr, self.weight_decay = lr, weight_decay
+        zeros = torch.zeros(len(self.tasks))
+        self.register_buffer("lower_bounds", torch.tensor([float(bounds.get(name, 0.0)) for name in self.tasks]))
+        for name in ("logits", "adam_mean", "adam_square", "before"):
+            self.register_buffer(name, zeros.clone())
+        self.register_buffer("adam_steps", torch.zeros(()))
+        # Which tasks' losses of the last step have not been compared yet.
+        self.register_buffer("waiting", torch.zeros(len(self.tasks), dtype=torch.bool))
+
+    def combine(self, present: PresentLosses) -> Tensor:
+        names, means, labelled = present.names, present.means, present.labelled
+        index = self.index(names)
+        if self.training:
+            self._learn(index, means.detach(), labelled)
+            self.before[index] = means.detach().to(self.before)
+            self.waiting.zero_()
+            self.waiting[index] = True if labelled is None else labelled
+        z = softmax_of_labelled(self.logits[index].to(means), labelled)
+        height = (means - self.lower_bounds[index].to(means)).clamp_min(0.0) + _TINY
+        c = 1.0 / masked_sum(z / height.detach(), labelled).clamp_min(torch.finfo(means.dtype).tiny)
+        self.remember(names, c * z / height)
+        return c * masked_sum(z * height.log(), labelled)
+
+    def update(self, losses: Mapping[str, Loss]) -> None:
+        """Lets the logits learn from the same batch's losses after the optimiser's step, as the paper does.
+
+        Args:
+            losses: As `forward` takes them.
+
+        Raises:
+            MultisigmaError: As `forward` does.
+        """
+        with torch.no_grad():
+            present = self.present(losses)
+            if present is not None:
+                self._learn(self.index(present.names), present.means, present.labelled)
+                self.waiting.zero_()
+
+    def _learn(self, index: slice | list[int], after: Tensor, labelled: Tensor | None) -> None:
+        known = torch.zeros_like(self.waiting)
+        known[index] = True if labelled is None else labelled
+        known &= self.waiting
+        now = torch.zeros_like(self.before)
+        now[index] = after.to(now)
+        height_before = (self.before - self.lower_bounds).clamp_min(0.0) + _TINY
+        height_now = (now - self.lower_bounds).clamp_min(0.0) + _TINY
+        fall = (height_before.log() - height_now.log()).where(known, 0.0)
+        z = softmax_of_labelled(self.logits, known)
+        # The gradient of z . fall by the logits; Adam with weight decay in the gradient, as torch.optim.Adam has it.
+        gradient = z * (fall - (z * fall).sum()) + self.weight_decay * self.logits.where(known, 0.0)
+        learn = known.any().to(gradient)
+        self.adam_steps += learn
+        first = torch.where(known, 0.9 * self.adam_mean + 0.1 * gradient, self.adam_mean)
+        second = torch.where(known, 0.999 * self.adam_square + 0.001 * gradient.square(), self.adam_square)
+        self.adam_mean.copy_(first)
+        self.adam_square.copy_(second)
+        steps = self.adam_steps.clamp_min(1.0)
+        mean, square = first / (1 - 0.9**steps), second / (1 - 0.999**steps)
+        self.logits.sub_((self.lr * mean / (square.sqrt() + 1e-8)).where(known, 0.0))

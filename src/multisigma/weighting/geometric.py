@@ -1,0 +1,25 @@
+"""Geometric loss: Chennupati et al., "MultiNet++: Multi-Stream Feature Aggregation and Geometric Loss Strategy for
+Multi-Task Learning", CVPR workshops 2019."""
+
+import torch
+from torch import Tensor
+
+from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum
+
+
+class GeometricWeighting(AdaptiveWeighting):
+    """The geometric mean of the losses of the tasks present; losses must be positive.
+
+    A loss at zero would stop all the others: each is taken to be at least 1e-8.
+
+    Args:
+        tasks: The tasks' names.
+    """
+
+    def combine(self, present: PresentLosses) -> Tensor:
+        names, means, labelled = present.names, present.means, present.labelled
+        count = len(names) if labelled is None else labelled.sum().clamp_min(1)
+        at_least = means.clamp_min(1e-8)
+        objective = (masked_sum(at_least.log(), labelled) / count).exp()
+        self.remember(names, objective / (count * at_least))
+        return objective if labelled is None else torch.where(labelled.any(), objective, 0.0)

@@ -1,0 +1,135 @@
+"""Methods that combine the tasks' gradients, from TorchJD, behind the same call as all other weightings.
+
+Sener and Koltun (MGDA), Yu et al. (PCGrad), Liu et al. (CAGrad, IMTL-G), Navon et al. (Nash-MTL), Senushkin et al.
+(Aligned-MTL), Quinton and Rey (UPGrad): what each does is TorchJD's, https://torchjd.org.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multisigma.errors import MultisigmaError
+from multisigma.weighting.shared_gradients import at_shared, flat
+from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum
+
+Aggregator = Callable[[Tensor], Tensor]
+
+_METHODS: dict[str, Callable[[Any, int], Aggregator]] = {
+    "mgda": lambda torchjd, tasks: torchjd.MGDA(),
+    "pcgrad": lambda torchjd, tasks: torchjd.PCGrad(),
+    "cagrad": lambda torchjd, tasks: torchjd.CAGrad(c=0.5),
+    "imtl_g": lambda torchjd, tasks: torchjd.IMTLG(),
+    "nash_mtl": lambda torchjd, tasks: torchjd.NashMTL(n_tasks=tasks),
+    "aligned_mtl": lambda torchjd, tasks: torchjd.AlignedMTL(),
+    "upgrad": lambda torchjd, tasks: torchjd.UPGrad(),
+}
+
+
+class GradientAggregation(Weighting):
+    """The shared part learns from an aggregate of the tasks' gradients, each task's own part from its own loss.
+
+    Call with `shared`. With the encoder's parameters, each task has a backward pass through all of it, and its whole
+    gradient is kept. With the features that the encoder hands to the tasks, each has a backward pass through its own
+    part alone and keeps a gradient of the features' size, and one pass carries their aggregate through the encoder:
+    less memory and time, and an aggregate of gradients at the features, whose angles are not quite those at the
+    parameters.
+
+    The objective's value is the plain sum of the losses; its gradient at the shared tensors is the aggregate. Tasks
+    absent from a batch have no row in the matrix of gradients; to know which, a count on an accelerator is waited for.
+    Under data parallelism each process aggregates its own gradients and the aggregates are averaged.
+
+    Args:
+        tasks: The tasks' names.
+        aggregator: 'mgda', 'pcgrad', 'cagrad', 'imtl_g', 'nash_mtl', 'aligned_mtl' or 'upgrad', with TorchJD's defaults
+            (and c = 0.5 for CAGrad); or any function of the gradients (tasks present, elements) that gives their
+            aggregate (elements,), such as an aggregator of TorchJD's with parameters of your own.
+
+    Raises:
+        MultisigmaError: The name is unknown, or TorchJD or what it needs for the method is not installed.
+    """
+
+    def __init__(self, tasks: Iterable[str], aggregator: str | Aggregator = "upgrad") -> None:
+        super().__init__(tasks)
+        self.method = aggregator if isinstance(aggregator, str) else type(aggregator).__name__
+        self._given = None if isinstance(aggregator, str) else aggregator
+        # One for each number of tasks present: some remember a number for each task.
+        self._aggregators: dict[int, Aggregator] = {}
+        if self._given is None:
+            self._aggregator(len(self.tasks))
+
+    def combine(self, present: PresentLosses) -> Tensor:
+        objective = masked_sum(present.means, present.labelled)
+        if not torch.is_grad_enabled():
+            return objective
+        shared, gradients = at_shared(present, self.method)
+        kept = range(len(gradients)) if present.labelled is None else torch.nonzero(present.labelled).flatten().tolist()
+        if not kept:
+            return objective
+        matrix = torch.stack([flat(gradients[i]) for i in kept])
+        with torch.no_grad():
+            aggregate = matrix[0] if len(kept) == 1 else self._aggregator(len(kept))(matrix)
+            # The sum of the losses brings the sum of the rows; what is missing is added as a linear term.
+            missing = torch.split(aggregate.to(matrix) - matrix.sum(0), [tensor.numel() for tensor in shared])
+        for tensor, part in zip(shared, missing, strict=True):
+            linear = (tensor * part.view_as(tensor).to(tensor.dtype)).sum()
+            objective = objective + (linear - linear.detach()).to(objective.dtype)
+        return objective
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """One for each task: the shared part's aggregate is no weighted sum of losses that the heads see."""
+        self.raise_if_nonfinite()
+        return dict.fromkeys(self.tasks, 1.0)
+
+    def _aggregator(self, rows: int) -> Aggregator:
+        if self._given is not None:
+            return self._given
+        if rows not in self._aggregators:
+            self._aggregators[rows] = _from_torchjd(self.method, rows)
+        return self._aggregators[rows]
+
+    def get_extra_state(self) -> dict[int, dict[str, dict[str, Tensor]]]:
+        """What the aggregators remember from step to step, by number of tasks present."""
+        return {rows: _memory(aggregator) for rows, aggregator in self._each().items()}
+
+    def set_extra_state(self, state: dict[int, dict[str, dict[str, Tensor]]]) -> None:
+        """Takes up what `get_extra_state` gave."""
+        for rows, memory in state.items():
+            for part_name, values in memory.items():
+                part = _parts(self._aggregator(rows))[part_name]
+                for name, value in values.items():
+                    setattr(part, name, value if isinstance(getattr(part, name), Tensor) else value.numpy())
+
+    def _each(self) -> dict[int, Aggregator]:
+        return self._aggregators if self._given is None else {len(self.tasks): self._given}
+
+
+def _parts(aggregator: Aggregator) -> dict[str, Any]:
+    return dict(aggregator.named_modules()) if isinstance(aggregator, torch.nn.Module) else {"": aggregator}
+
+
+def _memory(aggregator: Aggregator) -> dict[str, dict[str, Tensor]]:
+    """The tensors and arrays among the attributes, by the part that has them: TorchJD keeps its state there."""
+    return {
+        part_name: {
+            name: torch.as_tensor(value).clone()
+            for name, value in vars(part).items()
+            if isinstance(value, Tensor) or hasattr(value, "__array_interface__")
+        }
+        for part_name, part in _parts(aggregator).items()
+        if hasattr(part, "__dict__")
+    }
+
+
+def _from_torchjd(method: str, tasks: int) -> Aggregator:
+    if method not in _METHODS:
+        raise MultisigmaError(f"Parameter `aggregator` must be one of {', '.join(_METHODS)}; found {method!r}.")
+    try:
+        return _METHODS[method](importlib.import_module("torchjd.aggregation"), tasks)
+    except ImportError as error:
+        raise MultisigmaError(
+            f"The method {method!r} needs TorchJD: pip install 'multisigma[gradients]' ({error})."
+        ) from error

@@ -1,0 +1,75 @@
+"""GradNorm: Chen, Badrinarayanan, Lee and Rabinovich, "GradNorm: Gradient Normalization for Adaptive Loss Balancing in
+Deep Multitask Networks", ICML 2018."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, distributed
+
+from multisigma.errors import MultisigmaError
+from multisigma.weighting.shared_gradients import at_shared, flat
+from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum
+
+
+class GradNormWeighting(AdaptiveWeighting):
+    """Weights under which the tasks' gradients have norms that go with how far each loss still is, algorithm 1.
+
+    Call with `shared`, for which the paper takes the weights of the last shared layer. The weights take a gradient step
+    of their own at each call in training mode, and sum to the number of tasks.
+
+    Args:
+        tasks: The tasks' names.
+        alpha: The strength with which tasks are pulled to a common rate of training.
+        lr: The weights' learning rate.
+
+    Raises:
+        MultisigmaError: `lr` is not positive, or `alpha` is negative.
+    """
+
+    task_weights: Tensor
+    first_losses: Tensor
+
+    def __init__(self, tasks: Iterable[str], alpha: float = 1.5, lr: float = 0.025) -> None:
+        super().__init__(tasks)
+        if not alpha >= 0:
+            raise MultisigmaError(f"Parameter `alpha` must not be negative; found {alpha}.")
+        if not lr > 0:
+            raise MultisigmaError(f"Parameter `lr` must be positive; found {lr}.")
+        self.alpha, self.lr = alpha, lr
+        self.register_buffer("task_weights", torch.ones(len(self.tasks)))
+        # NaN before a task's first loss.
+        self.register_buffer("first_losses", torch.full((len(self.tasks),), torch.nan))
+
+    def combine(self, present: PresentLosses) -> Tensor:
+        index, means = self.index(present.names), present.means
+        if self.training and torch.is_grad_enabled():
+            self._learn(present)
+        weights = self.task_weights[index].to(means)
+        self.remember(present.names, weights)
+        return masked_sum(weights * means, present.labelled)
+
+    def _learn(self, present: PresentLosses) -> None:
+        index = self.index(present.names)
+        _, gradients = at_shared(present, "GradNorm")
+        norms = torch.stack([flat(gradient).norm() for gradient in gradients]).to(self.task_weights)
+        if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+            # The weights must stay the same in all processes.
+            distributed.all_reduce(norms)
+            norms /= distributed.get_world_size()
+        losses = present.means.detach().to(self.task_weights)
+        labelled = torch.ones_like(losses, dtype=torch.bool) if present.labelled is None else present.labelled
+        first = self.first_losses[index]
+        first = torch.where(first.isnan() & labelled, losses, first)
+        self.first_losses[index] = first
+        count = labelled.sum().clamp_min(1)
+        weights = self.task_weights[index]
+        scaled = weights * norms
+        ratios = (losses / first.clamp_min(1e-12)).where(labelled, 0.0)
+        rates = ratios / (ratios.sum() / count).clamp_min(1e-12)
+        target = scaled.where(labelled, 0.0).sum() / count * rates**self.alpha
+        # The gradient of sum |w G - target| by w, the target held constant.
+        stepped = (weights - self.lr * (scaled - target).sign() * norms).clamp_min(1e-3)
+        weights = weights.clone().copy_(stepped.where(labelled, weights))
+        updated = self.task_weights.clone()
+        updated[index] = weights
+        self.task_weights.copy_(updated * (len(self.tasks) / updated.sum()))

@@ -1,0 +1,45 @@
+"""Each task's gradient at what the tasks share, for the methods that look at it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from multisigma.errors import MultisigmaError
+from multisigma.weighting.weighting import PresentLosses
+
+
+def at_shared(present: PresentLosses, method: str) -> tuple[list[Tensor], list[list[Tensor]]]:
+    """The shared tensors that can learn, and for each task the gradient of its mean loss at each of them.
+
+    Frozen tensors are left out; where a task does not depend on a tensor its gradient is zero.
+
+    Raises:
+        MultisigmaError: Nothing shared was given, nothing of it can learn, or a loss has no graph.
+    """
+    shared = [tensor for tensor in present.shared if tensor.requires_grad]
+    if not shared:
+        found = "nothing" if not present.shared else f"{len(present.shared)} tensors, all frozen"
+        raise MultisigmaError(
+            f"{method} looks at the tasks' gradients: call it with shared=model.encoder.parameters(), or with the "
+            f"features that the encoder hands to the tasks. Found {found}."
+        )
+    gradients = []
+    for i, (name, total) in enumerate(zip(present.names, present.totals, strict=True)):
+        if not total.requires_grad:
+            gradients.append([torch.zeros_like(tensor) for tensor in shared])
+            if present.labelled is None:
+                raise MultisigmaError(f"Task {name!r}: its loss has no graph; {method} needs one.")
+            continue
+        found_gradients = torch.autograd.grad(total, shared, retain_graph=True, allow_unused=True)
+        factor = 1.0 if present.factors is None else present.factors[i]
+        gradients.append(
+            [torch.zeros_like(t) if g is None else g * factor for g, t in zip(found_gradients, shared, strict=True)]
+        )
+    return shared, gradients
+
+
+def flat(tensors: Sequence[Tensor]) -> Tensor:
+    """All elements in one vector, in float32 or better."""
+    vector = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    return vector if vector.dtype.itemsize >= 4 else vector.float()

@@ -35,6 +35,11 @@ class Prediction:
     target: Tensor
 
 
+def at_least_single(tensor: Tensor) -> Tensor:
+    """In float32, unless it is in float64."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
 class NoiseInside:
     """A likelihood that takes a `Prediction`; its `weight` is for logs alone, and nothing is left to normalise."""
 
@@ -162,7 +167,7 @@ class ExactSoftmax(NoiseInside):
 
     def negative_log_likelihood(self, prediction: Prediction, log_variance: Tensor) -> tuple[Tensor, Tensor]:
         """The sum over labelled elements, and their number."""
-        logits = prediction.output.float() * (-log_variance).exp()
+        logits = at_least_single(prediction.output) * (-log_variance).exp()
         total = F.cross_entropy(logits, prediction.target, ignore_index=self.ignore_index, reduction="sum")
         return total, (prediction.target != self.ignore_index).sum()
 
@@ -170,7 +175,8 @@ class ExactSoftmax(NoiseInside):
 def _labelled(prediction: Prediction) -> tuple[Tensor, Tensor, Tensor]:
     """Output, target with zeros where it is NaN, and the mask of labelled elements."""
     labelled = ~prediction.target.isnan()
-    return prediction.output.float(), prediction.target.float().where(labelled, 0.0), labelled
+    output = at_least_single(prediction.output)
+    return output, prediction.target.to(output.dtype).where(labelled, 0.0), labelled
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
+from multisigma.weighting.likelihoods import at_least_single
 from multisigma.weighting.weighting import PresentLosses
 
 
@@ -41,5 +42,4 @@ def at_shared(present: PresentLosses, method: str) -> tuple[list[Tensor], list[l
 
 def flat(tensors: Sequence[Tensor]) -> Tensor:
     """All elements in one vector, in float32 or better."""
-    vector = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    return vector if vector.dtype.itemsize >= 4 else vector.float()
+    return at_least_single(torch.cat([tensor.reshape(-1) for tensor in tensors]))

@@ -67,6 +67,7 @@ class UncertaintyWeighting(Weighting):
         self.bounds = (float(bounds[0]), float(bounds[1]))
         self.normalise, self.closed_form, self.decay = normalise, closed_form, decay
         self._check_settings()
+        self.takes_predictions = frozenset(n for n, lik in self.likelihoods.items() if isinstance(lik, NoiseInside))
         starts = self._starts(initial)
         # What is in the family is computed for all tasks at once; the others' own terms are added.
         family = [lik if isinstance(lik, Scaled) else None for lik in self.likelihoods.values()]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.likelihoods import Prediction
+from multisigma.weighting.likelihoods import Prediction, at_least_single
 
 Loss = Tensor | tuple[Tensor, Tensor | int | float] | Prediction | None
 """A task's loss in a batch: its mean as a scalar tensor, a pair (sum over elements, number of elements), a prediction
@@ -65,6 +65,8 @@ class Weighting(nn.Module, ABC):
                 raise MultisigmaError(f"Task name {name!r}: a name must be non-empty and hold no dot; rename the task.")
         self._index = {name: i for i, name in enumerate(self.tasks)}
         self._steps = 0
+        #: The tasks whose loss must be a `Prediction`.
+        self.takes_predictions: frozenset[str] = frozenset()
         self.register_buffer("found_nonfinite", torch.zeros(len(self.tasks), dtype=torch.bool), persistent=False)
 
     def forward(self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None) -> Tensor:
@@ -189,6 +191,11 @@ class Weighting(nn.Module, ABC):
             loss = losses.get(name)
             if isinstance(loss, Prediction):
                 loss = self.negative_log_likelihood(name, loss)
+            elif name in self.takes_predictions and loss is not None:
+                raise MultisigmaError(
+                    f"Task {name!r}: the noise of its likelihood stands inside the loss; hand over "
+                    f"Prediction(output, target). Found {type(loss).__name__}."
+                )
             total, count = loss if isinstance(loss, tuple) else (loss, 1)
             if total is None:
                 if not spread:
@@ -206,9 +213,7 @@ class Weighting(nn.Module, ABC):
             counts.append(count)
         if not names:
             return None
-        means, labelled, factors = torch.stack(totals), None, None
-        if means.dtype != torch.float32 and means.dtype != torch.float64:
-            means = means.float()
+        means, labelled, factors = at_least_single(torch.stack(totals)), None, None
         if spread or any(count != 1 if isinstance(count, int | float) else True for count in counts):
             means, labelled, factors = _means(means, counts, spread)
         self._look_for_nonfinite(names, means)
@@ -217,13 +222,13 @@ class Weighting(nn.Module, ABC):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # Noise at bfloat16's two or three digits would not move by the small steps that it learns in.
-        def at_least_single(tensor: Tensor) -> Tensor:
+        def keep(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
             if tensor.is_floating_point() and moved.dtype.itemsize < 4:
                 return tensor.to(moved.device, torch.float32)
             return moved
 
-        super()._apply(at_least_single, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(keep, recurse)  # type: ignore[no-untyped-call]
         return self
 
 

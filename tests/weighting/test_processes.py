@@ -1,40 +1,131 @@
 """Two processes with unequal label counts give the gradients of one process with all the data."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.multiprocessing as mp
-from torch import distributed
+from torch import Tensor, distributed, nn
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
 
-from multisigma import Laplace, UncertaintyWeighting
+from multisigma import ExactSoftmax, Gaussian, Laplace, Prediction, Softmax, UncertaintyWeighting, Weighting
+from tests.weighting.methods import METHODS, TASKS
 
-
-def residuals() -> torch.Tensor:
-    return torch.randn(30, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-
-
-def gradients(shares: list[torch.Tensor], rank: int) -> tuple[float, float]:
-    weighting = UncertaintyWeighting({"task": Laplace()}, 0.4)
-    scale = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
-    share = shares[rank]
-    weighting({"task": ((scale * share - 1).abs().sum(), len(share))}).backward()
-    assert scale.grad is not None
-    noise = weighting.log_variance("task").grad
-    assert noise is not None
-    return scale.grad.item(), noise.item()
+STEPS = 4
 
 
-def worker(rank: int, folder: str) -> None:
+class Model(nn.Module):
+    """A network with its weighting inside, as a Lightning module has it."""
+
+    def __init__(self, weighting: Weighting) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.trunk = nn.Linear(3, 4)
+        self.heads = nn.ModuleDict({name: nn.Linear(4, 1) for name in TASKS})
+        self.weighting = weighting
+
+    def forward(self, x: Tensor, labelled: dict[str, Tensor]) -> Tensor:
+        features = torch.tanh(self.trunk(x))
+        losses: dict[str, Any] = {}
+        for i, name in enumerate(TASKS):
+            error = (self.heads[name](features).squeeze(1) - x[:, i]).abs() * labelled[name]
+            losses[name] = error.sum(), labelled[name].sum()
+        return self.weighting(losses, shared=self.trunk.parameters())
+
+
+def data(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    generator = torch.Generator().manual_seed(step)
+    x = torch.randn(12, 3, generator=generator)
+    labelled = {name: (torch.rand(12, generator=generator) < 0.6).float() for name in TASKS}
+    labelled["b"][:5] = 0.0  # no label of this task in the first process
+    if step == 2:
+        labelled["c"][:] = 0.0  # nowhere
+    return x, labelled
+
+
+def train(make: Callable[[], Weighting], rank: int | None, wrap: Callable[[Model], nn.Module]) -> dict[str, Tensor]:
+    model = Model(make())
+    wrapped = wrap(model)
+    optimizer = torch.optim.SGD(wrapped.parameters(), lr=0.05)
+    gradients = {}
+    for step in range(STEPS):
+        x, labelled = data(step)
+        share = slice(None) if rank is None else slice(0, 5) if rank == 0 else slice(5, None)
+        optimizer.zero_grad()
+        objective = wrapped(x[share], {name: mask[share] for name, mask in labelled.items()})
+        objective.backward()
+        gradients[f"objective {step}"] = objective.detach().clone()
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                grad = parameter.grad.full_tensor() if hasattr(parameter.grad, "full_tensor") else parameter.grad
+                gradients[f"{step} {name}"] = grad.clone()
+        optimizer.step()
+    gradients["weights"] = torch.tensor(list(model.weighting.weights.values()))
+    return gradients
+
+
+def process(rank: int, folder: str, names: list[str], sharded: bool) -> None:
+    torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    found = torch.tensor(gradients([residuals()[:7], residuals()[7:]], rank), dtype=torch.float64)
-    distributed.all_reduce(found)
-    if rank == 0:
-        torch.save(found / 2, f"{folder}/averaged.pt")
+    for name in names:
+        wrap = (lambda m: fully_shard(m)) if sharded else DistributedDataParallel
+        torch.save(train(METHODS[name], rank, wrap), f"{folder}/{name} {rank}.pt")
     distributed.destroy_process_group()
 
 
+def compare(folder: Path, name: str) -> None:
+    alone = train(METHODS[name], None, lambda m: m)
+    for rank in range(2):
+        found = torch.load(folder / f"{name} {rank}.pt")
+        for key, value in alone.items():
+            assert torch.allclose(found[key], value, rtol=1e-5, atol=1e-6), (name, rank, key, found[key], value)
+
+
+# GradNorm's norms are those of each process's own gradients, averaged; the others see all processes' means.
+EXACT = [name for name in METHODS if name != "gradnorm"]
+
+
 def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
-    mp.spawn(worker, (str(tmp_path),), nprocs=2)
-    averaged = torch.load(tmp_path / "averaged.pt")
-    assert averaged.tolist() == pytest.approx(gradients([residuals()], 0), rel=1e-6)
+    mp.spawn(process, (str(tmp_path), [*EXACT, "gradnorm"], False), nprocs=2)
+    for name in EXACT:
+        compare(tmp_path, name)
+    both = [torch.load(tmp_path / f"gradnorm {rank}.pt")["weights"] for rank in range(2)]
+    assert torch.equal(*both)
+
+
+def test_sharded_parameters(tmp_path: Path) -> None:
+    """FSDP2: the noise is sharded with the rest, and its weights are still read whole."""
+    names = ["uncertainty", "normalised", "closed form", "equal"]
+    mp.spawn(process, (str(tmp_path), names, True), nprocs=2)
+    for name in names:
+        compare(tmp_path, name)
+
+
+def counting(rank: int, folder: str) -> None:
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    calls = []
+    reduce = distributed.all_reduce
+    distributed.all_reduce = lambda tensor, *args, **kwargs: (calls.append(tensor.numel()), reduce(tensor))[1]
+    weighting = UncertaintyWeighting({"a": Softmax(), "b": Laplace(), "c": Gaussian(), "d": ExactSoftmax()})
+    # Each kind of absence in one process alone: nobody waits for an all-reduce that does not come.
+    logits = Prediction(torch.zeros(3, 2), torch.tensor([0, 1, 1]))
+    losses: dict[str, Any] = {"a": torch.tensor(1.0), "b": (torch.tensor(2.0), 1), "c": torch.tensor(4.0), "d": logits}
+    if rank:
+        losses = {"b": (torch.tensor(0.0), torch.tensor(0)), "c": None, "d": logits}
+    objective = weighting(losses)
+    objective.backward()
+    # Scalars count as one element each: the mean is that of the process which has one.
+    torch.save((len(calls), objective.item(), weighting.log_variance("d").grad), f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_one_all_reduce_whatever_is_absent_where(tmp_path: Path) -> None:
+    mp.spawn(counting, (str(tmp_path),), nprocs=2)
+    for rank in range(2):
+        calls, objective, gradient = torch.load(tmp_path / f"{rank}.pt")
+        assert calls == 1
+        assert objective == pytest.approx(1.0 + 2.0 + 0.5 * 4.0 + 0.6931472, rel=1e-6)
+        assert gradient is not None

@@ -1,0 +1,178 @@
+"""No graph break under torch.compile; noise in float32 under autocast, in bfloat16, accumulated and scaled."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from multisigma import (
+    ExactSoftmax,
+    Gaussian,
+    Laplace,
+    MultisigmaError,
+    Prediction,
+    Softmax,
+    StudentT,
+    UncertaintyWeighting,
+    Weighting,
+)
+from multisigma.weighting import weighting as weighting_module
+from tests.weighting.methods import METHODS, TASKS
+
+COMPILED = [name for name in METHODS if name not in ("random", "dwa", "gradnorm")]
+
+
+def losses(pairs: bool, step: int = 0) -> dict[str, Any]:
+    values = {name: torch.tensor(0.5 + i + 0.1 * step, requires_grad=True) for i, name in enumerate(TASKS)}
+    return {name: (v * 7, torch.tensor(7)) for name, v in values.items()} if pairs else values
+
+
+@pytest.fixture(autouse=True)
+def _forget_compiled_code() -> None:
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("name", COMPILED)
+def test_no_graph_break(name: str, pairs: bool) -> None:
+    eager, compiled = METHODS[name](), METHODS[name]()
+    call = torch.compile(compiled, fullgraph=True, backend="aot_eager")
+    for step in range(3):
+        results = []
+        for weighting in (eager, call):
+            given = losses(pairs, step)
+            objective = weighting(given)
+            objective.backward()
+            leaves = [objective.detach(), *(p.grad for p in (eager if weighting is eager else compiled).parameters())]
+            results.append(leaves)
+        for a, b in zip(*results, strict=True):
+            assert torch.allclose(a, b, rtol=1e-5)
+    assert compiled.weights == pytest.approx(eager.weights, rel=1e-5)
+
+
+def test_no_graph_break_where_the_noise_is_inside() -> None:
+    likelihoods = {"class": ExactSoftmax(), "depth": StudentT(), "pose": Laplace()}
+    eager, compiled = UncertaintyWeighting(likelihoods), UncertaintyWeighting(likelihoods)
+    given = {
+        "class": Prediction(torch.randn(5, 3), torch.tensor([0, 1, 2, -100, 1])),
+        "depth": Prediction(torch.zeros(4), torch.tensor([1.0, math.nan, 2.0, 0.0])),
+        "pose": torch.tensor(2.0),
+    }
+    assert torch.compile(compiled, fullgraph=True, backend="aot_eager")(given).item() == pytest.approx(
+        eager(given).item()
+    )
+
+
+def test_a_compiled_training_step_with_absent_tasks() -> None:
+    """A whole step in one graph, the default compiler included."""
+    network, weighting = nn.Linear(3, 2), UncertaintyWeighting({"a": Gaussian(), "b": Laplace()})
+
+    def objective(x: Tensor, target: Tensor) -> Tensor:
+        labelled = target.isfinite()
+        error = (network(x) - target.nan_to_num()) * labelled
+        return weighting(
+            {
+                "a": (error[:, 0].square().sum(), labelled[:, 0].sum()),
+                "b": (error[:, 1].abs().sum(), labelled[:, 1].sum()),
+            }
+        )
+
+    target = torch.tensor([[1.0, math.nan], [2.0, math.nan]])
+    value = torch.compile(objective, fullgraph=True)(torch.ones(2, 3), target)
+    assert value.item() == pytest.approx(objective(torch.ones(2, 3), target).item(), rel=1e-5)
+    value.backward()
+    noise = weighting.log_variance("b").grad
+    assert noise is None or not noise.any()
+
+
+def test_nan_is_noticed_later_where_a_look_would_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on an accelerator: nothing at the step itself, then an error with the task's name."""
+    weighting = UncertaintyWeighting({"a": Gaussian(), "b": Laplace()})
+    call = torch.compile(weighting, fullgraph=True, backend="aot_eager")
+    call({"a": torch.tensor(1.0), "b": torch.tensor(2.0)})
+    assert weighting.weights
+    call({"a": torch.tensor(1.0), "b": torch.tensor(math.nan)})
+    with pytest.raises(MultisigmaError, match="task 'b' has been NaN"):
+        print(weighting.weights)
+    with pytest.raises(MultisigmaError, match="task 'b'"):
+        print(weighting.sigma)
+    monkeypatch.setattr(weighting_module, "_STEPS_BETWEEN_LOOKS", 3)
+    meta = UncertaintyWeighting({"a": Gaussian()}).to("meta")
+    looks = []
+    monkeypatch.setattr(Weighting, "raise_if_nonfinite", lambda self: looks.append(self))
+    for _ in range(7):
+        meta({"a": torch.ones((), device="meta")})
+    assert len(looks) == 2
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_state_stays_in_float32_in_a_bfloat16_model(name: str) -> None:
+    model = nn.ModuleDict({"network": nn.Linear(2, 3), "weighting": METHODS[name]()}).to(torch.bfloat16)
+    assert model["network"].weight.dtype == torch.bfloat16
+    weighting = model["weighting"]
+    for key, value in weighting.state_dict().items():
+        if isinstance(value, Tensor) and value.is_floating_point():
+            assert value.dtype == torch.float32, key
+    outputs = model["network"](torch.ones(4, 2, dtype=torch.bfloat16)).square().mean(0)
+    objective = weighting(dict(zip(TASKS, outputs.unbind(), strict=True)), shared=model["network"].parameters())
+    assert objective.dtype == torch.float32
+    objective.backward()
+    assert model["network"].weight.grad is not None
+
+
+def test_bfloat16_noise_moves_by_small_steps() -> None:
+    """A step of 1e-4 at s = 2 is far below bfloat16's spacing of 0.016."""
+    weighting = UncertaintyWeighting({"a": Gaussian()}, 2.0).to(torch.bfloat16)
+    optimizer = torch.optim.SGD(weighting.parameters(), lr=1e-3)
+    for _ in range(100):
+        optimizer.zero_grad()
+        weighting({"a": torch.tensor(0.5, dtype=torch.bfloat16)}).backward()
+        optimizer.step()
+    gradient = 0.5 * (1 - 0.5 * math.exp(-2.0))
+    assert weighting.log_variance("a").item() == pytest.approx(2.0 - 0.1 * gradient, rel=1e-3)
+
+
+def test_autocast_leaves_the_noise_in_float32() -> None:
+    weighting = UncertaintyWeighting({"a": Softmax(), "c": ExactSoftmax()}, 1.23456)
+    logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    given = {"a": torch.tensor(1.2345678), "c": Prediction(logits, torch.arange(6) % 4)}
+    expected = weighting(given)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = weighting(given)
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    found.backward()
+    assert weighting.log_variance("a").grad.dtype == torch.float32  # type: ignore[union-attr]
+
+
+def test_accumulation_adds_up_and_scaling_scales() -> None:
+    gradients = []
+    for scale, split in ((1.0, False), (1.0, True), (4096.0, False)):
+        weighting, x = UncertaintyWeighting({"a": Laplace()}, 0.3), torch.tensor([1.0, 2.0], requires_grad=True)
+        parts = [x.sum() / 2] if not split else [x[0], x[1]]
+        for part in parts:
+            # Forward twice before a backward pass is allowed too.
+            weighting({"a": part})
+            (scale * weighting({"a": part}) / len(parts)).backward()
+        gradients.append([x.grad / scale, weighting.log_variance("a").grad / scale])  # type: ignore[operator]
+    for other in gradients[1:]:
+        for a, b in zip(gradients[0], other, strict=True):
+            assert torch.allclose(a, b, rtol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", METHODS)
+def test_on_cuda_no_step_waits_for_the_device(name: str) -> None:
+    if name in ("gradnorm", "random", "dwa"):
+        return
+    weighting = METHODS[name]().cuda()
+    given = {name: (torch.ones((), device="cuda", requires_grad=True), torch.ones((), device="cuda")) for name in TASKS}
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(3):
+            weighting(given).backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(map(math.isfinite, weighting.weights.values()))

@@ -1,0 +1,340 @@
+"""The methods that uncertainty weighting is compared with: each against its formula or another implementation."""
+
+import math
+import pickle
+from copy import deepcopy
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+# TorchJD has methods of the same names, checked against the papers' official code by its own tests.
+from torchjd import scalarization
+
+from multisigma import (
+    DynamicWeightAverage,
+    FastAdaptiveWeighting,
+    GeometricWeighting,
+    GradNormWeighting,
+    ImpartialWeighting,
+    LogWeighting,
+    MultisigmaError,
+    RandomWeighting,
+    RevisedUncertaintyWeighting,
+    SmoothTchebycheffWeighting,
+    SoftOptimalUncertaintyWeighting,
+    Weighting,
+)
+from tests.weighting.methods import EVERY, METHODS, TASKS
+
+positive = st.lists(st.floats(1e-2, 1e2), min_size=3, max_size=3)
+
+
+def gradients(weighting: Weighting, values: list[float]) -> tuple[float, list[float]]:
+    leaves = [torch.tensor(value, requires_grad=True) for value in values]
+    objective = weighting(dict(zip(TASKS, leaves, strict=True)))
+    objective.backward()
+    return objective.item(), [leaf.grad.item() for leaf in leaves]  # type: ignore[union-attr]
+
+
+def theirs(scalarizer: nn.Module, values: list[float]) -> tuple[float, list[float]]:
+    leaf = torch.tensor(values, requires_grad=True)
+    objective = scalarizer(leaf)
+    objective.backward()
+    return objective.item(), leaf.grad.tolist()  # type: ignore[union-attr]
+
+
+def close(found: tuple[float, list[float]], expected: tuple[float, list[float]]) -> None:
+    assert found[0] == pytest.approx(expected[0], rel=1e-4, abs=1e-6)
+    assert found[1] == pytest.approx(expected[1], rel=1e-4, abs=1e-7)
+
+
+@given(positive)
+def test_geometric(values: list[float]) -> None:
+    close(gradients(GeometricWeighting(TASKS), values), theirs(scalarization.GeometricMean(), values))
+
+
+@given(positive, st.sampled_from([0.05, 0.5, 2.0]))
+def test_smooth_tchebycheff(values: list[float], mu: float) -> None:
+    weights, ideal = torch.tensor([0.5, 0.2, 0.3]), torch.tensor([0.0, 0.01, 0.0])
+    ours = SmoothTchebycheffWeighting(
+        TASKS,
+        mu,
+        dict(zip(TASKS, weights.tolist(), strict=True)),
+        dict(zip(TASKS, ideal.tolist(), strict=True)),
+    )
+    close(gradients(ours, values), theirs(scalarization.STCH(mu, weights, ideal), values))
+
+
+@given(positive)
+def test_imtl_l(values: list[float]) -> None:
+    ours, other = ImpartialWeighting(TASKS), scalarization.IMTLL(3)
+    scales = [0.3, -0.4, 1.2]
+    with torch.no_grad():
+        for name, scale in zip(TASKS, scales, strict=True):
+            ours.log_variance(name).fill_(-scale)
+        next(other.parameters()).copy_(torch.tensor(scales))
+    close(gradients(ours, values), theirs(other, values))
+    assert [ours.log_variance(name).grad.item() for name in TASKS] == pytest.approx(  # type: ignore[union-attr]
+        [-g for g in next(other.parameters()).grad.tolist()],  # type: ignore[union-attr]
+        rel=1e-4,
+        abs=1e-6,
+    )
+
+
+@given(positive)
+def test_db_mtl_is_the_sum_of_logarithms(values: list[float]) -> None:
+    close(gradients(LogWeighting(TASKS), values), (sum(map(math.log, values)), [1 / v for v in values]))
+
+
+@given(positive, st.sampled_from([0.5, 2.0, 20.0]))
+def test_uw_so_is_the_softmax_of_the_inverse_losses(values: list[float], temperature: float) -> None:
+    inverse = torch.tensor([1 / v for v in values], dtype=torch.float64) / temperature
+    weights = inverse.softmax(0).tolist()
+    expected = sum(w * v for w, v in zip(weights, values, strict=True)), weights
+    close(gradients(SoftOptimalUncertaintyWeighting(TASKS, temperature), values), expected)
+
+
+@given(positive)
+def test_revised_uncertainty(values: list[float]) -> None:
+    ours = RevisedUncertaintyWeighting(TASKS, 0.6)
+    objective, found = gradients(ours, values)
+    variance = math.exp(0.6)
+    assert objective == pytest.approx(sum(v / (2 * variance) + math.log1p(variance) for v in values), rel=1e-5)
+    assert found == pytest.approx([1 / (2 * variance)] * 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [0.01, 1.0, 30.0])
+def test_revised_uncertainty_has_the_optimum_of_its_docstring(loss: float) -> None:
+    best = (loss + math.sqrt(loss * loss + 8 * loss)) / 4
+    values = [gradients(RevisedUncertaintyWeighting(TASKS, math.log(best * k)), [loss] * 3)[0] for k in (0.98, 1, 1.02)]
+    assert values[1] < min(values[0], values[2])
+
+
+def test_random_weights_are_a_softmax_of_normal_numbers() -> None:
+    weighting = RandomWeighting(TASKS, seed=3)
+    drawn = []
+    for _ in range(3000):
+        _, weights = gradients(weighting, [1.0, 2.0, 3.0])
+        assert sum(weights) == pytest.approx(1.0, rel=1e-5)
+        drawn.append(weights)
+    logs = torch.tensor(drawn).log()
+    # Differences of two standard normal numbers: mean 0, variance 2.
+    difference = logs[:, 0] - logs[:, 1]
+    assert difference.mean().item() == pytest.approx(0.0, abs=0.1)
+    assert difference.var().item() == pytest.approx(2.0, rel=0.1)
+
+
+def test_dynamic_weight_average_is_equation_7() -> None:
+    weighting = DynamicWeightAverage(TASKS, steps_per_epoch=2, temperature=2.0)
+    epochs = torch.tensor([[[4.0, 1.0, 2.0], [2.0, 1.0, 4.0]], [[1.0, 3.0, 3.0], [1.0, 1.0, 3.0]], [[1.0] * 3] * 2])
+    found = [gradients(weighting, step.tolist())[1] for epoch in epochs for step in epoch]
+    assert found[:4] == [[1.0] * 3] * 4
+    ratios = epochs[1].mean(0) / epochs[0].mean(0)
+    expected = 3 * (ratios / 2).softmax(0)
+    assert found[4] == pytest.approx(expected.tolist(), rel=1e-5)
+    assert found[5] == found[4]
+    weighting.eval()
+    assert gradients(weighting, [9.0, 9.0, 9.0])[1] != found[4]
+
+
+@pytest.mark.parametrize("update", [True, False])
+def test_famo_is_torchjds(update: bool) -> None:
+    """With `update` on the same batch; without it, the next losses serve, as if `update` were called with them."""
+    bounds = [0.0, 0.1, 0.0]
+    ours = FastAdaptiveWeighting(TASKS, dict(zip(TASKS, bounds, strict=True)))
+    other = scalarization.FAMO(3, torch.tensor(bounds))
+    generator = torch.Generator().manual_seed(0)
+    for step in range(20):
+        values = (0.2 + 3 * torch.rand(3, generator=generator)).tolist()
+        after = (torch.tensor(values) * (0.8 + 0.3 * torch.rand(3, generator=generator))).tolist()
+        if not update and step:
+            other.update(torch.tensor(values))
+        close(gradients(ours, values), theirs(other, values))
+        if update:
+            ours.update(dict(zip(TASKS, map(torch.tensor, after), strict=True)))
+            other.update(torch.tensor(after))
+    assert ours.weights != dict.fromkeys(TASKS, 1.0)
+
+
+def test_gradnorm_is_algorithm_1() -> None:
+    """Against the algorithm written out: autograd has the gradient of sum |w G - target|; weights sum to T."""
+    generator = torch.Generator().manual_seed(1)
+    shared, inputs = nn.Linear(5, 4, bias=False), torch.randn(8, 5, generator=generator)
+    heads = [torch.randn(4, generator=generator) * scale for scale in (0.1, 1.0, 10.0)]
+
+    def losses() -> list[Tensor]:
+        return [(torch.tanh(shared(inputs)) @ head - 1).square().mean() for head in heads]
+
+    ours = GradNormWeighting(TASKS, alpha=1.5, lr=0.01)
+    weights = torch.ones(3, requires_grad=True)
+    first = torch.stack(losses()).detach()
+    for _ in range(5):
+        current = losses()
+        norms = torch.stack([torch.autograd.grad(loss, shared.weight, retain_graph=True)[0].norm() for loss in current])
+        rates = torch.stack(current).detach() / first
+        rates = rates / rates.mean()
+        scaled = weights * norms
+        target = (scaled.mean() * rates**1.5).detach()
+        (gradient,) = torch.autograd.grad((scaled - target).abs().sum(), weights)
+        stepped = (weights - 0.01 * gradient).detach().clamp_min(1e-3)
+        weights = (3 * stepped / stepped.sum()).requires_grad_()
+        objective = ours(dict(zip(TASKS, current, strict=True)), shared=shared.parameters())
+        assert list(ours.weights.values()) == pytest.approx(weights.tolist(), rel=1e-4)
+        assert objective.item() == pytest.approx((weights * torch.stack(current)).sum().item(), rel=1e-4)
+        shared.zero_grad()
+        objective.backward()
+        with torch.no_grad():
+            shared.weight -= 0.1 * shared.weight.grad
+
+
+def model() -> tuple[nn.Module, nn.ModuleDict]:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.Tanh()), nn.ModuleDict({name: nn.Linear(6, 1) for name in TASKS})
+
+
+def step_losses(shared: nn.Module, heads: nn.ModuleDict, step: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """Some tasks have no labels in some steps."""
+    x = torch.randn(10, 4, generator=torch.Generator().manual_seed(step))
+    features = shared(x)
+    losses = {}
+    for i, name in enumerate(TASKS):
+        error = (heads[name](features).squeeze(1) - x[:, i]).abs() + 0.01
+        count = 0 if (step + i) % 4 == 0 else 10 - i
+        losses[name] = error[:count].sum(), torch.tensor(count)
+    return losses
+
+
+def run(
+    weighting: Weighting, shared: nn.Module, heads: nn.ModuleDict, optimizer: torch.optim.Optimizer, steps: range
+) -> None:
+    for step in steps:
+        torch.manual_seed(step)
+        losses = step_losses(shared, heads, step)
+        optimizer.zero_grad()
+        weighting(losses, shared=shared.parameters()).backward()
+        optimizer.step()
+
+
+def optimizer_of(weighting: Weighting, *modules: nn.Module) -> torch.optim.Optimizer:
+    parameters = [p for module in modules for p in module.parameters()]
+    return torch.optim.Adam([*weighting.param_groups(), {"params": parameters}], lr=0.01)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_resumed_run_goes_on_bit_for_bit(name: str) -> None:
+    whole = model()
+    weighting = EVERY[name]()
+    optimizer = optimizer_of(weighting, *whole)
+    run(weighting, *whole, optimizer, range(6))
+    state = pickle.loads(
+        pickle.dumps([weighting.state_dict(), optimizer.state_dict(), *(module.state_dict() for module in whole)])
+    )
+    run(weighting, *whole, optimizer, range(6, 12))
+
+    again, resumed = model(), EVERY[name]()
+    second = optimizer_of(resumed, *again)
+    for thing, saved in zip((resumed, second, *again), state, strict=True):
+        thing.load_state_dict(saved)
+    run(resumed, *again, second, range(6, 12))
+    for a, b in zip((*whole, weighting), (*again, resumed), strict=True):
+        for key, value in a.state_dict().items():
+            other = b.state_dict()[key]
+            assert torch.equal(value, other) if isinstance(value, Tensor) else repr(value) == repr(other), key
+    assert weighting.weights == resumed.weights
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_state_loads_with_weights_only(name: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    weighting = EVERY[name]()
+    run(weighting, *(m := model()), optimizer_of(weighting, *m), range(3))
+    torch.save(weighting.state_dict(), tmp_path / "state.pt")
+    EVERY[name]().load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_copies_and_pickles(name: str) -> None:
+    weighting = METHODS[name]()
+    run(weighting, *(m := model()), optimizer_of(weighting, *m), range(3))
+    for copy in (deepcopy(weighting), pickle.loads(pickle.dumps(weighting))):
+        assert copy.weights == weighting.weights
+        assert copy.sigma == weighting.sigma
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_an_absent_task_contributes_nothing(name: str) -> None:
+    """No key, None, a zero count known now and a zero count that is looked at on its device: the same result."""
+    results = []
+    for absent in ("missing", None, (torch.tensor(0.0), 0), "device"):
+        shared, heads = model()
+        weighting = EVERY[name]()
+        for step in range(3):
+            losses = dict(step_losses(shared, heads, 1))
+            if absent == "missing":
+                del losses["b"]
+            elif absent == "device":
+                losses["b"] = losses["b"][0] * 0, OnDevice(0)
+            else:
+                losses["b"] = absent  # type: ignore[assignment]
+            torch.manual_seed(step)
+            objective = weighting(losses, shared=shared.parameters())
+        shared.zero_grad()
+        objective.backward()
+        assert heads["b"].weight.grad is None or not heads["b"].weight.grad.any()
+        results.append([objective.detach(), *(p.grad for p in shared.parameters()), heads["a"].weight.grad])
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            assert torch.allclose(a, b, rtol=1e-5, atol=1e-7), name
+
+
+class OnDevice(Tensor):
+    """A count that says that it lies on an accelerator, so that nobody looks at it."""
+
+    @staticmethod
+    def __new__(cls, value: int) -> "OnDevice":
+        return torch.tensor(value).as_subclass(cls)
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return torch.device("cuda")
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_all_absent_is_zero_with_a_graph(name: str) -> None:
+    for losses in ({}, {"a": None}, {"a": (torch.zeros((), requires_grad=True), 0)}):
+        objective = EVERY[name]()(losses)
+        objective.backward()
+        assert objective.item() == 0.0
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_loss_that_is_not_finite_names_its_task(name: str) -> None:
+    for bad in (math.nan, math.inf):
+        with pytest.raises(MultisigmaError, match="'b'"):
+            EVERY[name]()({"a": torch.tensor(1.0), "b": torch.tensor(bad)})
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: DynamicWeightAverage(TASKS, 0), "`steps_per_epoch`"),
+        (lambda: DynamicWeightAverage(TASKS, 1, 0.0), "`temperature`"),
+        (lambda: SoftOptimalUncertaintyWeighting(TASKS, -1.0), "`temperature`"),
+        (lambda: SmoothTchebycheffWeighting(TASKS, 0.0), "`smoothing`"),
+        (lambda: SmoothTchebycheffWeighting(TASKS, 1.0, {"x": 1.0}), "`preferences`"),
+        (lambda: SmoothTchebycheffWeighting(TASKS, 1.0, {"a": 0.0}), "`preferences`"),
+        (lambda: SmoothTchebycheffWeighting(TASKS, 1.0, ideal={"x": 1.0}), "`ideal`"),
+        (lambda: FastAdaptiveWeighting(TASKS, {"x": 1.0}), "`lower_bounds`"),
+        (lambda: FastAdaptiveWeighting(TASKS, lr=0.0), "`lr`"),
+        (lambda: FastAdaptiveWeighting(TASKS, weight_decay=-1.0), "`weight_decay`"),
+        (lambda: FastAdaptiveWeighting(TASKS).update({"x": torch.tensor(1.0)}), "unknown tasks"),
+        (lambda: GradNormWeighting(TASKS, alpha=-1.0), "`alpha`"),
+        (lambda: GradNormWeighting(TASKS, lr=0.0), "`lr`"),
+        (lambda: GradNormWeighting(TASKS)({"a": torch.ones((), requires_grad=True)}), "shared="),
+    ],
+)
+def test_errors(make, words: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(MultisigmaError, match=words):
+        make()

@@ -27,7 +27,7 @@ from multisigma import (
     SoftOptimalUncertaintyWeighting,
     Weighting,
 )
-from tests.weighting.methods import EVERY, METHODS, TASKS
+from tests.weighting.methods import EVERY, TASKS
 
 positive = st.lists(st.floats(1e-2, 1e2), min_size=3, max_size=3)
 
@@ -254,9 +254,9 @@ def test_state_loads_with_weights_only(name: str, tmp_path) -> None:  # type: ig
     EVERY[name]().load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EVERY)
 def test_copies_and_pickles(name: str) -> None:
-    weighting = METHODS[name]()
+    weighting = EVERY[name]()
     run(weighting, *(m := model()), optimizer_of(weighting, *m), range(3))
     for copy in (deepcopy(weighting), pickle.loads(pickle.dumps(weighting))):
         assert copy.weights == weighting.weights

@@ -5,6 +5,7 @@ import importlib
 import math
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -327,16 +328,35 @@ def test_torchjd_nash_mtl_forgets_its_weights() -> None:
     assert not torch.allclose(before(last), resumed(last), rtol=0.01)
 
 
-# Shared parts and numbers of tasks.
+# Gradients at what the tasks share.
+
+
+def backward_of_libmtl(weighting: Any, shared: nn.Linear, set_to_none: bool = False, **parameters: object) -> None:
+    method = of_libmtl(weighting, 2, **parameters)
+    weighting.get_share_params = shared.parameters
+    weighting.zero_grad_share_params = partial(shared.zero_grad, set_to_none=set_to_none)
+    method.backward(list(shared(torch.ones(3)).square().unbind()))
+
+
+def test_libmtl_gradient_methods_need_gradients_that_stay_zero(libmtl: ModuleType) -> None:
+    """Since torch 2.0 the `zero_grad` that they call leaves None."""
+    shared = nn.Linear(3, 2)
+    backward_of_libmtl(libmtl.MGDA(), shared, mgda_gn="none")
+    assert shared.weight.grad is not None
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'data'"):
+        backward_of_libmtl(libmtl.MGDA(), shared, set_to_none=True, mgda_gn="none")
 
 
 def test_libmtl_takes_no_frozen_parameter(libmtl: ModuleType) -> None:
     shared = nn.Linear(3, 2)
     shared.bias.requires_grad_(False)
-    method = of_libmtl(libmtl.MGDA(), 2, mgda_gn="none")
-    method.module.get_share_params, method.module.zero_grad_share_params = shared.parameters, shared.zero_grad
     with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'data'"):
-        method.backward(list(shared(torch.ones(3)).square().unbind()))
+        backward_of_libmtl(libmtl.MGDA(), shared, mgda_gn="none")
+
+
+def test_libmtl_cagrad_takes_three_tasks_alone(libmtl: ModuleType) -> None:
+    with pytest.raises(ValueError, match="cannot reshape"):
+        backward_of_libmtl(libmtl.CAGrad(), nn.Linear(3, 2), calpha=0.5, rescale=1)
 
 
 @pytest.mark.parametrize("aggregator", ["mgda", "cagrad"])
@@ -349,14 +369,6 @@ def test_ours_takes_frozen_parameters_and_two_tasks(aggregator: str) -> None:
     assert shared.weight.grad is not None
     assert shared.weight.grad.isfinite().all()
     assert shared.bias.grad is None
-
-
-def test_libmtl_cagrad_takes_three_tasks_alone(libmtl: ModuleType) -> None:
-    shared = nn.Linear(3, 2)
-    method = of_libmtl(libmtl.CAGrad(), 2, calpha=0.5, rescale=1)
-    method.module.get_share_params, method.module.zero_grad_share_params = shared.parameters, shared.zero_grad
-    with pytest.raises(ValueError, match="cannot reshape"):
-        method.backward(list(shared(torch.ones(3)).square().unbind()))
 
 
 def test_libmtl_does_not_import_beside_this_torchvision(libmtl: ModuleType) -> None:

@@ -124,6 +124,21 @@ def test_ours_stays_finite_at_a_loss_of_zero_and_recovers(method: Method, optimu
     assert noise(method).item() == pytest.approx(optimum, abs=1e-3)
 
 
+def test_ours_does_not_overshoot_with_clipped_gradients() -> None:
+    method = uncertainty(Gaussian(), Gaussian())
+    assert steps_until_nan(method, 2000) is None
+    optimizer = torch.optim.SGD(method.module.parameters(), lr=0.1)
+    found = []
+    for _ in range(200):
+        optimizer.zero_grad()
+        method.backward([torch.tensor(1.0), torch.tensor(1.0)])
+        nn.utils.clip_grad_norm_(method.module.parameters(), 1.0)
+        optimizer.step()
+        found.append(noise(method).item())
+    assert max(found) <= 1e-3
+    assert found[-1] == pytest.approx(0.0, abs=0.1)
+
+
 def gradients_with_one_loss_at_zero(method: Method) -> list[float]:
     losses = [torch.tensor(value, requires_grad=True) for value in (0.0, 1.0)]
     method.backward(losses)

@@ -30,6 +30,7 @@ from multisigma.data.frame import Camera, Frame, instance_centroids
 from multisigma.data.images import decode_disparity, read_png
 from multisigma.data.labels import KNOWN_IDS
 from multisigma.data.problems import DataError, Problem
+from multisigma.data.scene import Truth
 
 __all__ = [
     "KINDS",
@@ -37,6 +38,7 @@ __all__ = [
     "Kind",
     "find_splits",
     "inspect_frame",
+    "inspect_truth",
     "list_files",
     "list_folders",
     "list_frames",
@@ -280,28 +282,51 @@ def inspect_frame(files: FrameFiles) -> tuple[Frame | None, list[Problem]]:
     Returns:
         The frame and no problem, or None and at least one problem.
     """
+    try:
+        image = read_image(files.image)
+    except DataError as error:
+        return None, [*error.problems, *inspect_truth(files)[1]]
+    truth, problems = inspect_truth(files, (files.image, image))
+    if truth is None:
+        return None, problems
+    centroids = None if truth.instances is None else instance_centroids(truth.instances)
+    return Frame(files.name, image, truth.labels, truth.instances, centroids, truth.disparity, truth.camera), []
+
+
+def inspect_truth(
+    files: FrameFiles, first: tuple[Path, NDArray[Any]] | None = None
+) -> tuple[Truth | None, list[Problem]]:
+    """Read a frame's labels without its image and collect their faults; see `read_frame` for the rules.
+
+    Args:
+        files: The frame's files.
+        first: A file of the frame that has been read, and its pixels: the others must have the same size.
+
+    Returns:
+        The labels and no problem, or None and at least one problem.
+    """
     problems: list[Problem] = []
-    image: NDArray[np.uint8] | None = None
 
     def attempt(read: Callable[[Path], _T], path: Path | None) -> _T | None:
+        nonlocal first
         if path is None:
             return None
         try:
             value = read(path)
-            if isinstance(value, np.ndarray) and image is not None:
-                require_size(path, value, files.image, image)
+            if isinstance(value, np.ndarray):
+                first = first or (path, value)
+                require_size(path, value, *first)
         except DataError as error:
             problems.extend(error.problems)
             return None
         return value
 
-    image = attempt(read_image, files.image)
     labels = attempt(read_labels, files.labels)
     instances = attempt(read_instances, files.instances)
     disparity = attempt(read_disparity, files.disparity)
     camera = attempt(read_camera, files.camera)
 
-    if files.instances and image is not None and labels is not None and instances is not None:
+    if files.instances and labels is not None and instances is not None:
         disagree = labels != _class_of(instances)
         if disagree.any():
             row, column = (int(i) for i in np.argwhere(disagree)[0])
@@ -314,10 +339,7 @@ def inspect_frame(files: FrameFiles) -> tuple[Frame | None, list[Problem]]:
                     "Make both files from the same polygons.",
                 )
             )
-    if problems or image is None:
-        return None, problems
-    centroids = None if instances is None else instance_centroids(instances)
-    return Frame(files.name, image, labels, instances, centroids, disparity, camera), []
+    return (None, problems) if problems else (Truth(files.name, labels, instances, disparity, camera), [])
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -385,14 +407,14 @@ def read_camera(path: Path) -> Camera:
     return camera
 
 
-def require_size(path: Path, array: NDArray[Any], image_path: Path, image: NDArray[np.uint8]) -> None:
-    """Raise `DataError` unless a file's array has the size of its frame's left image."""
-    if array.shape[:2] != image.shape[:2]:
+def require_size(path: Path, array: NDArray[Any], other_path: Path, other: NDArray[Any]) -> None:
+    """Raise `DataError` unless a file's array has the size of another file of its frame, such as the left image."""
+    if array.shape[:2] != other.shape[:2]:
         raise DataError(
             Problem(
                 path,
                 "all files of a frame must have the same size (height x width)",
-                f"{array.shape[0]}x{array.shape[1]} beside {image.shape[0]}x{image.shape[1]} of {image_path}",
+                f"{array.shape[0]}x{array.shape[1]} beside {other.shape[0]}x{other.shape[1]} of {other_path}",
                 "Take all files of the frame from the same root.",
             )
         )

@@ -19,7 +19,7 @@ __all__ = ["PngFormat", "decode_disparity", "encode_disparity", "read_png", "wri
 # Frames are read by several processes, and OpenCV's thread pool does not survive the fork that starts them.
 cv2.setNumThreads(1)
 
-PngFormat = Literal["8-bit RGB", "8-bit grey", "16-bit grey"]
+PngFormat = Literal["8-bit RGB", "8-bit grey", "16-bit grey", "grey"]
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOR_TYPES: Final = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
@@ -28,6 +28,7 @@ _DECODE_FLAGS: Final[dict[PngFormat, int]] = {
     "8-bit RGB": cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
     "8-bit grey": cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION,
     "16-bit grey": cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION,
+    "grey": cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION,
 }
 
 
@@ -39,7 +40,7 @@ def read_png(path: Path, expected: PngFormat) -> NDArray[Any]:
 
     Args:
         path: The file.
-        expected: '8-bit RGB', '8-bit grey' or '16-bit grey'.
+        expected: '8-bit RGB', '8-bit grey', '16-bit grey', or 'grey' for any depth.
 
     Returns:
         Pixels, shape (H, W, 3) for RGB, in this order, or (H, W); uint8 or uint16.
@@ -62,7 +63,7 @@ def read_png(path: Path, expected: PngFormat) -> NDArray[Any]:
 
     width, height, bits, color_type = struct.unpack_from(">IIBB", data, 16)
     found = f"{bits}-bit {_COLOR_TYPES.get(color_type, 'of unknown colour type')}"
-    if found != expected:
+    if found != expected and not (expected == "grey" and color_type == 0):
         raise _error(
             path,
             f"the PNG must be {expected}",

@@ -1,0 +1,174 @@
+"""The metrics against the official Cityscapes scripts, in an environment of their own."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from multisigma.data.cityscapes import FrameFiles
+from multisigma.data.images import write_png
+from multisigma.data.predictions import inspect_prediction, list_predictions
+from multisigma.data.scene import Scene, Truth
+from multisigma.metrics import AveragePrecision, CityscapesIoU
+from multisigma.outputs.submission import write_submission
+
+pytestmark = pytest.mark.slow
+
+# The scripts fail on NumPy 2.3 and later.
+REQUIREMENTS = ("cityscapesscripts==2.3.*", "numpy<2.3")
+
+Case = list[tuple[Scene, Truth]]
+Official = Callable[[Path], dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def official(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Official]:
+    """Gives the official scores of a data set's folder; the scripts run in one process for all tests."""
+    folder = tmp_path_factory.mktemp("official")
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    assert uv, "uv is needed to make the environment of the official scripts; `make .venv/ready` installs it"
+    python = folder / "env" / "bin" / "python"
+    for command in (
+        [uv, "venv", "--quiet", "--python", sys.executable, str(folder / "env")],
+        [uv, "pip", "install", "--quiet", "--python", str(python), *REQUIREMENTS],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, f"The official scripts cannot be installed; is there a network?\n{done.stderr}"
+    log = folder / "log.txt"
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [str(python), str(Path(__file__).with_name("official_scripts.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        assert process.stdin
+        assert process.stdout
+
+        def scores(root: Path) -> dict[str, Any]:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(f"{root}\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+            assert line, f"The official scripts have ended:\n{log.read_text()[-3000:]}"
+            return json.loads(line)
+
+        yield scores
+        process.stdin.close()
+        process.wait(timeout=60)
+
+
+def write_case(root: Path, case: Case) -> list[FrameFiles]:
+    """Writes a case in the official layout, predictions through the product's own writer."""
+    frames = []
+    for scene, truth in case:
+        folder = root / "gtFine" / "val" / "town"
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"{truth.name}_gtFine_{kind}.png" for kind in ("labelIds", "instanceIds")]
+        write_png(paths[0], truth.labels)
+        write_png(paths[1], truth.instances.astype(np.uint16))
+        write_submission(root, truth.name, scene, truth.labels.shape)
+        frames.append(FrameFiles(truth.name, "town", "val", folder / "none.png", *paths, None, None))
+    return frames
+
+
+def read_case(root: Path, case: Case, frames: list[FrameFiles]) -> Case:
+    """The scenes of a case as the product's reader gives them."""
+    files, problems = list_predictions(root, frames)
+    assert problems == []
+    read = []
+    for file, (_, truth) in zip(files, case, strict=True):
+        scene, problems = inspect_prediction(file, root, truth.labels.shape)
+        assert problems == []
+        read.append((scene, truth))
+    return read
+
+
+def ours(case: Case) -> dict[str, Any]:
+    metrics = [CityscapesIoU(), AveragePrecision()]
+    for scene, truth in case:
+        for metric in metrics:
+            metric.update(scene, truth)
+    return metrics[0].compute() | metrics[1].compute()
+
+
+def compare(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Every number, not-a-number included, to 1e-9."""
+
+    def same(key: str, official_score: Any, names: dict[str, Any] | None = None) -> None:
+        if names is None:
+            assert found[key] == pytest.approx(official_score, abs=1e-9, rel=0, nan_ok=True), key
+            return
+        for name in official_score:
+            score = found[key].get(name, nan)
+            assert score == pytest.approx(official_score[name], abs=1e-9, rel=0, nan_ok=True), (key, name)
+        assert set(found[key]) <= set(official_score)
+
+    pixel, instance = expected["pixel"], expected["instance"]
+    same("iou_class", pixel["averageScoreClasses"])
+    same("iiou_class", pixel["averageScoreInstClasses"])
+    same("iou_category", pixel["averageScoreCategories"])
+    same("iiou_category", pixel["averageScoreInstCategories"])
+    same("iou_per_class", pixel["classScores"], {})
+    same("iiou_per_class", pixel["classInstScores"], {})
+    same("iou_per_category", pixel["categoryScores"], {})
+    same("iiou_per_category", pixel["categoryInstScores"], {})
+    if "fails" in instance:
+        return
+    averages = instance["averages"]
+    for key, name in (("ap", "allAp"), ("ap50", "allAp50%"), ("ap100m", "allAp100m"), ("ap50m", "allAp50m")):
+        if name in averages:
+            same(key, averages[name])
+    for key in ("ap", "ap50", "ap100m", "ap50m"):
+        name = key.replace("ap50", "ap50%") if key == "ap50" else key
+        by_class = {label: scores[name] for label, scores in averages["classes"].items() if name in scores}
+        if by_class:
+            same(f"{key}_per_class", by_class, {})
+
+
+@pytest.fixture
+def make_all(make_case: Any, kinds: tuple[str, ...]) -> Callable[[int], Case]:
+    return lambda seed: make_case(seed, [*kinds, *np.random.default_rng(seed).permutation(kinds)])
+
+
+def test_hundreds_of_frames(official: Official, make_all: Callable[[int], Case], tmp_path: Path) -> None:
+    compared = 0
+    for seed in range(12):
+        case = make_all(seed)
+        root = tmp_path / str(seed)
+        frames = write_case(root, case)
+        expected = official(root)
+        assert "fails" not in expected["instance"]
+        compare(ours(case), expected)
+        compare(ours(read_case(root, case, frames)), expected)
+        compared += len(case)
+    assert compared >= 200
+
+
+@given(seed=st.integers(0, 10_000), data=st.data())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+def test_any_few_frames(
+    official: Official,
+    make_case: Any,
+    kinds: tuple[str, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    data: st.DataObject,
+) -> None:
+    """Absent classes, frames without objects, predictions of nothing but ignored regions: what few frames lack."""
+    case = make_case(seed, data.draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3)))
+    root = tmp_path_factory.mktemp("case")
+    write_case(root, case)
+    compare(ours(case), official(root))
+    shutil.rmtree(root)

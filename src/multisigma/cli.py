@@ -6,6 +6,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -78,12 +80,27 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
 
     commands.add_subcommand("train", make_train_parser(arguments), help="train the network")
 
-    evaluate = ArgumentParser(description="Hold a trained run against a split; print a table, write RUN/metrics.json.")
-    evaluate.add_argument("run", type=Path, help="run folder")
+    evaluate = ArgumentParser(
+        description="Hold a trained run, or any system's files, against a split by the Cityscapes rules; print tables, "
+        "write metrics.json into the folder of the run or of the predictions."
+    )
+    evaluate.add_argument("run", type=Path | None, nargs="?", default=None, help="run folder")
+    evaluate.add_argument(
+        "--predictions",
+        type=Path | None,
+        default=None,
+        help="instead of a run: folder with any of semantic/, instance/ and disparity/ in the official layout",
+    )
     evaluate.add_argument("--data", type=Path, required=True, help="root of the data")
     evaluate.add_argument("--split", type=str, default="val", help="split to evaluate on")
     evaluate.add_argument("--checkpoint", type=str, default="last", help="'last' or 'best'")
     evaluate.add_argument("--pictures", type=int, default=6, help="frames to make pictures of, for the report")
+    evaluate.add_argument(
+        "--save-predictions",
+        type=Path | None,
+        default=None,
+        help="folder to make, for the run's predictions in the official layout",
+    )
     commands.add_subcommand("evaluate", evaluate, help="measure a trained run on a split")
 
     report = ArgumentParser(description="Write RUN/report.html: the numbers, curves and pictures of a run.")
@@ -172,17 +189,31 @@ def run_train(options: Namespace) -> None:
 
 def run_evaluate(options: Namespace) -> None:
     """`multisigma evaluate`."""
-    from multisigma.files import write_text
+    from multisigma.files import new_folder, write_text
     from multisigma.outputs.samples import write_samples
-    from multisigma.outputs.tables import metrics_table
-    from multisigma.training.evaluate import evaluate
+    from multisigma.outputs.submission import write_submission
+    from multisigma.outputs.tables import metrics_table, paper_table
+    from multisigma.training.evaluate import evaluate, evaluate_predictions
 
-    result = evaluate(
-        options.run, options.data, options.split, options.checkpoint, options.pictures, progress=show_progress
-    )
-    write_samples(options.run, result.samples)
-    write_text(options.run / "metrics.json", json.dumps(result.metrics, indent=2))
-    console.print(metrics_table(result.metrics))
+    run, predictions, save = options.run, options.predictions, options.save_predictions
+    if (run is None) == (predictions is None):
+        found = "neither" if run is None else f"{run} and --predictions {predictions}"
+        raise MultisigmaError(f"Give either a run folder or --predictions DIR; found {found}.")
+    if predictions is not None:
+        if save is not None:
+            raise MultisigmaError(f"Option --save-predictions goes with a run; found --predictions {predictions}.")
+        metrics = evaluate_predictions(predictions, options.data, options.split, show_progress)
+    else:
+        with new_folder(save) if save else nullcontext() as folder:
+            keep = partial(write_submission, folder) if folder else None
+            result = evaluate(
+                run, options.data, options.split, options.checkpoint, options.pictures, show_progress, keep
+            )
+        write_samples(run, result.samples)
+        metrics = result.metrics
+    write_text((predictions or run) / "metrics.json", json.dumps(metrics, indent=2))
+    console.print(paper_table(metrics))
+    console.print(metrics_table(metrics))
 
 
 def show_progress(loader: Any) -> Iterator[Any]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from multisigma.data.labels import INSTANCE_CLASSES
+from multisigma.data.labels import INSTANCE_CLASSES, LABELS
 
-__all__ = ["Camera", "Frame", "instance_centroids", "instance_vectors"]
+__all__ = ["Camera", "Frame", "disparity_with_sky", "instance_centroids", "instance_vectors"]
 
 _INSTANCE_CLASS_IDS = np.array([label.id for label in INSTANCE_CLASSES])
+_SKY = next(label.id for label in LABELS if label.name == "sky")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +105,21 @@ def instance_vectors(frame: Frame) -> NDArray[np.float32]:
     vectors[0, rows, columns] = table[0, ids] - columns
     vectors[1, rows, columns] = table[1, ids] - rows
     return vectors
+
+
+def disparity_with_sky(
+    disparity: NDArray[np.float32], labels: NDArray[np.uint8] | None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Disparity with zero on the sky, infinitely far (section 5 of the paper).
+
+    Args:
+        disparity: Disparity in pixels, NaN where invalid; shape (H, W).
+        labels: Raw label ids, shape (H, W); None if not known, and then no pixel is known to be sky.
+
+    Returns:
+        The disparity, and which pixels are sky; both of shape (H, W).
+    """
+    if labels is None:
+        return disparity, np.zeros(disparity.shape, bool)
+    sky = labels == _SKY
+    return np.where(sky, np.float32(0), disparity), sky

@@ -105,13 +105,13 @@ def list_predictions(root: Path, frames: Sequence[FrameFiles]) -> tuple[list[Pre
     return [PredictionFiles(name, **paths) for name, paths in found.items()], sorted(problems, key=str)
 
 
-def inspect_prediction(files: PredictionFiles, root: Path, size: tuple[int, int]) -> tuple[Scene, list[Problem]]:
+def inspect_prediction(files: PredictionFiles, root: Path, size: tuple[int, int] | None) -> tuple[Scene, list[Problem]]:
     """Read the predictions for a frame and collect their faults.
 
     Args:
         files: The frame's files.
         root: Folder that holds the predictions; a mask must not lie outside of it.
-        size: Height and width of the frame.
+        size: Height and width of the frame; None if nothing is labelled, and then any size will do.
 
     Returns:
         What could be read, and the faults found.
@@ -119,7 +119,7 @@ def inspect_prediction(files: PredictionFiles, root: Path, size: tuple[int, int]
     problems: list[Problem] = []
 
     def sized(path: Path, pixels: NDArray[np.generic]) -> bool:
-        if pixels.shape == size:
+        if size is None or pixels.shape == size:
             return True
         rule = "a prediction must have the size of its frame (height x width)"
         found = f"{pixels.shape[0]}x{pixels.shape[1]} for a frame of {size[0]}x{size[1]}"

@@ -58,6 +58,12 @@ class Truth:
     disparity: NDArray[np.float32] | None
     camera: Camera | None
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the frame; None without any labels."""
+        known = (array for array in (self.labels, self.instances, self.disparity) if array is not None)
+        return next((array.shape for array in known), None)
+
 
 def truth_of(frame: Frame) -> Truth:
     """The labels that evaluation looks at."""

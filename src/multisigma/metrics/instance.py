@@ -49,7 +49,7 @@ _RIGHT, _WRONG, _IGNORED = 1, 0, -1
 
 
 class AveragePrecision(Metric):
-    """AP, AP50%, AP100m and AP50m: section 5.1 of Cordts et al. (2016), with the integration of the public script.
+    """AP, AP50%, AP100m and AP50m: section 4.1 of Cordts et al. (2016), with the integration of the public script.
 
     Each frame is matched when it comes in; of every prediction stay its confidence and, for each region and overlap,
     whether it is right, wrong or ignored.

@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from multisigma.errors import MultisigmaError
+from multisigma.metrics.counting import exactly, value
 
 
 def _errors(prediction: Tensor, target: Tensor) -> Tensor:
@@ -48,8 +49,8 @@ class MaskedError(Metric):
     def __init__(self, prefix: str) -> None:
         super().__init__()
         self.prefix = prefix
-        self.add_state("absolute", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("squared", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("absolute", exactly(0.0), dist_reduce_fx="sum")
+        self.add_state("squared", exactly(0.0), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
@@ -63,16 +64,16 @@ class MaskedError(Metric):
             MultisigmaError: If shapes differ.
         """
         errors = _errors(prediction, target)[~target.isnan()]
-        self.absolute += errors.abs().sum()
-        self.squared += errors.square().sum()
+        self.absolute += exactly(errors.abs().sum().item()).to(self.absolute.device)
+        self.squared += exactly(errors.square().sum().item()).to(self.squared.device)
         self.count += errors.numel()
 
     def compute(self) -> dict[str, float]:
         """Give `{prefix}_error_px` and `{prefix}_rms_px`; nan when nothing was labelled."""
         count = int(self.count)
         return {
-            f"{self.prefix}_error_px": float(self.absolute) / count if count else nan,
-            f"{self.prefix}_rms_px": sqrt(float(self.squared) / count) if count else nan,
+            f"{self.prefix}_error_px": float(value(self.absolute)) / count if count else nan,
+            f"{self.prefix}_rms_px": sqrt(value(self.squared) / count) if count else nan,
         }
 
 
@@ -100,7 +101,7 @@ class EndPointError(Metric):
     def __init__(self, prefix: str) -> None:
         super().__init__()
         self.prefix = prefix
-        self.add_state("length", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("length", exactly(0.0), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
@@ -117,10 +118,10 @@ class EndPointError(Metric):
         if errors.ndim != 4 or errors.shape[1] != 2:
             raise MultisigmaError(f"Vectors should have the shape (B, 2, H, W). Found {tuple(errors.shape)}.")
         lengths = torch.linalg.vector_norm(errors, dim=1)[~target.isnan().any(dim=1)]
-        self.length += lengths.sum()
+        self.length += exactly(lengths.sum().item()).to(self.length.device)
         self.count += lengths.numel()
 
     def compute(self) -> dict[str, float]:
         """Give `{prefix}_endpoint_px`; nan when nothing was labelled."""
         count = int(self.count)
-        return {f"{self.prefix}_endpoint_px": float(self.length) / count if count else nan}
+        return {f"{self.prefix}_endpoint_px": float(value(self.length)) / count if count else nan}

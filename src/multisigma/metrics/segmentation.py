@@ -114,7 +114,7 @@ _INSTANCE_CATEGORIES = {
 class CityscapesIoU(Metric):
     """IoU and instance-level IoU of classes and categories, by the rules of `evalPixelLevelSemanticLabeling`.
 
-    Section 4.1 of Cordts et al. (2016). Counted in raw label ids: pixels whose true label evaluation ignores count
+    Section 3.1 of Cordts et al. (2016). Counted in raw label ids: pixels whose true label evaluation ignores count
     nowhere; a predicted label that evaluation ignores is a miss of the true class. iIoU = iTP / (iTP + FP + iFN) weighs
     each pixel of a true instance by the class's average size over the instance's size; false positives have no weight,
     for predicted pixels belong to no instance. Groups are no instances. A class that occurs neither in truth nor in

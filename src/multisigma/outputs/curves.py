@@ -21,6 +21,16 @@ PALETTE = ("#3d7fe0", "#e8762d", "#1fa37a", "#b05fd6", "#d64f7f", "#b08d12", "#4
 # Stands for the colour of the page's text, which follows the reader's light or dark scheme.
 _INK = "#0a0b0c"
 _MOST_POINTS = 400
+_STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+} | dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK)
 
 
 def read_log(run: Path) -> Log:
@@ -80,17 +90,7 @@ def curve_figure(log: Log, panels: Mapping[str, Sequence[str]], colours: Mapping
         panels: The columns drawn in each panel, by the panel's title.
         colours: The colour of a column by its last part: 'loss/depth', 'sigma/depth' and 'val/loss/depth' share one.
     """
-    style: dict[Any, Any] = {
-        "font.size": 10,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 10,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.axisbelow": True,
-        "legend.frameon": False,
-    } | dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK)
-    with rc_context(style):
+    with rc_context(_STYLE):
         figure = Figure(figsize=(3.6, 0.4 + 1.7 * len(panels)), layout="constrained")
         grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (title, names) in zip(grid, panels.items(), strict=True):
@@ -124,6 +124,30 @@ def curve_figure(log: Log, panels: Mapping[str, Sequence[str]], colours: Mapping
                 axes.legend(fontsize=9, loc="best", handlelength=1.2, labelspacing=0.3)
         grid[-1].set_xlabel("iteration")
         grid[-1].locator_params(axis="x", nbins=5)
+    return figure
+
+
+def reliability_figure(diagram: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Draw how often the network is right against how sure it says it is; on the diagonal it is well calibrated.
+
+    Args:
+        diagram: For each temperature by its name, `temperature`, and `probability`, `accuracy` and `share` of each bin,
+            None where a bin is empty; as `{task}_reliability` stands in metrics.json.
+    """
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(3.6, 3.4), layout="constrained")
+        axes = figure.subplots()
+        axes.plot((0, 1), (0, 1), color=_INK, linewidth=1, linestyle="--")
+        for colour, bins in zip(PALETTE, diagram.values(), strict=False):
+            filled = [
+                (p, a, s) for p, a, s in zip(bins["probability"], bins["accuracy"], bins["share"], strict=True) if s
+            ]
+            probability, accuracy, share = np.array(filled, dtype=np.float64).reshape(-1, 3).T
+            axes.plot(probability, accuracy, color=colour, linewidth=2, label=f"temperature {bins['temperature']:.3g}")
+            axes.scatter(probability, accuracy, 8 + 150 * share, color=colour)
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability", ylabel="share of right pixels")
+        axes.grid(color=_INK, alpha=0.12, linewidth=0.8)
+        axes.legend(fontsize=9, loc="upper left")
     return figure
 
 

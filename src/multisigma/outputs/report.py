@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from multisigma.data.images import read_png
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_text
-from multisigma.outputs.curves import PALETTE, Log, curve_figure, figure_svg, read_log
-from multisigma.outputs.tables import class_rows, metric_rows, written
+from multisigma.outputs.curves import PALETTE, Log, curve_figure, figure_svg, read_log, reliability_figure
+from multisigma.outputs.tables import TABLE_2_NOTE, class_rows, metric_rows, paper_cells, written
 from multisigma.tasks.instance import colour_vectors
 
 # Wider pictures are reduced to this width in the report; the files keep their size.
 _WIDEST = 1024
+_FURTHER = ("iiou_class", "disparity_without_sky_error_px", "disparity_native_error_px")
 _HEADLINE = ("preset", "encoder", "iterations", "batch_size", "weighting", "seed")
 
 
@@ -99,7 +100,10 @@ def write_report(run: Path) -> Path:
         headline=headline,
         training_time=_duration(environment.get("training_seconds")),
         rows=rows,
-        main_rows=[row for row in rows if row.network is not None and row.key.endswith(("iou_class", "error_px"))],
+        main_rows=[row for row in rows if row.network is not None and _is_main(row.key)],
+        paper_note=TABLE_2_NOTE,
+        paper=paper_cells(metrics) if metrics.get("notes") else {},
+        reliability=_reliability(metrics),
         classes=class_rows(metrics),
         evaluated={
             key: value for key, value in metrics.items() if isinstance(value, str | int) and not key.endswith("_px")
@@ -178,6 +182,22 @@ def _curves(log: Log) -> list[_Curve]:
         figures[" and ".join(pair)] = {title: rest[title] for title in pair}
     return [
         _Curve(name, Markup(figure_svg(curve_figure(log, panels, colours), name))) for name, panels in figures.items()
+    ]
+
+
+def _is_main(key: str) -> bool:
+    """Whether a metric is shown large: the three of table 1, and those of whole scenes."""
+    return key in ("ap", "pq") or (key.endswith(("iou_class", "error_px")) and key not in _FURTHER)
+
+
+def _reliability(metrics: Mapping[str, Any]) -> list[_Curve]:
+    """The reliability diagram of each task that has one."""
+    diagrams = {
+        key.removesuffix("_reliability"): value for key, value in metrics.items() if key.endswith("_reliability")
+    }
+    return [
+        _Curve(task, Markup(figure_svg(reliability_figure(diagram), f"reliability {task}")))
+        for task, diagram in diagrams.items()
     ]
 
 

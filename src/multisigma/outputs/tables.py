@@ -1,13 +1,88 @@
 """The evaluation as tables: each metric of the network beside a trivial predictor's."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
+_IOU = (
+    "Intersection over union, TP / (TP + FP + FN), from pixels counted over all frames together; the mean over classes "
+    "or categories that occur, as the Cityscapes scripts compute it."
+)
+_IIOU = (
+    "IoU with each true pixel weighted by its class's average instance size over its instance's size, as the "
+    "Cityscapes scripts compute it: small objects count as much as large ones."
+)
+_AP = (
+    "Average precision of instances by the rules of the Cityscapes scripts: the mean over classes and over overlaps "
+    "from 50 to 95 % (AP50%: above 50 % alone). AP100m and AP50m count true instances of at least 1000 px within that "
+    "distance, which is the median over their pixels with a valid disparity, at least half of all: our reading of a "
+    "rule that the public scripts leave open."
+)
+_PQ = (
+    "Panoptic quality, by the rules of the Cityscapes scripts: PQ, the product of SQ, the mean overlap of matched "
+    "segments, and RQ, the share of segments that are matched; the mean over classes that occur."
+)
+_NATIVE = "Disparity errors times 2048 / width: what they would be in pixels at Cityscapes' own size."
+_LAND = "Disparity errors without the sky, whose true disparity counts as zero otherwise."
+_DEPTH = (
+    "Depth in metres from baseline, focal length and disparity, over pixels of at most 80 m: absolute error over the "
+    "true depth, root of the mean squared error, and the share of pixels whose ratio to the true depth is below 1.25, "
+    "1.25² and 1.25³."
+)
+_ECE = (
+    "Expected calibration error: how far the highest class probability lies from the share of right pixels, on average "
+    "over 15 bins; plain, and with the logits divided by the learned temperature σ²."
+)
+_COVERAGE = (
+    "Share of the true values within the interval that the learned Laplace noise implies around the output. Well "
+    "calibrated is the level itself; more is cautious, less is overconfident."
+)
+# What is written for each metric of the scene and of the calibration, its unit, whether higher is better, and how it is
+# defined.
+_SCENE: dict[str, tuple[str, str, bool | None, str]] = {
+    "iou_class": ("IoU class", "%", True, _IOU),
+    "iiou_class": ("iIoU class", "%", True, _IIOU),
+    "iou_category": ("IoU category", "%", True, _IOU),
+    "iiou_category": ("iIoU category", "%", True, _IIOU),
+    "ap": ("AP", "%", True, _AP),
+    "ap50": ("AP50%", "%", True, _AP),
+    "ap100m": ("AP100m*", "%", True, _AP),
+    "ap50m": ("AP50m*", "%", True, _AP),
+    "pq": ("PQ", "%", True, _PQ),
+    "sq": ("SQ", "%", True, _PQ),
+    "rq": ("RQ", "%", True, _PQ),
+    "pq_things": ("PQ things", "%", True, _PQ),
+    "pq_stuff": ("PQ stuff", "%", True, _PQ),
+    "disparity_without_sky_error_px": ("Disparity mean error without sky", "px", False, _LAND),
+    "disparity_without_sky_rms_px": ("Disparity RMS error without sky", "px", False, _LAND),
+    "disparity_native_error_px": ("Disparity mean error at 2048 px", "px", False, _NATIVE),
+    "disparity_native_rms_px": ("Disparity RMS error at 2048 px", "px", False, _NATIVE),
+    "depth_abs_rel": ("Depth absolute relative error", "%", False, _DEPTH),
+    "depth_rmse_m": ("Depth RMSE", "m", False, _DEPTH),
+    "depth_delta_1": ("Depth within 1.25", "%", True, _DEPTH),
+    "depth_delta_2": ("Depth within 1.25²", "%", True, _DEPTH),
+    "depth_delta_3": ("Depth within 1.25³", "%", True, _DEPTH),
+    "semantic_ece": ("Semantic calibration error", "%", False, _ECE),
+    "semantic_ece_temperature": ("Semantic calibration error with σ²", "%", False, _ECE),
+}
+# Its heading in two lines, and the key of each column.
+_TABLE_2 = {
+    "Semantic segmentation, %": {
+        "IoU\nclass": "iou_class",
+        "iIoU\nclass": "iiou_class",
+        "IoU\ncategory": "iou_category",
+        "iIoU\ncategory": "iiou_category",
+    },
+    "Instance segmentation, %": {"AP": "ap", "AP\n50%": "ap50", "AP\n100m*": "ap100m", "AP\n50m*": "ap50m"},
+    "Disparity error, px": {"mean\npx": "disparity_native_error_px", "RMS\npx": "disparity_native_rms_px"},
+}
+TABLE_2_NOTE = "* by distance: our reading of a rule that the public scripts leave open. Disparity errors in px at a width of 2048."
 # By the last part of the metric's name: what is written for it, and how it is defined.
 _KINDS = {
     "error_px": (
@@ -24,10 +99,7 @@ _KINDS = {
         "Mean Euclidean distance in pixels between the predicted and the true end of a vector, over labelled pixels.",
     ),
 }
-_IOU = (
-    "Intersection over union, TP / (TP + FP + FN), from pixels counted over all frames together; the mean over classes "
-    "that occur, as the Cityscapes scripts compute it."
-)
+_COVERAGE_KEY = re.compile(r"(?P<task>.+)_coverage_(?P<level>\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +109,9 @@ class MetricRow:
     Args:
         key: Its key in metrics.json.
         name: Its name for people.
-        unit: '%' or 'px' or nothing; values are already in this unit.
+        unit: '%', 'px', 'm' or nothing; values are already in this unit.
         definition: How the number is defined; empty if this is not known.
-        higher_is_better: Whether a larger value is the better one.
+        higher_is_better: Whether a larger value is the better one; None where another value is the best.
         network: The network's value; None if it was not measured.
         trivial: The trivial predictor's value; None if it was not measured.
     """
@@ -48,7 +120,7 @@ class MetricRow:
     name: str
     unit: str
     definition: str
-    higher_is_better: bool
+    higher_is_better: bool | None
     network: float | None
     trivial: float | None
 
@@ -58,6 +130,11 @@ class MetricRow:
         if self.network is None or self.trivial is None or self.trivial == 0:
             return None
         return self.network / self.trivial
+
+    @property
+    def arrow(self) -> str:
+        """Which way is better."""
+        return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
 
     @property
     def beats_trivial(self) -> bool | None:
@@ -71,31 +148,35 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[MetricRow]:
     """The numbers of an evaluation in the order of the file.
 
     Args:
-        metrics: The content of metrics.json. A key is a metric if it names an IoU, ends with `_px`, or has a value for
-            the trivial predictor too.
+        metrics: The content of metrics.json. A key is a metric if it is one of a scene or a calibration, ends with
+            `_px`, or has a value for the trivial predictor too.
     """
     trivial = metrics.get("trivial") or {}
     rows = []
     for key, value in metrics.items():
-        if not (value is None or _is_number(value)) or not (
-            key in trivial or key.startswith("iou") or key.endswith("_px")
-        ):
+        if not (value is None or _is_number(value)):
             continue
-        if key.startswith("iou"):
-            name, unit, definition, scale = "IoU " + key.removeprefix("iou_").replace("_", " "), "%", _IOU, 100.0
-        else:
+        if key in _SCENE:
+            name, unit, higher, definition = _SCENE[key]
+        elif coverage := _COVERAGE_KEY.fullmatch(key):
+            name = f"{coverage['task'].replace('_', ' ').capitalize()} within the {coverage['level']} % interval"
+            unit, higher, definition = "%", None, _COVERAGE
+        elif key in trivial or key.endswith("_px"):
             subject, _, kind = key.removesuffix("_px").rpartition("_")
             described, definition = _KINDS.get(f"{kind}_px", (kind, ""))
             name = f"{subject.replace('_', ' ')} {described}".strip()
             name = name[:1].upper() + name[1:]
-            unit, scale = "px" if key.endswith("_px") else "", 1.0
+            unit, higher = "px" if key.endswith("_px") else "", False
+        else:
+            continue
+        scale = 100.0 if unit == "%" else 1.0
         rows.append(
             MetricRow(
                 key=key,
                 name=name,
                 unit=unit,
                 definition=definition,
-                higher_is_better=key.startswith("iou"),
+                higher_is_better=higher,
                 network=_scaled(value, scale),
                 trivial=_scaled(trivial.get(key), scale),
             )
@@ -140,9 +221,41 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
         for row in rows:
             style = {True: "green", False: "red", None: "dim"}[row.beats_trivial]
             ratio = f"[{style}]{written(row.ratio)}[/]"
-            arrow = "↑" if row.higher_is_better else "↓"
-            table.add_row(f"{escape(row.name)} {arrow}", row.unit, written(row.network), written(row.trivial), ratio)
+            table.add_row(
+                f"{escape(row.name)} {row.arrow}".strip(), row.unit, written(row.network), written(row.trivial), ratio
+            )
         table.add_section()
+    return table
+
+
+def paper_cells(metrics: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The ten numbers of table 2 of the paper, written, by the heading of their column, by the task that has them.
+
+    Args:
+        metrics: The content of metrics.json.
+    """
+    return {
+        task: {
+            heading: written(_scaled(metrics.get(key), 100.0 if _SCENE[key][1] == "%" else 1.0))
+            for heading, key in columns.items()
+        }
+        for task, columns in _TABLE_2.items()
+    }
+
+
+def paper_table(metrics: Mapping[str, Any]) -> Table:
+    """The evaluation in the layout of table 2 of the paper, for the terminal.
+
+    Args:
+        metrics: The content of metrics.json.
+    """
+    table = Table(
+        title="Table 2 of the paper", caption=TABLE_2_NOTE, title_justify="left", caption_justify="left", box=SIMPLE
+    )
+    cells = {heading: value for columns in paper_cells(metrics).values() for heading, value in columns.items()}
+    for heading in cells:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_row(*cells.values())
     return table
 
 

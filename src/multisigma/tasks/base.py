@@ -13,8 +13,9 @@ from torchmetrics import Metric
 from multisigma.data.frame import Frame
 from multisigma.data.picture import Picture
 from multisigma.errors import MultisigmaError
+from multisigma.metrics import LaplaceCoverage
 from multisigma.tasks.trivial import TrivialPredictor
-from multisigma.weighting import Likelihood
+from multisigma.weighting import Laplace, Likelihood
 
 
 class Task(ABC):
@@ -57,6 +58,22 @@ class Task(ABC):
     def metrics(self) -> Sequence[Metric]:
         """Fresh metrics: `update(prediction, target)` on batches, `compute()` gives a dictionary of named numbers."""
 
+    def describe(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
+        """This task's part of a frame's scene: fields of `multisigma.data.scene.Scene`; nothing by default.
+
+        Args:
+            outputs: Every task's output for the frame, of shape (1, channels, H, W), by task name.
+        """
+        return {}
+
+    def calibration(self, sigma: float | None) -> Sequence[Metric]:
+        """Fresh metrics of how well the noise describes the errors: `update(output, target)`; none by default.
+
+        Args:
+            sigma: The noise scale that the run has learned for this task; None where it has learned none.
+        """
+        return []
+
     @abstractmethod
     def trivial(self) -> TrivialPredictor:
         """A fresh predictor that sees no image, for comparison."""
@@ -79,6 +96,9 @@ class RegressionTask(Task):
         # Masked before the subtraction: NaN times zero would still be NaN in the gradient.
         error = F.l1_loss(output.float(), target.where(labelled, 0.0), reduction="none")
         return (error * labelled).sum(), labelled.sum()
+
+    def calibration(self, sigma: float | None) -> Sequence[Metric]:
+        return [LaplaceCoverage(self.name, sigma)] if sigma is not None and isinstance(self.likelihood, Laplace) else []
 
 
 def load_tasks(names: Sequence[str]) -> list[Task]:

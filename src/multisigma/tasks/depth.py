@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
-from multisigma.data.frame import Frame
-from multisigma.data.labels import LABELS
+from multisigma.data.frame import Frame, disparity_with_sky
 from multisigma.data.picture import Picture
 from multisigma.metrics import MaskedError
 from multisigma.tasks.base import RegressionTask
 from multisigma.tasks.trivial import RowMean
 from multisigma.weighting import Laplace
-
-_SKY = next(label.id for label in LABELS if label.name == "sky")
 
 
 class Depth(RegressionTask):
@@ -40,6 +37,9 @@ class Depth(RegressionTask):
     def metrics(self) -> Sequence[Metric]:
         return [MaskedError("disparity")]
 
+    def describe(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
+        return {"disparity": self.predict(outputs[self.name])[0, 0].cpu().numpy()}
+
     def trivial(self) -> RowMean:
         return RowMean()
 
@@ -58,9 +58,7 @@ class Depth(RegressionTask):
 
 def _with_sky(frame: Frame) -> NDArray[np.float32] | None:
     """The frame's disparity with zero on the sky; a frame without disparity stays unlabelled, its sky too."""
-    if frame.disparity is None or frame.labels is None:
-        return frame.disparity
-    return np.where(frame.labels == _SKY, np.float32(0), frame.disparity)
+    return None if frame.disparity is None else disparity_with_sky(frame.disparity, frame.labels)[0]
 
 
 def _colour_disparity(disparity: NDArray[np.float32], largest: float) -> NDArray[np.uint8]:

@@ -13,13 +13,14 @@ from torchmetrics import Metric
 from multisigma.data.frame import Frame
 from multisigma.data.labels import IGNORE, TRAIN_CLASSES, TRAIN_ID_OF
 from multisigma.data.picture import Picture
-from multisigma.metrics import ClassIoU
+from multisigma.metrics import ClassIoU, Reliability
 from multisigma.tasks.base import Task
 from multisigma.tasks.trivial import MajorityClass
 from multisigma.weighting import Softmax
 
 _COLOURS = np.zeros((256, 3), np.uint8)
 _COLOURS[: len(TRAIN_CLASSES)] = [label.color for label in TRAIN_CLASSES]
+_LABEL_IDS = np.array([label.id for label in TRAIN_CLASSES], np.uint8)
 
 
 class Semantic(Task):
@@ -43,6 +44,14 @@ class Semantic(Task):
 
     def metrics(self) -> Sequence[Metric]:
         return [ClassIoU([label.name for label in TRAIN_CLASSES], IGNORE)]
+
+    def describe(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
+        return {"labels": _LABEL_IDS[self.predict(outputs[self.name])[0].cpu().numpy()]}
+
+    def calibration(self, sigma: float | None) -> Sequence[Metric]:
+        # Softmax(f / sigma^2), equations 8 and 9 of the paper.
+        learned = {} if sigma is None else {"temperature": sigma**2}
+        return [Reliability(self.name, {"": 1.0, **learned}, IGNORE)]
 
     def trivial(self) -> MajorityClass:
         return MajorityClass(self.channels, IGNORE)

@@ -1,9 +1,9 @@
-"""A trained run held against a split: table 1's numbers, beside those of predictors that see no image."""
+"""A trained run, or any system's files, held against a split: the numbers of tables 1 and 2 of the paper."""
 
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,14 +11,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torchmetrics import Metric
 
-from multisigma.data.cityscapes import list_frames
+from multisigma.data.cityscapes import inspect_truth, list_frames
 from multisigma.data.module import WholeFrames, readable_worker_errors, whole_frame_loader
 from multisigma.data.picture import Picture, Sample
-from multisigma.tasks import Task
+from multisigma.data.predictions import inspect_prediction, list_predictions
+from multisigma.data.scene import Scene, truth_of
+from multisigma.errors import MultisigmaError
+from multisigma.metrics import scene_metrics
 from multisigma.training.train import evenly, load_module, make_targets
+
+# In `metrics.json`, so that who reads a number reads this too.
+NOTES = {
+    "ap100m, ap50m": "Our reading of a rule that the public scripts leave open: true instances of at least 1000 px "
+    "whose median distance, over the pixels with a valid disparity, is at most 100 or 50 m, and at least half of whose "
+    "pixels have one; predictions of other instances are ignored."
+}
+
+KeepScene = Callable[[str, Scene, tuple[int, int]], None]
+"""Takes a frame's name, what the network says about it, and its height and width."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +49,9 @@ def evaluate(
     checkpoint: str = "last",
     pictures: int = 6,
     progress: Any = iter,
+    keep: KeepScene | None = None,
 ) -> Evaluation:
-    """Runs the network over whole frames of a split at their own size.
+    """Runs the network over whole frames of a split at their own size, once.
 
     Args:
         run: The run folder.
@@ -47,6 +60,7 @@ def evaluate(
         checkpoint: 'last' or 'best'.
         pictures: Frames to make pictures of, evenly over the split.
         progress: Wraps the loader, to show how far it is.
+        keep: Called with each frame's scene, to write it.
 
     Returns:
         The numbers; not-a-number where nothing was labelled.
@@ -62,6 +76,9 @@ def evaluate(
     module = module.to(device)
     metrics = {task.name: list(task.metrics()) for task in tasks}
     trivial_metrics = {task.name: list(task.metrics()) for task in tasks}
+    sigma = module.weighting.sigma
+    calibration = {task.name: list(task.calibration(sigma.get(task.name))) for task in tasks}
+    joint = scene_metrics()
     with np.load(run / "trivial.npz") as stored:
         trivial = dict(stored)
     samples: list[Sample] = []
@@ -69,11 +86,16 @@ def evaluate(
     loader = whole_frame_loader(WholeFrames(files, partial(make_targets, tasks)), config.workers)
     for frame, batch in progress(loader):
         with torch.inference_mode():
-            outputs = module(batch["image"].to(device))
-            predictions = {task.name: task.predict(outputs[task.name]).cpu() for task in tasks}
+            outputs = {name: output.float().cpu() for name, output in module(batch["image"].to(device)).items()}
+            predictions = {task.name: task.predict(outputs[task.name]) for task in tasks}
+        scene = Scene(**{part: value for task in tasks for part, value in task.describe(outputs).items()})
+        _update(joint, scene, truth_of(frame))
+        if keep:
+            keep(frame.name, scene, frame.image.shape[:2])
         for task in tasks:
             target = batch["targets"][task.name]
             _update(metrics[task.name], predictions[task.name], target)
+            _update(calibration[task.name], outputs[task.name], target)
             if task.name in trivial:
                 guess = task.trivial().resize(trivial[task.name], *frame.image.shape[:2])
                 _update(trivial_metrics[task.name], torch.from_numpy(np.ascontiguousarray(guess))[None], target)
@@ -81,35 +103,85 @@ def evaluate(
             arrays = {name: prediction[0].numpy() for name, prediction in predictions.items()}
             made = [picture for task in tasks for picture in task.pictures(frame, arrays)]
             samples.append(Sample(frame.name, [Picture("Image", frame.image, None), *made]))
-    numbers = _compute(tasks, metrics) | {
-        "trivial": _compute(tasks, trivial_metrics),
-        "data": str(data),
-        "split": split,
-        "frames": len(files),
-        "checkpoint": checkpoint,
-        "seconds": round(time.perf_counter() - begin, 1),
-    }
+    # Where a task and the scene both measure something, such as the IoU, it is the same number.
+    numbers = (
+        _compute([metric for task in tasks for metric in metrics[task.name]])
+        | _measured(joint)
+        | _compute([metric for task in tasks for metric in calibration[task.name]])
+        | {"trivial": _compute([metric for task in tasks for metric in trivial_metrics[task.name]])}
+        | _described(data, split, len(files), begin)
+        | {"checkpoint": checkpoint}
+    )
     return Evaluation(numbers, samples)
 
 
-def _update(metrics: Sequence[Metric], prediction: Tensor, target: Tensor) -> None:
+def evaluate_predictions(predictions: Path, data: Path, split: str = "val", progress: Any = iter) -> dict[str, Any]:
+    """Holds any system's files against a split, by the same rules; images are not read.
+
+    Args:
+        predictions: Folder of the files; see `multisigma.data.predictions`.
+        data: Root of the data.
+        split: The split's name.
+        progress: Wraps the list of frames, to show how far it is.
+
+    Returns:
+        The numbers of the scene, as they stand in `metrics.json`.
+
+    Raises:
+        MultisigmaError: Files are missing, too many or malformed; the message lists all faults.
+    """
+    begin = time.perf_counter()
+    frames = list_frames(data, split)
+    found, problems = list_predictions(predictions, frames)
+    joint = scene_metrics()
+    for frame, files in progress(list(zip(frames, found, strict=True))):
+        truth, faults = inspect_truth(frame)
+        problems += faults
+        if truth is not None:
+            scene, faults = inspect_prediction(files, predictions, truth.size)
+            problems += faults
+            if not problems:
+                _update(joint, scene, truth)
+    if problems:
+        raise MultisigmaError("\n".join([f"{len(problems)} faults", *map(str, problems)]))
+    return _measured(joint) | _described(data, split, len(frames), begin) | {"predictions": str(predictions)}
+
+
+def _update(metrics: Sequence[Metric], prediction: Any, target: Any) -> None:
     for metric in metrics:
         metric.update(prediction, target)
 
 
-def _compute(tasks: Sequence[Task], metrics: Mapping[str, Sequence[Metric]]) -> dict[str, Any]:
-    """All numbers of all tasks in one dictionary; None where nothing was labelled, as JSON wants it."""
+def _compute(metrics: Sequence[Metric]) -> dict[str, Any]:
+    """All numbers in one dictionary; None where nothing was labelled, as JSON wants it."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Mapping):
             return {k: plain(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [plain(v) for v in value]
         return None if math.isnan(value) else float(value)
 
     numbers: dict[str, Any] = {}
     with warnings.catch_warnings():
         # A task without labels has not been updated, and its numbers are not-a-number as they should be.
         warnings.filterwarnings("ignore", ".*compute.*was called before.*update.*")
-        for task in tasks:
-            for metric in metrics[task.name]:
-                numbers |= plain(metric.compute())
+        for metric in metrics:
+            numbers |= plain(metric.compute())
     return numbers
+
+
+def _measured(joint: Sequence[Metric]) -> dict[str, Any]:
+    """The numbers of those metrics of the scene for which there was anything to measure."""
+    numbers = [_compute([metric]) for metric in joint]
+    return {k: v for part in numbers if any(isinstance(n, float) for n in part.values()) for k, v in part.items()}
+
+
+def _described(data: Path, split: str, frames: int, begin: float) -> dict[str, Any]:
+    return {
+        "notes": NOTES,
+        "data": str(data),
+        "split": split,
+        "frames": frames,
+        "seconds": round(time.perf_counter() - begin, 1),
+    }

@@ -49,7 +49,8 @@ def make_truth(seed: int) -> Truth:
     for number in range(rng.integers(0, 12)):
         class_id, mask = int(rng.choice(present)), shape(rng)
         instances[mask] = class_id if rng.random() < 0.15 else class_id * 1000 + number
-        disparity[mask] = rng.uniform(0.2, 3, mask.sum())
+        # Some 190, 70 or 30 m away.
+        disparity[mask] = rng.choice([0.3, 0.8, 2.0]) * rng.uniform(0.8, 1.2, mask.sum())
         disparity[mask & (rng.random(mask.shape) < rng.choice([0.1, 0.6]))] = np.nan
     if rng.random() < 0.3:
         instances[5:12, 5:14] = 26  # a group below the smallest size

@@ -82,7 +82,9 @@ _TABLE_2 = {
     "Instance segmentation, %": {"AP": "ap", "AP\n50%": "ap50", "AP\n100m*": "ap100m", "AP\n50m*": "ap50m"},
     "Disparity error, px": {"mean\npx": "disparity_native_error_px", "RMS\npx": "disparity_native_rms_px"},
 }
-TABLE_2_NOTE = "* by distance: our reading of a rule that the public scripts leave open. Disparity errors in px at a width of 2048."
+TABLE_2_NOTE = (
+    "* by distance: our reading of a rule that the public scripts leave open. Disparity in px at a width of 2048."
+)
 # By the last part of the metric's name: what is written for it, and how it is defined.
 _KINDS = {
     "error_px": (
@@ -159,7 +161,8 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[MetricRow]:
         if key in _SCENE:
             name, unit, higher, definition = _SCENE[key]
         elif coverage := _COVERAGE_KEY.fullmatch(key):
-            name = f"{coverage['task'].replace('_', ' ').capitalize()} within the {coverage['level']} % interval"
+            task = coverage["task"].replace("_", " ").capitalize()
+            name = f"{task} within the {coverage['level']} % interval"
             unit, higher, definition = "%", None, _COVERAGE
         elif key in trivial or key.endswith("_px"):
             subject, _, kind = key.removesuffix("_px").rpartition("_")
@@ -249,9 +252,8 @@ def paper_table(metrics: Mapping[str, Any]) -> Table:
     Args:
         metrics: The content of metrics.json.
     """
-    table = Table(
-        title="Table 2 of the paper", caption=TABLE_2_NOTE, title_justify="left", caption_justify="left", box=SIMPLE
-    )
+    table = Table(title="Table 2 of the paper", caption=TABLE_2_NOTE, box=SIMPLE, collapse_padding=True)
+    table.title_justify = table.caption_justify = "left"
     cells = {heading: value for columns in paper_cells(metrics).values() for heading, value in columns.items()}
     for heading in cells:
         table.add_column(heading, justify="right", no_wrap=True)

@@ -1,0 +1,105 @@
+"""Errors of disparity and depth against plain numpy over all pixels at once."""
+
+from dataclasses import replace
+from math import isnan
+
+import numpy as np
+import pytest
+
+from multisigma.data.frame import Camera
+from multisigma.data.scene import Scene, Truth
+from multisigma.errors import MultisigmaError
+from multisigma.metrics import DepthErrors
+
+SKY = 23
+
+
+def frames(seed: int = 0) -> list[tuple[Scene, Truth]]:
+    """Three frames of different cameras: disparities from beyond 80 m to a metre, holes, sky, a predicted zero."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for index in range(3):
+        camera = Camera(0.2 + 0.01 * index, 100.0 + 10 * index, 100.0, 0.0, 0.0)
+        true = rng.uniform(0.05, 20, (6, 16)).astype(np.float32)
+        true[rng.random(true.shape) < 0.3] = np.nan
+        labels = np.where(rng.random(true.shape) < 0.2, SKY, 7).astype(np.uint8)
+        guess = (np.nan_to_num(true) * rng.uniform(0.5, 2, true.shape)).astype(np.float32)
+        guess[0, :3] = 0
+        made.append((Scene(disparity=guess), Truth(str(index), labels, None, true, camera)))
+    return made
+
+
+def counted(case: list[tuple[Scene, Truth]]) -> DepthErrors:
+    metric = DepthErrors()
+    for scene, truth in case:
+        metric.update(scene, truth)
+    return metric
+
+
+def test_equals_numpy() -> None:
+    case = frames()
+    land, everything, metres = [], [], []
+    for scene, truth in case:
+        for y, x in np.ndindex(truth.disparity.shape):
+            guess, true = float(scene.disparity[y, x]), float(truth.disparity[y, x])
+            if truth.labels[y, x] == SKY:
+                everything.append(guess)
+                continue
+            if isnan(true):
+                continue
+            everything.append(guess - true)
+            land.append(guess - true)
+            bf = truth.camera.baseline * truth.camera.fx
+            if bf / true <= 80:
+                metres.append((min(bf / guess, 80) if guess else 80, bf / true))
+    guess, true = np.array(metres).T
+    ratio = np.maximum(guess / true, true / guess)
+
+    def rms(values: list[float]) -> float:
+        return float(np.sqrt(np.mean(np.square(values))))
+
+    expected = {
+        "disparity_error_px": np.mean(np.abs(everything)),
+        "disparity_rms_px": rms(everything),
+        "disparity_without_sky_error_px": np.mean(np.abs(land)),
+        "disparity_without_sky_rms_px": rms(land),
+        "disparity_native_error_px": 128 * np.mean(np.abs(everything)),
+        "disparity_native_rms_px": 128 * rms(everything),
+        "depth_abs_rel": np.mean(np.abs(guess - true) / true),
+        "depth_rmse_m": rms(guess - true),
+        "depth_delta_1": np.mean(ratio < 1.25),
+        "depth_delta_2": np.mean(ratio < 1.25**2),
+        "depth_delta_3": np.mean(ratio < 1.25**3),
+    }
+    # Predicted disparities are 32-bit numbers.
+    assert counted(case).compute() == pytest.approx(expected, rel=1e-6)
+
+
+def test_merging_is_exact() -> None:
+    case = frames(1)
+    last, rest = counted(case[2:]), counted(case[:2])
+    last.merge_state(rest)
+    assert last.compute() == counted(case).compute()
+
+
+def test_what_is_missing_is_nan() -> None:
+    scene, truth = frames()[0]
+    assert all(isnan(value) for value in counted([(scene, replace(truth, disparity=None))]).compute().values())
+    without_camera = counted([(scene, replace(truth, camera=None))]).compute()
+    assert isnan(without_camera["depth_rmse_m"])
+    assert not isnan(without_camera["disparity_error_px"])
+    without_labels = counted([(scene, replace(truth, labels=None))]).compute()
+    assert without_labels["disparity_error_px"] == without_labels["disparity_without_sky_error_px"]
+
+
+def test_a_diverged_prediction_is_not_hidden() -> None:
+    scene, truth = frames()[0]
+    assert counted([(replace(scene, disparity=np.full_like(scene.disparity, np.nan)), truth)]).compute()[
+        "depth_rmse_m"
+    ] == float("inf")
+
+
+def test_wrong_shapes_are_named() -> None:
+    scene, truth = frames()[0]
+    with pytest.raises(MultisigmaError, match=r"\(5, 16\) and \(6, 16\)"):
+        counted([(Scene(disparity=scene.disparity[1:]), truth)])

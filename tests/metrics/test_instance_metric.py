@@ -1,0 +1,184 @@
+"""AP against a slow obvious version of the rules, with distances known from the generator too."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf, isnan, nan
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import precision_recall_curve
+
+from multisigma.data.frame import Camera
+from multisigma.data.labels import INSTANCE_CLASSES, LABELS
+from multisigma.data.scene import Scene, SceneInstance, Truth, cut_instances
+from multisigma.data.streets import StreetSettings, make_frame
+from multisigma.errors import MultisigmaError
+from multisigma.metrics import AveragePrecision
+from multisigma.metrics.instance import average_precision
+
+Case = list[tuple[Scene, Truth]]
+VOID = [label.id for label in LABELS if label.ignore_in_eval]
+
+
+def obvious(case: Case, least: int, farthest: float, density: float) -> float:
+    """The rules once more, with whole masks and no arithmetic shared with the product."""
+    scores = []
+    for label in INSTANCE_CLASSES:
+        for threshold in np.arange(0.5, 1.0, 0.05):
+            entries: list[tuple[float, bool]] = []
+            total = 0
+            for scene, truth in case:
+                objects = []  # mask, counts, group, of each true region of the class
+                for i in np.unique(truth.instances):
+                    if (i if i < 1000 else i // 1000) != label.id:
+                        continue
+                    mask = truth.instances == i
+                    valid = mask & ~np.isnan(truth.disparity)
+                    share = valid.sum() / mask.sum()
+                    metres = np.median(truth.camera.baseline * truth.camera.fx / truth.disparity[valid].astype(float))
+                    large_and_near = mask.sum() >= least and (metres if share else inf) <= farthest and share >= density
+                    objects.append((mask, large_and_near, i < 1000))
+                total += sum(counts and not group for _, counts, group in objects)
+                void = np.isin(truth.instances, VOID)
+                taken: dict[int, list[float]] = {}
+                for p in scene.instances:
+                    mask = np.zeros(truth.instances.shape, bool)
+                    mask[p.top : p.top + p.mask.shape[0], p.left : p.left + p.mask.shape[1]] = p.mask
+                    if p.class_id != label.id or not mask.any():
+                        continue
+                    hits = [k for k, (m, *_) in enumerate(objects) if (m & mask).sum() / (m | mask).sum() > threshold]
+                    if hits:
+                        _, counts, group = objects[hits[0]]
+                        if counts and not group:
+                            taken.setdefault(hits[0], []).append(p.confidence)
+                        continue
+                    ignored = (mask & void).sum()
+                    for m, counts, group in objects:
+                        ignored += (m & mask).sum() * (int(group) + int(not counts))
+                    if ignored / mask.sum() <= threshold:
+                        entries.append((p.confidence, False))
+                for found in taken.values():
+                    found.sort()
+                    entries += [(found[-1], True), *((c, False) for c in found[:-1])]
+            if total:
+                scores.append(area(entries, total))
+    return float(np.mean(scores)) if scores else nan
+
+
+def area(entries: list[tuple[float, bool]], total: int) -> float:
+    points = [(0.0, 1.0)]
+    for threshold in sorted({c for c, _ in entries}, reverse=True):
+        kept = [right for c, right in entries if c >= threshold]
+        points.append((sum(kept) / total, sum(kept) / len(kept)))
+    if len(points) == 1:
+        return 0.0
+    recalls = [0.0, *(r for r, _ in points), points[-1][0]]
+    return sum(p * (recalls[k + 2] - recalls[k]) / 2 for k, (_, p) in enumerate(points))
+
+
+def counted(case: Case) -> AveragePrecision:
+    metric = AveragePrecision()
+    for scene, truth in case:
+        metric.update(scene, truth)
+    return metric
+
+
+@pytest.mark.parametrize("seed", [100, 102, 103])
+def test_equals_the_obvious_version(make_case: Any, kinds: tuple[str, ...], seed: int) -> None:
+    case = make_case(seed, [*kinds, "perfect", "noisy", "shifted", *kinds])
+    result = counted(case).compute()
+    for key, rule in (("ap", (100, inf, -inf)), ("ap100m", (1000, 100, 0.5)), ("ap50m", (1000, 50, 0.5))):
+        assert result[key] == pytest.approx(obvious(case, *rule), abs=1e-12, nan_ok=True), key
+    assert len({0.0, result["ap"], result["ap100m"], result["ap50m"]}) == 4
+
+
+def test_distances_of_generated_scenes(make_case: Any) -> None:
+    """AP100m and AP50m on street scenes whose exact disparity is known."""
+    case = []
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        frame = make_frame(StreetSettings(256, 512, seed=1, matching=False), "val", index)
+        disparity = np.where(rng.random(frame.labels.shape) < 0.3, np.nan, frame.exact_disparity)
+        truth = Truth(f"f{index}", frame.labels, frame.instances, disparity.astype(np.float32), frame.camera)
+        ids = [i for i in np.unique(frame.instances) if i >= 1000]
+        rolled = np.roll(np.searchsorted(ids, frame.instances) * np.isin(frame.instances, ids), 1, 1)
+        place = np.where(np.roll(np.isin(frame.instances, ids), 1, 1), rolled + 1, 0)
+        case.append((Scene(instances=cut_instances(place, [i // 1000 for i in ids], rng.random(len(ids)))), truth))
+    result = counted(case).compute()
+    for key, farthest in (("ap100m", 100), ("ap50m", 50)):
+        assert result[key] == pytest.approx(obvious(case, 1000, farthest, 0.5), abs=1e-12)
+    # The same scene five times as far away, by a camera of five times the focal length: fewer objects are near.
+    far = [(scene, replace(truth, camera=replace(truth.camera, fx=5 * truth.camera.fx))) for scene, truth in case]
+    assert counted(far).truths[2].sum() < counted(case).truths[2].sum()
+    assert counted(far).compute()["ap50m"] == pytest.approx(obvious(far, 1000, 50, 0.5), abs=1e-12)
+
+
+def test_a_median_of_half_the_pixels_decides() -> None:
+    """An object of 1200 px at exactly 40 m, then at 60 m, then with fewer than half of its pixels valid."""
+    camera = Camera(0.2, 1000.0, 1000.0, 0.0, 0.0)
+    instances = np.full((40, 60), 7, np.int32)
+    instances[5:25, :] = 26001
+    scene = Scene(instances=[SceneInstance(26, 1.0, 5, 0, np.ones((20, 60), bool))])
+
+    def scores(metres: float, valid: int) -> tuple[float, float]:
+        disparity = np.full(instances.shape, np.nan, np.float32)
+        disparity[5 : 5 + valid] = 200 / metres
+        result = counted([(scene, Truth("f", None, instances, disparity, camera))]).compute()
+        return result["ap100m"], result["ap50m"]
+
+    assert scores(40, 20) == (1, 1)
+    assert scores(60, 20) == (1, pytest.approx(nan, nan_ok=True))
+    assert scores(40, 10) == (1, 1)
+    assert all(isnan(score) for score in (*scores(40, 9), *scores(110, 20)))
+
+
+def test_without_disparity_nothing_is_near(make_case: Any) -> None:
+    case = [(scene, replace(truth, disparity=None)) for scene, truth in make_case(0, ["perfect"] * 4)]
+    result = counted(case).compute()
+    assert result["ap"] == 1
+    assert isnan(result["ap100m"])
+
+
+@given(
+    seed=st.integers(0, 99),
+    parts=st.lists(st.integers(0, 2), min_size=10, max_size=10),
+    order=st.permutations(range(10)),
+)
+@settings(max_examples=15)
+def test_any_order_and_any_split_gives_exactly_the_same(
+    make_case: Any, kinds: tuple[str, ...], seed: int, parts: list[int], order: list[int]
+) -> None:
+    case = make_case(seed, list(kinds))
+    one = counted(case).compute()
+    pieces = [counted([case[i] for i in order if parts[i] == part]) for part in range(3)]
+    for other in pieces[1:]:
+        pieces[0].merge_state(other)
+    assert repr(pieces[0].compute()) == repr(one)
+
+
+@given(entries=st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=12), missed=st.integers(0, 3))
+def test_the_curve_has_the_points_of_scikit_learn(entries: list[tuple[int, bool]], missed: int) -> None:
+    scores, right = np.array([s for s, _ in entries], float), np.array([r for _, r in entries])
+    total = int(right.sum()) + missed
+    if not right.any():
+        assert average_precision(scores, right, max(total, 1)) == 0
+        return
+    precision, recall, _ = precision_recall_curve(right, scores)
+    recall = recall * right.sum() / total
+    widths = (np.r_[recall[0], recall[:-1]] - np.r_[recall[1:], 0.0]) / 2
+    assert average_precision(scores, right, total) == pytest.approx(float(precision @ widths))
+
+
+def test_bad_input_is_named(make_case: Callable[..., Case]) -> None:
+    ((_, truth),) = make_case(0, ["perfect"])
+    mask = np.ones((3, 3), bool)
+    for instance, words in (
+        (SceneInstance(26, 1.0, 70, 0, mask), r"3x3 at row 70, column 0"),
+        (SceneInstance(26, 1.0, 0, -1, mask), "column -1"),
+        (SceneInstance(26, nan, 0, 0, mask), "finite"),
+    ):
+        with pytest.raises(MultisigmaError, match=words):
+            AveragePrecision().update(Scene(instances=[instance]), truth)

@@ -1,0 +1,63 @@
+"""Panoptic quality by hand; `test_official_scripts` holds it against the official script."""
+
+from dataclasses import replace
+from math import isnan
+
+import numpy as np
+import pytest
+
+from multisigma.data.scene import Scene, SceneInstance, Truth
+from multisigma.metrics import PanopticQuality
+from multisigma.metrics.panoptic import panoptic_map
+
+
+def truth_of(instances: np.ndarray) -> Truth:
+    return Truth("f", np.where(instances < 1000, instances, instances // 1000).astype(np.uint8), instances, None, None)
+
+
+def test_by_hand() -> None:
+    """Road with a car of 12 px, found with 9 of them and 1 beside; a second car missed; a person where none is."""
+    instances = np.full((6, 10), 7, np.int32)
+    instances[:3, :4] = 26001
+    instances[:2, 8:] = 26002
+    car, person = np.zeros((3, 4), bool), np.ones((2, 2), bool)
+    car[:, :3] = True
+    car = np.pad(car, ((0, 1), (0, 0)))
+    car[3, 0] = True
+    scene = Scene(
+        np.full((6, 10), 7, np.uint8), [SceneInstance(26, 0.9, 0, 0, car), SceneInstance(24, 0.5, 4, 0, person)]
+    )
+    metric = PanopticQuality()
+    metric.update(scene, truth_of(instances))
+    result = metric.compute()
+    car_overlap = 9 / 13
+    road_overlap = (44 - 1 - 4) / (44 + 3 + 4)  # less what the objects cover; more where cars are not found
+    assert result["pq_per_class"]["car"] == pytest.approx(car_overlap * 1 / (1 + 0.5))
+    assert result["pq_per_class"]["person"] == 0
+    assert result["pq_per_class"]["road"] == pytest.approx(road_overlap)
+    assert result["pq"] == pytest.approx((car_overlap / 1.5 + 0 + road_overlap) / 3)
+    assert result["pq_things"] == pytest.approx(car_overlap / 1.5 / 2)
+    assert result["sq_things"] == pytest.approx(car_overlap / 2)
+    assert result["rq_things"] == pytest.approx(1 / 1.5 / 2)
+    assert isnan(result["pq_per_class"]["sky"])
+
+
+def test_the_surest_object_has_the_pixel() -> None:
+    labels = np.array([[7, 26, 0, 9]], np.uint8)  # a thing without an object, and labels that evaluation ignores
+    objects = [
+        SceneInstance(26, 0.5, 0, 0, np.array([[True, True]])),
+        SceneInstance(24, 0.9, 0, 1, np.array([[True]])),
+        SceneInstance(25, 0.9, 0, 1, np.array([[True]])),
+    ]
+    segments, classes = panoptic_map(labels, objects)
+    assert [int(c) if s else 0 for s, c in zip(segments[0], classes[segments[0]], strict=True)] == [26, 24, 0, 0]
+    assert panoptic_map(labels, [])[0].tolist() == [[7, 0, 0, 0]]
+
+
+def test_a_perfect_scene_has_quality_one(make_case) -> None:  # type: ignore[no-untyped-def]
+    metric = PanopticQuality()
+    for scene, truth in make_case(3, ["perfect"] * 6):
+        # Without the pixels of groups, which nothing predicts; thing classes without an object are void to both.
+        metric.update(replace(scene, labels=np.where(truth.instances < 24, truth.labels, 0).astype(np.uint8)), truth)
+    result = metric.compute()
+    assert result["pq"] == result["sq"] == result["rq"] == 1

@@ -1,7 +1,6 @@
 """Generated truths and predictions with every kind of fault, small enough to evaluate hundreds of them."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,8 +71,10 @@ def make_scene(truth: Truth, kind: str, seed: int) -> Scene:
     ids = [int(i) for i in np.unique(truth.instances) if i >= 1000]
     masks = [(truth.instances == i, i // 1000) for i in ids]
     labels = truth.labels.copy()
+    assert truth.disparity is not None
+    disparity = (np.nan_to_num(truth.disparity) * rng.uniform(0.5, 2, labels.shape)).astype(np.float32)
     if kind == "empty":
-        return Scene(np.zeros_like(labels), [])
+        return Scene(np.zeros_like(labels), [], disparity)
     if kind in ("noisy", "overlapping"):
         labels[rng.random(labels.shape) < 0.2] = rng.integers(0, 34)
         for index, (mask, class_id) in enumerate(masks):
@@ -112,20 +113,7 @@ def make_scene(truth: Truth, kind: str, seed: int) -> Scene:
     # Few distinct confidences, so that there are ties.
     levels = rng.choice([3, 1000])
     scene = [whole(mask, c, 1.0 if kind == "perfect" else rng.integers(1, levels + 1) / levels) for mask, c in masks]
-    return Scene(labels, scene)
-
-
-def cut(scene: Scene) -> Scene:
-    """The same scene with each mask cut to its box, as the reader and the network give them."""
-    instances = []
-    for instance in scene.instances or []:
-        rows, columns = np.nonzero(instance.mask)
-        if len(rows):
-            box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-            instances.append(
-                replace(instance, top=int(rows.min()), left=int(columns.min()), mask=instance.mask[box].copy())
-            )
-    return replace(scene, instances=instances)
+    return Scene(labels, scene, disparity)
 
 
 @pytest.fixture(scope="session")

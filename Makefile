@@ -4,7 +4,7 @@ OUT ?= demo
 SEED ?= 0
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow test-official lint clean
 
 # Passive waiting: threads that spin would slow each other down where the cores have other work too.
 demo: .venv/ready
@@ -15,6 +15,10 @@ test: .venv/ready lint
 
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
+
+# Fetches the official Cityscapes scripts from the package index, into an environment of their own.
+test-official: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/metrics/test_official_scripts.py
 
 lint: .venv/ready
 	$(BIN)/ruff check src tests benchmarks

@@ -382,6 +382,51 @@ class TestDamagedPngs:
         path.write_bytes(small_png(width=8, height=8, rows=4))
         fails(lambda: read_png(path, "8-bit grey"), path, "must be whole", "cannot be decoded")
 
+    @given(
+        seed=st.integers(0, 999),
+        height=st.integers(1, 6),
+        width=st.integers(1, 9),
+        depth=st.sampled_from([np.uint8, np.uint16]),
+        filters=st.lists(st.integers(0, 4), min_size=6, max_size=6),
+    )
+    def test_every_filter_against_opencv(
+        self,
+        tmp_path_factory: pytest.TempPathFactory,
+        seed: int,
+        height: int,
+        width: int,
+        depth: type[np.uint8 | np.uint16],
+        filters: list[int],
+    ) -> None:
+        """Any bytes are some picture: both decoders must make the same of them."""
+        rng = np.random.default_rng(seed)
+        rows = rng.integers(0, 256, (height, width * np.dtype(depth).itemsize), np.uint8)
+        rows[rng.random(height) < 0.4] = 0
+        filtered = b"".join(bytes([kind]) + row.tobytes() for kind, row in zip(filters, rows, strict=False))
+        path = tmp_path_factory.mktemp("filters") / "x.png"
+        path.write_bytes(png_of(width, height, 8 * np.dtype(depth).itemsize, filtered))
+        expected = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        pixels = read_png(path, "grey")
+        assert pixels.dtype == depth
+        np.testing.assert_array_equal(pixels, expected)
+
+    def test_an_unknown_filter(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.png"
+        path.write_bytes(png_of(2, 1, 8, bytes([5, 0, 0])))
+        fails(lambda: read_png(path, "8-bit grey"), path, "must be whole", "cannot be decoded")
+
+    def test_pixel_data_that_is_no_deflate_stream(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.png"
+        path.write_bytes(png_of(2, 1, 8, b"", compressed=b"nothing of the kind"))
+        fails(lambda: read_png(path, "8-bit grey"), path, "must be whole", "cannot be decoded")
+
+    def test_grey_of_any_depth(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.png"
+        path.write_bytes(png_of(9, 1, 1, bytes([0, 0b10100000, 0b10000000])))
+        assert (read_png(path, "grey") != 0).tolist() == [[True, False, True, *[False] * 5, True]]
+        write_png(path, np.zeros((2, 2, 3), np.uint8))
+        fails(lambda: read_png(path, "grey"), path, "must be grey", "8-bit RGB")
+
     def test_header_of_a_size_beyond_reason(self, tmp_path: Path) -> None:
         path = tmp_path / "huge.png"
         path.write_bytes(small_png(width=2**20, height=2**20, rows=1))
@@ -390,12 +435,17 @@ class TestDamagedPngs:
 
 def small_png(width: int, height: int, rows: int) -> bytes:
     """An 8-bit grey PNG that claims a size and holds `rows` rows of 0 to 7, all checksums right."""
+    return png_of(width, height, 8, b"".join(b"\0" + bytes(range(8)) for _ in range(rows)))
+
+
+def png_of(width: int, height: int, bits: int, filtered: bytes, compressed: bytes | None = None) -> bytes:
+    """A grey PNG of these filtered rows, all checksums right; or of this pixel data."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    pixels = zlib.compress(b"".join(b"\0" + bytes(range(8)) for _ in range(rows)))
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    pixels = zlib.compress(filtered) if compressed is None else compressed
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 

@@ -1,7 +1,7 @@
 """Runs the official scripts, in their own environment, on each data set whose folder comes in on standard input.
 
-A folder holds `gtFine/`, `semantic/` and `instance/`, and beside them `distances.json` (median distance and share of valid
-pixels of each instance) and `panoptic/` with `panoptic.json`; a line of JSON goes out for it.
+A folder holds `gtFine/`, `semantic/` and `instance/`, and beside them `distances.json` (median distance and share of
+valid pixels of each instance) and `panoptic/` with `panoptic.json`; a line of JSON goes out for it.
 """
 
 import contextlib

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from multisigma.data.frame import Camera, Frame, instance_centroids
@@ -326,19 +327,23 @@ def inspect_truth(
     disparity = attempt(read_disparity, files.disparity)
     camera = attempt(read_camera, files.camera)
 
-    if files.instances and labels is not None and instances is not None:
+    if (
+        files.instances
+        and labels is not None
+        and instances is not None
+        and not _agree(labels, instances, _CLASS_OF_INSTANCE)
+    ):
         disagree = labels != _class_of(instances)
-        if disagree.any():
-            row, column = (int(i) for i in np.argwhere(disagree)[0])
-            problems.append(
-                Problem(
-                    files.instances,
-                    "an instance id must be the label id, or the label id * 1000 + a number",
-                    f"{np.count_nonzero(disagree)} pixels that are not, such as instance id {instances[row, column]} "
-                    f"on label id {labels[row, column]} at column {column}, row {row}",
-                    "Make both files from the same polygons.",
-                )
+        row, column = (int(i) for i in np.argwhere(disagree)[0])
+        problems.append(
+            Problem(
+                files.instances,
+                "an instance id must be the label id, or the label id * 1000 + a number",
+                f"{np.count_nonzero(disagree)} pixels that are not, such as instance id {instances[row, column]} "
+                f"on label id {labels[row, column]} at column {column}, row {row}",
+                "Make both files from the same polygons.",
             )
+        )
     return (None, problems) if problems else (Truth(files.name, labels, instances, disparity, camera), [])
 
 
@@ -350,7 +355,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 def read_labels(path: Path) -> NDArray[np.uint8]:
     """Read label ids, shape (H, W), all of them known. Raises `DataError`."""
     labels: NDArray[np.uint8] = read_png(path, "8-bit grey")
-    if not _IS_KNOWN[labels].all():
+    if not _are_known(labels, _IS_KNOWN):
         raise DataError(_unknown_ids(path, labels, "label ids must be those of the Cityscapes table, 0 to 33"))
     return labels
 
@@ -358,7 +363,7 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
 def read_instances(path: Path) -> NDArray[np.int32]:
     """Read instance ids, shape (H, W), all of known classes. Raises `DataError`."""
     instances: NDArray[np.int32] = read_png(path, "16-bit grey").astype(np.int32)
-    if not _IS_KNOWN[_class_of(instances)].all():
+    if not _are_known(instances, _IS_KNOWN[_CLASS_OF_INSTANCE]):
         raise DataError(
             _unknown_ids(path, instances, "instance ids must be a label id of 0 to 33, or a label id * 1000 + a number")
         )
@@ -421,6 +426,24 @@ def require_size(path: Path, array: NDArray[Any], other_path: Path, other: NDArr
 
 
 _IS_KNOWN: Final = np.isin(np.arange(256), list(KNOWN_IDS))
+
+
+@njit(cache=True)
+def _are_known(ids: NDArray[np.integer], is_known: NDArray[np.bool_]) -> bool:
+    for row in ids:
+        for i in row:
+            if not is_known[i]:
+                return False
+    return True
+
+
+@njit(cache=True)
+def _agree(labels: NDArray[np.uint8], instances: NDArray[np.int32], class_of: NDArray[np.uint8]) -> bool:
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            if labels[y, x] != class_of[instances[y, x]]:
+                return False
+    return True
 
 
 def _class_of(instances: NDArray[np.int32]) -> NDArray[np.uint8]:

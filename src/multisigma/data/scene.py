@@ -81,16 +81,18 @@ def boxes(ids: NDArray[np.integer], count: int) -> NDArray[np.int64]:
     Returns:
         First row, row after the last, first column, column after the last; shape (count, 4). Zeros for an absent id.
     """
-    height, width = ids.shape
     found = np.zeros((count, 4), np.int64)
-    for y in range(height):
-        for x in range(width):
-            box = found[ids[y, x]]
-            if box[1] == 0:
-                box[0], box[2], box[3] = y, x, x + 1
-            box[1] = y + 1
-            box[2] = min(box[2], x)
-            box[3] = max(box[3], x + 1)
+    for y in range(len(ids)):
+        row, begin = ids[y], 0
+        for x in range(1, len(row) + 1):
+            if x == len(row) or row[x] != row[begin]:
+                box = found[row[begin]]
+                if box[1] == 0:
+                    box[0], box[2] = y, begin
+                box[1] = y + 1
+                box[2] = min(box[2], begin)
+                box[3] = max(box[3], x)
+                begin = x
     return found
 
 

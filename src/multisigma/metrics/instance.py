@@ -14,7 +14,7 @@ from multisigma.data.frame import Camera
 from multisigma.data.labels import INSTANCE_CLASSES, LABELS
 from multisigma.data.scene import Scene, Truth, boxes
 from multisigma.errors import MultisigmaError
-from multisigma.metrics.counting import number_ids
+from multisigma.metrics.counting import Ids, count_in_mask, find_ids
 
 OVERLAPS = np.arange(0.5, 1.0, 0.05)
 """A match has an intersection over union strictly above one of these; bit for bit those of the scripts."""
@@ -94,10 +94,10 @@ class AveragePrecision(Metric):
         """
         if scene.instances is None or truth.instances is None:
             return
-        ids, places = number_ids(truth.instances)
-        pixels = np.bincount(places.ravel(), minlength=len(ids))
+        found = find_ids(truth.instances)
+        ids, pixels = found.present, found.pixels
         classes = np.where(ids < 1000, ids, ids // 1000)
-        counting = _counting(ids, classes, pixels, places, truth)
+        counting = _counting(found, classes, truth)
         for index, class_id in enumerate(_CLASS_IDS):
             of_class = (classes == class_id) & (ids >= 1000)
             self.truths[:, index] += torch.from_numpy(counting[:, of_class].sum(1))
@@ -108,15 +108,16 @@ class AveragePrecision(Metric):
         confidences = np.array([i.confidence for i in predictions])
         if not np.isfinite(confidences).all():
             raise MultisigmaError(f"Confidences of instances should be finite. Found {confidences.tolist()}.")
+        height, width = truth.instances.shape
         meet = np.zeros((len(predictions), len(ids)), np.int64)
         for row, i in zip(meet, predictions, strict=True):
-            under = places[i.top : i.top + i.mask.shape[0], i.left : i.left + i.mask.shape[1]]
+            under = truth.instances[i.top : i.top + i.mask.shape[0], i.left : i.left + i.mask.shape[1]]
             if min(i.top, i.left) < 0 or under.shape != i.mask.shape:
                 raise MultisigmaError(
-                    f"An instance's mask should lie in its frame of {places.shape[0]}x{places.shape[1]} pixels. Found "
+                    f"An instance's mask should lie in its frame of {height}x{width} pixels. Found "
                     f"one of {i.mask.shape[0]}x{i.mask.shape[1]} at row {i.top}, column {i.left}."
                 )
-            row[:] = np.bincount(under[i.mask], minlength=len(ids))
+            row[:] = count_in_mask(i.mask, under, found.place, len(ids))
         predicted = np.array([i.class_id for i in predictions])
         outcomes = _match(predicted, confidences, meet, ids, classes, pixels, counting)
         self.confidences.append(torch.from_numpy(confidences))
@@ -186,22 +187,17 @@ def median_distance(disparity: NDArray[np.float32], camera: Camera) -> float:
         return float(np.median(camera.baseline * camera.fx / disparity.astype(np.float64)))
 
 
-def _counting(
-    ids: NDArray[np.int64],
-    classes: NDArray[np.int64],
-    pixels: NDArray[np.int64],
-    places: NDArray[np.int32],
-    truth: Truth,
-) -> NDArray[np.bool_]:
+def _counting(found: Ids, classes: NDArray[np.int64], truth: Truth) -> NDArray[np.bool_]:
     """For each region, which true ids, single or group, are large and near enough; shape (regions, ids)."""
+    ids, pixels = found.present, found.pixels
     distances, densities = np.full(len(ids), inf), np.zeros(len(ids))
-    if truth.disparity is not None and truth.camera is not None:
+    if truth.instances is not None and truth.disparity is not None and truth.camera is not None:
         large = pixels >= min(region.least_pixels for region in _REGIONS if region.farthest < inf)
         measured = np.flatnonzero(large & np.isin(classes, _CLASS_IDS))
-        around = boxes(places, len(ids))
+        around = boxes(truth.instances, 65536)[ids]
         for index in measured:
             top, bottom, left, right = around[index]
-            inside = places[top:bottom, left:right] == index
+            inside = truth.instances[top:bottom, left:right] == ids[index]
             disparity = truth.disparity[top:bottom, left:right][inside]
             valid = disparity[~np.isnan(disparity)]
             densities[index] = len(valid) / pixels[index]

@@ -11,7 +11,7 @@ from torchmetrics import Metric
 
 from multisigma.data.labels import LABELS, TRAIN_CLASSES
 from multisigma.data.scene import Scene, SceneInstance, Truth
-from multisigma.metrics.counting import count_pairs, exactly, number_ids, value
+from multisigma.metrics.counting import count_pairs, exactly, find_ids, value
 
 _THINGS = frozenset(label.id for label in TRAIN_CLASSES if label.has_instances)
 _IS_STUFF = np.zeros(256, bool)
@@ -80,12 +80,13 @@ class PanopticQuality(Metric):
         """
         if scene.labels is None or scene.instances is None or truth.instances is None:
             return
-        ids, places = number_ids(truth.instances)
-        segments, class_of = panoptic_map(scene.labels, scene.instances)
-        predicted, predicted_places = number_ids(segments)
-        shared = count_pairs(places, predicted_places, len(ids), len(predicted))
-        classes, predicted_classes = np.where(ids < 1000, ids, ids // 1000), class_of[predicted]
-        sizes, predicted_sizes = shared.sum(1), shared.sum(0)
+        found = find_ids(truth.instances)
+        segments, predicted_classes = panoptic_map(scene.labels, scene.instances)
+        # Pixels without a segment count in the truth's size alone.
+        shared = count_pairs(truth.instances, found.place, len(found.present), segments, len(predicted_classes))
+        shared[:, 0] = 0
+        ids, sizes, predicted_sizes = found.present, found.pixels, shared.sum(0)
+        classes = np.where(ids < 1000, ids, ids // 1000)
         void = shared[~_IS_EVALUATED[classes]].sum(0)
         group = (ids < 1000) & np.isin(classes, list(_THINGS))
 
@@ -95,7 +96,7 @@ class PanopticQuality(Metric):
         overlap = np.where(same & single[:, None], shared / np.maximum(union, 1), 0.0)
         matched = overlap > 0.5
         ignored = void + (shared * (same & group[:, None])).sum(0)
-        wrong = ~matched.any(0) & (ignored <= 0.5 * predicted_sizes)
+        wrong = (predicted_sizes > 0) & ~matched.any(0) & (ignored <= 0.5 * predicted_sizes)
         missed = single & ~matched.any(1)
         for index, label in enumerate(TRAIN_CLASSES):
             true, guessed = classes == label.id, predicted_classes == label.id

@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from multisigma.data.labels import INSTANCE_CLASSES, KNOWN_IDS, LABELS, TRAIN_CLASSES
 from multisigma.data.scene import Scene, Truth
 from multisigma.errors import MultisigmaError
-from multisigma.metrics.counting import count_pairs, exactly, number_ids, value
+from multisigma.metrics.counting import count_pairs, exactly, find_ids, value
 
 
 class ClassIoU(Metric):
@@ -151,12 +151,13 @@ class CityscapesIoU(Metric):
         """
         if scene.labels is None or truth.labels is None:
             return
-        self.confusion += torch.from_numpy(count_pairs(truth.labels, scene.labels, _IDS, _IDS))
+        confusion = count_pairs(truth.labels, np.arange(_IDS, dtype=np.int32), _IDS, scene.labels, _IDS)
+        self.confusion += torch.from_numpy(confusion)
         if truth.instances is None:
             return
-        ids, places = number_ids(truth.instances)
-        predicted = count_pairs(places, scene.labels, len(ids), _IDS)  # (instances, labels)
-        sizes = predicted.sum(1)
+        found = find_ids(truth.instances)
+        ids, sizes = found.present, found.pixels
+        predicted = count_pairs(truth.instances, found.place, len(ids), scene.labels, _IDS)  # (instances, labels)
         for index, label in enumerate(INSTANCE_CLASSES):
             mine = (ids > 1000) & (ids // 1000 == label.id)
             weights = _AVERAGE_SIZES[label.name] / sizes[mine]

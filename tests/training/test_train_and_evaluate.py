@@ -74,11 +74,37 @@ def test_evaluate_and_report(run: Path, root: Path, capsys: pytest.CaptureFixtur
     assert keys <= set(metrics["trivial"])
     assert len(metrics["iou_per_class"]) == 19
     assert all(metrics[key] is not None for key in keys)
-    assert "IoU class" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "IoU class" in shown
+    assert "Table 2 of the paper" in shown
     assert main(["report", str(run)]) == 0
     page = (run / "report.html").read_text()
     assert "data:image" in page
+    assert "In the layout of table 2" in page
+    assert "Reliability: semantic" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_predictions_that_are_saved_evaluate_to_the_same(run: Path, root: Path, tmp_path: Path) -> None:
+    """What a run saves and `--predictions` reads gives the run's numbers; disparity but for its steps of 1/256 px."""
+    saved = tmp_path / "saved"
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    assert main(["evaluate", str(copy), "--data", str(root), "--pictures", "0", "--save-predictions", str(saved)]) == 0
+    assert main(["evaluate", "--predictions", str(saved), "--data", str(root)]) == 0
+    from_run, from_files = (json.loads((folder / "metrics.json").read_text()) for folder in (copy, saved))
+    compared = set(from_files) - {"seconds", "predictions", "data"}
+    assert {"iou_class", "iiou_category", "disparity_native_error_px", "depth_rmse_m"} <= compared
+    for key in compared:
+        if isinstance(from_files[key], float):
+            tolerance = 0.02 if key.startswith(("disparity", "depth")) else 0
+            assert from_files[key] == pytest.approx(from_run[key], rel=tolerance, abs=tolerance), key
+        else:
+            assert from_files[key] == from_run[key], key
+    assert from_run["semantic_reliability"].keys() == {"none", "temperature"}
+    for task in ("instance", "depth"):
+        shares = [from_run[f"{task}_coverage_{level}"] for level in (50, 80, 90, 95)]
+        assert shares == sorted(shares)
 
 
 def test_metrics_follow_from_the_predictions(run: Path, root: Path) -> None:
@@ -191,7 +217,9 @@ def test_fixed_weights_and_a_subset_of_tasks(root: Path, tmp_path: Path) -> None
     np.testing.assert_allclose(log["loss/total"][1], expected, rtol=1e-5)
     assert "sigma/semantic" not in log
     assert main(["evaluate", str(run), "--data", str(root)]) == 0
-    assert "instance_error_px" not in json.loads((run / "metrics.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert not {"instance_error_px", "ap", "pq", "semantic_ece_temperature"} & metrics.keys()
+    assert {"iiou_class", "depth_rmse_m", "semantic_ece"} <= metrics.keys()
 
 
 def test_a_users_own_task(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,6 +282,11 @@ def test_frames_of_another_size_are_evaluated(run: Path, root: Path, tmp_path: P
         (["evaluate", "{tmp}", "--data", "{root}"], "not a run folder"),
         (["evaluate", "{run}", "--data", "{root}", "--checkpoint", "first"], "first.ckpt"),
         (["evaluate", "{run}", "--data", "{tmp}/nowhere"], "nowhere"),
+        (["evaluate", "--data", "{root}"], "either a run folder or --predictions DIR; found neither"),
+        (["evaluate", "{run}", "--predictions", "{tmp}", "--data", "{root}"], "either a run folder or --predictions"),
+        (["evaluate", "--predictions", "{tmp}", "--data", "{root}"], "semantic/, instance/, disparity/"),
+        (["evaluate", "--predictions", "{tmp}", "--data", "{root}", "--save-predictions", "x"], "goes with a run"),
+        (["evaluate", "{run}", "--data", "{root}", "--save-predictions", "{root}"], "new or empty folder"),
         (["report", "{tmp}"], "run"),
         (["train", "--preset", "tiny", "--data", "{root}", "--out", "{run}"], "--resume"),
         (["train", "--preset", "huge", "--data", "{root}", "--out", "{tmp}/run"], "--preset must be one of"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from multisigma.errors import MultisigmaError
-from multisigma.outputs.curves import curve_figure, figure_svg, read_log
+from multisigma.outputs.curves import curve_figure, figure_svg, read_log, reliability_figure
 
 RunMaker = Callable[[Path], Path]
 
@@ -97,3 +97,26 @@ def test_values_that_are_not_finite_do_not_break_a_figure() -> None:
         "sigma/a": (np.arange(1), np.array([np.nan])),
     }
     assert "<svg" in figure_svg(curve_figure(log, {"loss": ["loss/a"], "noise": ["sigma/a"]}, {}), "x")
+
+
+def test_a_reliability_diagram_leaves_empty_bins_out() -> None:
+    diagram = {
+        "none": {
+            "temperature": 1.0,
+            "probability": [None, 0.4, 0.9],
+            "accuracy": [None, 0.5, 0.8],
+            "share": [0, 0.25, 0.75],
+        },
+        "temperature": {
+            "temperature": 2.5,
+            "probability": [0.2, 0.5, None],
+            "accuracy": [0.2, 0.5, None],
+            "share": [0.5, 0.5, 0],
+        },
+    }
+    axes = reliability_figure(diagram).axes[0]
+    diagonal, plain, scaled = axes.lines
+    assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert plain.get_xydata().tolist() == [[0.4, 0.5], [0.9, 0.8]]
+    assert scaled.get_xydata().tolist() == [[0.2, 0.2], [0.5, 0.5]]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["temperature 1", "temperature 2.5"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from multisigma.outputs.tables import class_rows, metric_rows, metrics_table, written
+from multisigma.outputs.tables import class_rows, metric_rows, metrics_table, paper_cells, paper_table, written
 
 METRICS: dict[str, Any] = {
     "iou_class": 0.42,
@@ -77,3 +77,49 @@ def test_terminal_table_holds_every_row() -> None:
     assert found["Surface normal mean error ↓"] == ["px", "-", "-", "-"]
     assert found["road ↑"] == ["%", "90.0", "45.0", "2.00"]
     assert "data some [odd] folder, frames 24" in lines[-1]
+
+
+SCENE: dict[str, Any] = {
+    "iou_class": 0.785,
+    "iiou_class": 0.574,
+    "iou_category": 0.899,
+    "iiou_category": 0.777,
+    "ap": 0.19,
+    "ap50": 0.359,
+    "ap100m": 0.309,
+    "ap50m": None,
+    "disparity_native_error_px": 2.92,
+    "disparity_native_rms_px": 5.88,
+    "semantic_ece": 0.021,
+    "depth_coverage_90": 0.87,
+    "depth_rmse_m": 7.5,
+    "semantic_reliability": {"none": {}},
+    "notes": {"ap100m": "a reading"},
+}
+
+
+def test_the_layout_of_table_2() -> None:
+    cells = paper_cells(SCENE)
+    assert [list(columns.values()) for columns in cells.values()] == [
+        ["78.5", "57.4", "89.9", "77.7"],
+        ["19.0", "35.9", "30.9", "-"],
+        ["2.92", "5.88"],
+    ]
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(paper_table(SCENE))
+    text = console.export_text()
+    assert ["78.5", "57.4", "89.9", "77.7", "19.0", "35.9", "30.9", "-", "2.92", "5.88"] in [
+        line.split() for line in text.splitlines()
+    ]
+    assert "…" not in text
+    assert "our reading" in text
+
+
+def test_metrics_of_scenes_and_calibration_have_names_units_and_definitions() -> None:
+    rows = {row.key: row for row in metric_rows(SCENE)}
+    assert rows.keys() == SCENE.keys() - {"semantic_reliability", "notes"}
+    assert (rows["iiou_class"].name, rows["iiou_class"].unit, rows["iiou_class"].network) == ("iIoU class", "%", 57.4)
+    assert (rows["depth_rmse_m"].unit, rows["depth_rmse_m"].network, rows["depth_rmse_m"].arrow) == ("m", 7.5, "↓")
+    coverage = rows["depth_coverage_90"]
+    assert (coverage.name, coverage.network, coverage.arrow) == ("Depth within the 90 % interval", 87.0, "")
+    assert all(row.definition for row in rows.values())

@@ -24,10 +24,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import cv2
 import numpy as np
 
 from multisigma.data.cityscapes import FrameFiles, inspect_truth
-from multisigma.data.images import write_png
+from multisigma.data.images import read_png, write_png
 from multisigma.data.labels import INSTANCE_CLASSES
 from multisigma.data.predictions import PredictionFiles, inspect_prediction
 from multisigma.data.scene import Scene, Truth, cut_instances
@@ -177,6 +178,10 @@ def measure(folder: Path, frames: int, instances: int, seed: int) -> dict[str, A
         profile.disable()
     official.stdin.close()
     official.wait()
+    mask = next((root / "instance" / "masks").glob("*.png"))
+    content = np.frombuffer(mask.read_bytes(), np.uint8)
+    decoders = {"OpenCV": lambda: cv2.imdecode(content, cv2.IMREAD_UNCHANGED), "ours": lambda: read_png(mask, "grey")}
+    decoded = {name: round(mean(timed(call) for _ in range(20)), 5) for name, call in decoders.items()}
 
     stats = pstats.Stats(profile)
     total = stats.total_tt  # type: ignore[attr-defined]
@@ -199,6 +204,7 @@ def measure(folder: Path, frames: int, instances: int, seed: int) -> dict[str, A
             "pixel, from files": ratio("pixel script, from files", "pixel rules, from files"),
         },
         "share of PNG decoding in ours from files": round(decoding / total, 3),
+        "seconds to decode a mask": decoded,
         "largest shares in ours from files, by function": {name: round(value / total, 3) for value, name in own[:8]},
         "environment": describe_environment(),
         "official environment": [v for v in versions if v.split("==")[0] in ("cityscapesscripts", "numpy", "pillow")],

@@ -16,8 +16,8 @@ Memory is the most that torch's tensors hold at once in a step above what they h
 profiler's record of each allocation: the same at each repetition, where a process's resident memory is the allocator's
 affair as much. What oneDNN and the solvers of cvxpy allocate for themselves is not in it.
 
-Host time is that of uncertainty weighting alone, on given scalar losses that take a gradient, where a network hides
-nothing.
+Host time is that of uncertainty weighting alone, on given scalar losses that take a gradient: it shows what whole steps
+are too uneven to show.
 
 LibMTL 1.1.5 needs two repairs to run at all here: a torchvision module that it imports is gone, and its gradient
 methods rely on a `zero_grad` that leaves zeros and not None. It gets both, and losses the way its Trainer makes them.
@@ -441,6 +441,10 @@ def main() -> None:
     network, batch = Network(), Batch.random(*shape)
     methods = plain_sum() | our_methods(network, batch) | torchjd_methods(network, batch) | libmtl_methods(network)
     steps = {key: step_of(method, network, batch) for key, method in methods.items()}
+    host = {tasks: host_times(tasks, 20 if arguments.quick else 100, 20, order) for tasks in (3, 100)}
+    whole = whole_steps(network, steps, arguments.rounds, order)
+    paired = paired_steps(steps, arguments.pairs, order)
+    above = {package: times["median"] for package, times in host[3]["forward and backward"].items()}
     result = {
         "seed": arguments.seed,
         "batch": "{} images of {}x{}".format(*shape),
@@ -448,11 +452,13 @@ def main() -> None:
         "pairs": arguments.pairs,
         "threads": torch.get_num_threads(),
         "environment": describe_environment() | {name: version(name) for name in ("torchjd", "libmtl", "cvxpy")},
-        "host time of uncertainty weighting, microseconds": {
-            f"{tasks} tasks": host_times(tasks, 20 if arguments.quick else 100, 20, order) for tasks in (3, 100)
+        "host time of uncertainty weighting, microseconds": {f"{tasks} tasks": found for tasks, found in host.items()},
+        "host time above the plain sum's at 3 tasks, share of a step": {
+            package: round((above[package] - above["plain sum"]) * 1e-6 / paired["seconds with the plain sum"], 6)
+            for package in ("ours", "ours, closed form", "TorchJD")
         },
-        "whole steps": whole_steps(network, steps, arguments.rounds, order),
-        "whole steps with uncertainty weighting": paired_steps(steps, arguments.pairs, order),
+        "whole steps with uncertainty weighting": paired,
+        "whole steps": whole,
     }
     print(json.dumps(result, indent=2))
 

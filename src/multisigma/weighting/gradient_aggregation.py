@@ -65,12 +65,13 @@ class GradientAggregation(Weighting):
         if not torch.is_grad_enabled():
             return objective
         shared, gradients = at_shared(present, self.method)
-        kept = range(len(gradients)) if present.labelled is None else torch.nonzero(present.labelled).flatten().tolist()
-        if not kept:
+        matrix = torch.stack([flat(gradient) for gradient in gradients])
+        if present.labelled is not None:
+            matrix = matrix[present.labelled]
+        if not len(matrix):
             return objective
-        matrix = torch.stack([flat(gradients[i]) for i in kept])
         with torch.no_grad():
-            aggregate = matrix[0] if len(kept) == 1 else self._aggregator(len(kept))(matrix)
+            aggregate = matrix[0] if len(matrix) == 1 else self._aggregator(len(matrix))(matrix)
             # The sum of the losses brings the sum of the rows; what is missing is added as a linear term.
             missing = torch.split(aggregate.to(matrix) - matrix.sum(0), [tensor.numel() for tensor in shared])
         for tensor, part in zip(shared, missing, strict=True):

@@ -1,6 +1,6 @@
 """Each task's gradient at what the tasks share, for the methods that look at it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -10,8 +10,8 @@ from multisigma.weighting.likelihoods import at_least_single
 from multisigma.weighting.weighting import PresentLosses
 
 
-def at_shared(present: PresentLosses, method: str) -> tuple[list[Tensor], list[list[Tensor]]]:
-    """The shared tensors that can learn, and for each task the gradient of its mean loss at each of them.
+def at_shared(present: PresentLosses, method: str) -> tuple[list[Tensor], Iterator[list[Tensor]]]:
+    """The shared tensors that can learn, and for each task in turn the gradient of its mean loss at each of them.
 
     Frozen tensors are left out; where a task does not depend on a tensor its gradient is zero.
 
@@ -25,19 +25,19 @@ def at_shared(present: PresentLosses, method: str) -> tuple[list[Tensor], list[l
             f"{method} looks at the tasks' gradients: call it with shared=model.encoder.parameters(), or with the "
             f"features that the encoder hands to the tasks. Found {found}."
         )
-    gradients = []
+    return shared, _gradients(present, shared, method)
+
+
+def _gradients(present: PresentLosses, shared: list[Tensor], method: str) -> Iterator[list[Tensor]]:
     for i, (name, total) in enumerate(zip(present.names, present.totals, strict=True)):
         if not total.requires_grad:
-            gradients.append([torch.zeros_like(tensor) for tensor in shared])
             if present.labelled is None:
                 raise MultisigmaError(f"Task {name!r}: its loss has no graph; {method} needs one.")
+            yield [torch.zeros_like(tensor) for tensor in shared]
             continue
-        found_gradients = torch.autograd.grad(total, shared, retain_graph=True, allow_unused=True)
-        factor = 1.0 if present.factors is None else present.factors[i]
-        gradients.append(
-            [torch.zeros_like(t) if g is None else g * factor for g, t in zip(found_gradients, shared, strict=True)]
-        )
-    return shared, gradients
+        found = torch.autograd.grad(total, shared, retain_graph=True, allow_unused=True)
+        gradient = [torch.zeros_like(t) if g is None else g for g, t in zip(found, shared, strict=True)]
+        yield gradient if present.factors is None else [part * present.factors[i] for part in gradient]
 
 
 def flat(tensors: Sequence[Tensor]) -> Tensor:

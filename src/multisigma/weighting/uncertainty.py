@@ -47,8 +47,9 @@ class UncertaintyWeighting(Weighting):
     """
 
     log_factor: Tensor
-    power: Tensor
+    exponent: Tensor
     half_dimension: Tensor
+    optimum_factor: Tensor
     initial: Tensor
     running_loss: Tensor
     running_share: Tensor
@@ -75,8 +76,9 @@ class UncertaintyWeighting(Weighting):
         self._simple = not self._own and normalise is None
         constants = {
             "log_factor": [math.log(lik.factor) if lik else 0.0 for lik in family],
-            "power": [lik.power if lik else 0.0 for lik in family],
+            "exponent": [-lik.power if lik else -1.0 for lik in family],
             "half_dimension": [0.5 * lik.dimension if lik else 0.0 for lik in family],
+            "optimum_factor": [2.0 * lik.factor * lik.power / lik.dimension if lik else 1.0 for lik in family],
         }
         for name, values in constants.items():
             self.register_buffer(name, torch.tensor(values), persistent=False)
@@ -157,8 +159,8 @@ class UncertaintyWeighting(Weighting):
             s, pull = self._within_bounds(torch.cat(self._parameters_of(names)))
         if labelled is None and pull is None and self._simple and len(names) == len(self.tasks):
             # The commonest case, in the fewest operations.
-            weight = torch.exp(torch.addcmul(self.log_factor, s, self.power, value=-1))
-            return torch.dot(weight, means.to(weight)) + torch.dot(s, self.half_dimension)
+            weight = torch.exp(s * self.exponent + self.log_factor)
+            return torch.dot(weight, means.to(weight.dtype)) + torch.dot(s, self.half_dimension)
         weight, normaliser = self._weight_and_normaliser(names, s)
         if pull is not None:
             normaliser = normaliser + pull
@@ -171,11 +173,11 @@ class UncertaintyWeighting(Weighting):
         return masked_sum(scaled * means + learned, labelled)
 
     def _weight_and_normaliser(self, names: Sequence[str], s: Tensor) -> tuple[Tensor, Tensor]:
-        log_factor, power, half_dimension = self.log_factor, self.power, self.half_dimension
+        log_factor, exponent, half_dimension = self.log_factor, self.exponent, self.half_dimension
         if len(names) < len(self.tasks):
             index = self.index(names)
-            log_factor, power, half_dimension = log_factor[index], power[index], half_dimension[index]
-        weight = torch.exp(torch.addcmul(log_factor, s, power, value=-1))
+            log_factor, exponent, half_dimension = log_factor[index], exponent[index], half_dimension[index]
+        weight = torch.exp(s * exponent + log_factor)
         normaliser = s * half_dimension
         if not self._own:
             return weight, normaliser
@@ -218,9 +220,13 @@ class UncertaintyWeighting(Weighting):
         """All tasks' log variances by the closed form, shape (T,); the initial value before the first batch."""
         seen = self.running_share > 0
         means = self.running_loss / self.running_share.where(seen, 1.0)
-        best = torch.cat(
-            [likelihood.optimum(means[i : i + 1]) for i, likelihood in enumerate(self.likelihoods.values())]  # type: ignore[attr-defined]
-        )
+        best = (means * self.optimum_factor).log() / -self.exponent
+        if self._own:
+            each = list(torch.split(best, 1))
+            for i, (name, likelihood) in enumerate(self.likelihoods.items()):
+                if name in self._own:
+                    each[i] = likelihood.optimum(means[i : i + 1])  # type: ignore[attr-defined]
+            best = torch.cat(each)
         return best.where(seen, self.initial).clamp(*self.bounds)
 
     def _all_log_variances(self) -> Tensor:

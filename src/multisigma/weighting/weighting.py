@@ -160,10 +160,9 @@ class Weighting(nn.Module, ABC):
         return zero if not sums else zero + (0.0 * torch.stack(sums)).sum()
 
     def _look_for_nonfinite(self, names: Sequence[str], means: Tensor) -> None:
-        values = means.detach()
         if not torch.compiler.is_compiling():
-            if values.device.type == "cpu":
-                numbers = values.tolist()
+            if means.device.type == "cpu":
+                numbers = means.tolist()
                 if not all(map(math.isfinite, numbers)):
                     found = {n: v for n, v in zip(names, numbers, strict=True) if not math.isfinite(v)}
                     raise MultisigmaError(
@@ -174,7 +173,7 @@ class Weighting(nn.Module, ABC):
             self._steps += 1
             if self._steps % _STEPS_BETWEEN_LOOKS == 0:
                 self.raise_if_nonfinite()
-        self.found_nonfinite[self.index(names)] |= ~values.isfinite()
+        self.found_nonfinite[self.index(names)] |= ~means.detach().isfinite()
 
     def present(
         self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None
@@ -187,6 +186,7 @@ class Weighting(nn.Module, ABC):
         names: list[str] = []
         totals: list[Tensor] = []
         counts: list[Tensor | int | float] = []
+        counted = spread
         for name in self.tasks:
             loss = losses.get(name)
             if isinstance(loss, Prediction):
@@ -196,7 +196,11 @@ class Weighting(nn.Module, ABC):
                     f"Task {name!r}: the noise of its likelihood stands inside the loss; hand over "
                     f"Prediction(output, target). Found {type(loss).__name__}."
                 )
-            total, count = loss if isinstance(loss, tuple) else (loss, 1)
+            count: Tensor | int | float = 1
+            total = loss
+            if isinstance(loss, tuple):
+                counted = True
+                total, count = loss
             if total is None:
                 if not spread:
                     continue
@@ -206,7 +210,7 @@ class Weighting(nn.Module, ABC):
                 raise MultisigmaError(
                     f"Task {name!r}: its loss must be a scalar tensor or a pair (sum, count) of scalars; found {found}."
                 )
-            if not spread and _is_zero(count):
+            if counted and not spread and _is_zero(count):
                 continue
             names.append(name)
             totals.append(total)
@@ -214,7 +218,7 @@ class Weighting(nn.Module, ABC):
         if not names:
             return None
         means, labelled, factors = at_least_single(torch.stack(totals)), None, None
-        if spread or any(count != 1 if isinstance(count, int | float) else True for count in counts):
+        if counted:
             means, labelled, factors = _means(means, counts, spread)
         self._look_for_nonfinite(names, means)
         together = () if shared is None else (shared,) if isinstance(shared, Tensor) else tuple(shared)

@@ -30,7 +30,8 @@ def _count(values: NDArray[np.integer], counts: NDArray[np.int64]) -> None:
 def _count_pairs(
     rows: NDArray[np.integer], columns: NDArray[np.integer], place: NDArray[np.int32], table: NDArray[np.int64]
 ) -> None:
-    for row, column in zip(rows, columns):  # noqa: B905 (numba knows no `strict`)
+    for y in range(len(rows)):
+        row, column = rows[y], columns[y]
         begin = 0
         for x in range(1, len(row) + 1):
             if x == len(row) or row[x] != row[begin] or column[x] != column[begin]:

@@ -1,0 +1,41 @@
+"""Each compiled loop against the same function run by Python itself, and against numpy."""
+
+import numpy as np
+
+from multisigma.data import cityscapes
+from multisigma.data.scene import boxes
+from multisigma.metrics import counting
+
+IDS = np.array([[3, 3, 0], [1, 3, 3], [0, 0, 3]], np.int32)
+VALUES = np.array([[1, 1, 1], [0, 1, 0], [2, 2, 1]], np.uint8)
+MASK = np.array([[True, False, True], [True, True, False], [False, False, True]])
+PLACE = np.array([0, 1, 9, 2], np.int32)
+CLASS_OF = np.array([2, 0, 0, 1], np.uint8)
+
+
+def test_counts() -> None:
+    for count in (counting._count, counting._count.py_func):
+        counts = np.zeros(4, np.int64)
+        count(IDS, counts)
+        assert counts.tolist() == [3, 1, 0, 5]
+    for count in (counting._count_pairs, counting._count_pairs.py_func):
+        table, expected = np.zeros((3, 3), np.int64), np.zeros((3, 3), np.int64)
+        count(IDS, VALUES, PLACE, table)
+        np.add.at(expected, (PLACE[IDS], VALUES), 1)
+        np.testing.assert_array_equal(table, expected)
+    for count in (counting.count_in_mask, counting.count_in_mask.py_func):
+        assert count(MASK, IDS, PLACE, 3).tolist() == [1, 1, 3]
+
+
+def test_boxes() -> None:
+    for around in (boxes, boxes.py_func):
+        assert around(IDS, 4).tolist() == [[0, 3, 0, 3], [1, 2, 0, 1], [0, 0, 0, 0], [0, 3, 0, 3]]
+
+
+def test_rules_of_labels() -> None:
+    for known in (cityscapes._are_known, cityscapes._are_known.py_func):
+        assert known(IDS, np.array([True, True, False, True]))
+        assert not known(IDS, np.array([True, False, True, True]))
+    for agree in (cityscapes._agree, cityscapes._agree.py_func):
+        assert agree(CLASS_OF[IDS], IDS, CLASS_OF)
+        assert not agree(VALUES, IDS, CLASS_OF)

@@ -1,6 +1,8 @@
 """Votes to instances on scenes whose instances are known."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,13 +94,15 @@ def test_noise_votes_go_to_the_nearest_centre_of_their_class() -> None:
 def test_result_is_consistent_and_deterministic() -> None:
     vectors, semantic, _ = street()
     vectors += np.random.default_rng(1).normal(0, 4, vectors.shape).astype(np.float32)
-    one, two = (instances_from_votes(vectors, semantic, (CAR, PERSON), seed=3) for _ in range(2))
+    each_vote = VoteSettings(grid=0, min_samples=20, min_pixels=30)
+    one, two = (instances_from_votes(vectors, semantic, (CAR, PERSON), settings=each_vote) for _ in range(2))
+    assert len(one.class_ids) >= 4
     assert all(np.array_equal(getattr(one, field), getattr(two, field)) for field in Instances.__slots__)
     assert one.ids.dtype == np.int32
     assert one.centres.shape == (len(one.class_ids), 2)
     for index, (label, pixels) in enumerate(zip(one.class_ids, one.pixels, strict=True), start=1):
         assert set(semantic[one.ids == index]) == {label}
-        assert (one.ids == index).sum() == pixels >= VoteSettings().min_pixels
+        assert (one.ids == index).sum() == pixels >= each_vote.min_pixels
     # Every pixel goes to the centre of its class that is nearest to its vote.
     for y, x in itertools.product(range(0, 110, 7), range(0, 180, 7)):
         if semantic[y, x] != ROAD:
@@ -115,16 +119,16 @@ def test_result_is_consistent_and_deterministic() -> None:
 def test_perfect_votes_of_any_arrangement(cars: list[tuple[int, int]], pole: int) -> None:
     boxes = [(CAR, 20 * column, 20 * row, 20 * column + 18, 20 * row + 18) for column, row in cars]
     vectors, semantic, ids = scene(boxes, [(pole, pole + 4)], (60, 120))
-    found = instances_from_votes(vectors, semantic, (CAR,), VoteSettings(max_votes=300))
+    found = instances_from_votes(vectors, semantic, (CAR,), settings=VoteSettings(min_samples=50))
     assert_same_instances(found.ids, ids)
 
 
 def test_small_instances_are_dropped_and_their_pixels_go_to_the_next() -> None:
     vectors, semantic, ids = scene([(CAR, 0, 0, 30, 20), (CAR, 50, 0, 55, 4), (PERSON, 60, 0, 64, 3)], [], (20, 70))
-    found = instances_from_votes(vectors, semantic, (CAR, PERSON), VoteSettings(min_pixels=21))
+    found = instances_from_votes(vectors, semantic, (CAR, PERSON), settings=VoteSettings(min_samples=10, min_pixels=21))
     assert found.class_ids.tolist() == [CAR]
     assert found.pixels.tolist() == [620]
-    kept = instances_from_votes(vectors, semantic, (CAR, PERSON), VoteSettings(min_pixels=12))
+    kept = instances_from_votes(vectors, semantic, (CAR, PERSON), settings=VoteSettings(min_samples=10, min_pixels=12))
     assert_same_instances(kept.ids, ids)
 
 
@@ -158,7 +162,155 @@ def test_vectors_that_are_not_finite_are_named() -> None:
         instances_from_votes(vectors, np.full((4, 5), CAR), (CAR,))
 
 
-@pytest.mark.parametrize("setting", [{"min_samples": 1}, {"cut": 0.0}, {"max_votes": 0}, {"min_pixels": 0}])
-def test_bad_settings_are_named(setting: dict[str, int]) -> None:
-    with pytest.raises(MultisigmaError, match=f"`{next(iter(setting))}`.*Found {next(iter(setting.values()))}"):
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"min_samples": 1},
+        {"cut": 0.0},
+        {"min_pixels": 0},
+        {"grid": -1.0},
+        {"grid": float("inf")},
+        {"max_eps": 0.0},
+        {"contrast": 1.5},
+        {"slope": 0.0},
+        {"xi": 1.0},
+        {"extraction": "leaf"},
+        {"assignment": "first"},
+    ],
+)
+def test_bad_settings_are_named(setting: dict[str, Any]) -> None:
+    with pytest.raises(MultisigmaError, match=f"`{next(iter(setting))}`.*Found '?{next(iter(setting.values()))}"):
         VoteSettings(**setting)
+
+
+def test_xi_is_not_taken_for_pooled_votes() -> None:
+    with pytest.raises(MultisigmaError, match=r"`xi` finds no clusters among pooled votes.*Set `grid` to 0"):
+        VoteSettings(extraction="xi")
+
+
+def noisy_street(seed: int = 0) -> Scene:
+    vectors, semantic, ids = street()
+    lengths = np.hypot(*np.nan_to_num(vectors))
+    error = np.random.default_rng(seed).normal(0, 1, vectors.shape) * (0.08 * lengths + 0.3)
+    return (vectors + error).astype(np.float32), semantic, ids
+
+
+def test_every_extraction_finds_the_street() -> None:
+    vectors, semantic, ids = noisy_street()
+    for chosen in (
+        VoteSettings(),
+        VoteSettings(grid=2),
+        VoteSettings(grid=0),
+        VoteSettings(extraction="cut", cut=2.0, min_samples=50),
+        VoteSettings(extraction="xi", grid=0, xi=0.2, min_samples=50),
+    ):
+        found = instances_from_votes(vectors, semantic, (PERSON, CAR), settings=chosen)
+        assert len(found.class_ids) == 4, chosen
+        assert all(max((found.ids[ids == k] == other).mean() for other in range(1, 5)) > 0.98 for k in range(1, 5)), (
+            chosen
+        )
+
+
+def test_pooled_votes_cluster_as_every_vote_does() -> None:
+    vectors, semantic, _ = noisy_street(1)
+    pooled, exact = (
+        instances_from_votes(vectors, semantic, (PERSON, CAR), settings=VoteSettings(grid=grid)).ids for grid in (1, 0)
+    )
+    assert (pooled == exact).mean() > 0.998
+
+
+def two_cars_and_a_stray() -> Scene:
+    """Two cars, and on the left one's mask a row of votes that lie beyond the right one's centre by 18 px or 60 px."""
+    vectors, semantic, ids = scene([(CAR, 0, 0, 40, 30), (CAR, 100, 0, 140, 30)], [], (30, 220))
+    vectors[:, 3, :40] = np.array([137.5, 14.5])[:, None] - np.stack((np.arange(40), np.full(40, 3)))
+    vectors[:, 4, :40] = np.array([179.5, 14.5])[:, None] - np.stack((np.arange(40), np.full(40, 4)))
+    return vectors, semantic, ids
+
+
+@pytest.mark.parametrize(
+    ("assignment", "at_18", "at_60"), [("nearest", 2, 2), ("noise", 2, 2), ("near", 2, 0), ("clusters", 0, 0)]
+)
+def test_noise_votes_go_where_the_rule_says(assignment: str, at_18: int, at_60: int) -> None:
+    vectors, semantic, _ = two_cars_and_a_stray()
+    chosen = VoteSettings(min_samples=50, max_eps=15, assignment=assignment)  # type: ignore[arg-type]
+    found = instances_from_votes(vectors, semantic, (CAR,), settings=chosen)
+    left = found.ids[15, 20]
+    numbers = {left: 1, found.ids[15, 120]: 2, 0: 0}
+    assert len(numbers) == 3
+    assert numbers[found.ids[3, 5]] == at_18
+    assert numbers[found.ids[4, 5]] == at_60
+    assert (found.ids[5:, :40] == left).all()
+
+
+@pytest.mark.parametrize("assignment", ["nearest", "noise", "near", "clusters"])
+def test_only_the_nearest_centre_takes_a_vote_from_its_cluster(assignment: str) -> None:
+    # A long cluster whose one end is nearer to the compact one's centre than to its own.
+    vectors, semantic, _ = scene([(CAR, 0, 0, 100, 20), (CAR, 0, 40, 20, 60)], [], (60, 160))
+    vectors[0, :20, :100] = 60.0  # each votes 60 px to its right: the cluster is 100 px long
+    vectors[1, :20, :100] = 0.0
+    vectors[:, 40:60, :20] = (
+        np.array([55.0, 19.0])[:, None, None] - np.indices((20, 20))[::-1] - np.array([0, 40])[:, None, None]
+    )
+    found = instances_from_votes(
+        vectors,
+        semantic,
+        (CAR,),
+        settings=VoteSettings(min_samples=20, assignment=assignment, slope=5.0),  # type: ignore[arg-type]
+    )
+    assert len(found.class_ids) == 2
+    assert (found.ids[10, 0] == found.ids[50, 10]) == (assignment == "nearest")
+
+
+def test_confidence_is_mean_probability_times_agreement() -> None:
+    vectors, semantic, _ = noisy_street()
+    probabilities = np.random.default_rng(0).uniform(0.3, 1, semantic.shape)
+    found = instances_from_votes(vectors, semantic, (PERSON, CAR), probabilities)
+    certain = instances_from_votes(vectors, semantic, (PERSON, CAR))
+    assert len(found.confidence) == 4
+    y, x = np.mgrid[:110, :180]
+    for number, (confidence, without) in enumerate(zip(found.confidence, certain.confidence, strict=True), start=1):
+        mask = found.ids == number
+        centre_x, centre_y = found.centres[number - 1]
+        votes = x[mask] + vectors[0, mask].astype(float), y[mask] + vectors[1, mask].astype(float)
+        error = np.hypot(votes[0] - centre_x, votes[1] - centre_y).mean()
+        length = np.hypot(*vectors[:, mask].astype(float)).mean()
+        assert without == pytest.approx((length + 1) / (length + 1 + error), rel=1e-9)
+        assert 0.5 < without < 1
+        assert confidence == pytest.approx(without * probabilities[mask].mean(), rel=1e-9)
+
+
+def test_perfect_votes_are_certain() -> None:
+    vectors, semantic, _ = scene([(CAR, 0, 0, 20, 20)], [], (20, 40))
+    assert instances_from_votes(vectors, semantic, (CAR,)).confidence.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1.5, float("nan")])
+def test_what_is_no_probability_is_counted(value: float) -> None:
+    vectors, semantic, _ = street()
+    probabilities = np.ones(semantic.shape)
+    probabilities[60, 20] = value
+    with pytest.raises(MultisigmaError, match="Found 1 of"):
+        instances_from_votes(vectors, semantic, (PERSON, CAR), probabilities)
+    with pytest.raises(MultisigmaError, match=r"\(110, 180\). Found \(110,\)"):
+        instances_from_votes(vectors, semantic, (PERSON, CAR), probabilities[:, 0])
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float64, np.int64])
+def test_vectors_of_any_number_type(kind: type) -> None:
+    vectors, semantic, ids = scene([(CAR, 0, 0, 21, 21), (CAR, 30, 0, 51, 21)], [], (21, 60))
+    found = instances_from_votes(np.nan_to_num(vectors).astype(kind), semantic.astype(np.uint8), (CAR,))
+    assert_same_instances(found.ids, ids)
+
+
+def test_frames_of_a_batch_in_threads() -> None:
+    scenes = [noisy_street(seed) for seed in range(6)]
+    vectors, semantic = [s[0] for s in scenes], [s[1] for s in scenes]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(instances_from_votes, vectors, semantic, itertools.repeat((PERSON, CAR))))
+    for v, s, found in zip(vectors, semantic, together, strict=True):
+        np.testing.assert_array_equal(found.ids, instances_from_votes(v, s, (PERSON, CAR)).ids)
+
+
+def test_defaults_follow_the_frames_height() -> None:
+    assert VoteSettings.for_height(1024) == VoteSettings.for_height(4000) == VoteSettings()
+    assert VoteSettings.for_height(128) == VoteSettings(grid=0.5, min_samples=15, slope=0.25, min_pixels=10)

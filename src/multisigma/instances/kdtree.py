@@ -1,0 +1,222 @@
+"""A balanced k-d tree of points in the plane, and the distance from each point to its k-th nearest (itself counted).
+
+The tree is complete: node v has the children 2v + 1 and 2v + 2, and leaf j of L holds the points n j // L to
+n (j + 1) // L of the tree's order, so that nothing but boxes is stored. Bounds and distances are computed by the same
+operations, whose rounding is monotone: a point is never nearer than its box says, not by one bit. That is what exact
+results rest on, so these functions must not be compiled with `fastmath`.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LEAF_SIZE = 12
+"""Points in a leaf, at most."""
+STACK = 128
+"""Room for a walk over a tree: one node for each of at most 64 levels, and the other child of each."""
+X0, X1, Y0, Y1 = range(4)
+"""Columns of a box: least and greatest x, least and greatest y."""
+
+
+@njit(cache=True, nogil=True)
+def leaf_count(n: int) -> int:
+    """Leaves of the tree of n points, a power of two."""
+    leaves = 1
+    while leaves * LEAF_SIZE < n:
+        leaves *= 2
+    return leaves
+
+
+@njit(cache=True, nogil=True)
+def _split(keys: Floats, others: Floats, order: Ints, start: int, end: int, middle: int) -> None:
+    """Reorders positions start to end so that no key before `middle` is above any key from there on (quickselect)."""
+    low, high = start, end - 1
+    while low < high:
+        a, b, c = keys[low], keys[(low + high) // 2], keys[high]
+        pivot = max(min(a, b), min(max(a, b), c))
+        i, j = low, high
+        while i <= j:
+            while keys[i] < pivot:
+                i += 1
+            while keys[j] > pivot:
+                j -= 1
+            if i <= j:
+                keys[i], keys[j] = keys[j], keys[i]
+                others[i], others[j] = others[j], others[i]
+                order[i], order[j] = order[j], order[i]
+                i += 1
+                j -= 1
+        if middle <= j:
+            high = j
+        elif middle >= i:
+            low = i
+        else:
+            return
+
+
+@njit(cache=True, nogil=True)
+def build(x: Floats, y: Floats) -> tuple[Ints, Floats]:
+    """Sorts the points x, y (n,) in place into the tree's order.
+
+    Returns:
+        The points' former positions (n,), and the box of every node (2 leaves - 1, 4).
+    """
+    n = len(x)
+    leaves = leaf_count(n)
+    order = np.arange(n)
+    boxes = np.empty((2 * leaves - 1, 4))
+    width = leaves  # leaves under a node of this level
+    node = 0
+    while width >= 1:
+        for index in range(leaves // width):
+            start, end = n * index * width // leaves, n * (index + 1) * width // leaves
+            x0 = y0 = math.inf
+            x1 = y1 = -math.inf
+            for t in range(start, end):
+                x0, x1, y0, y1 = min(x0, x[t]), max(x1, x[t]), min(y0, y[t]), max(y1, y[t])
+            boxes[node, X0], boxes[node, X1], boxes[node, Y0], boxes[node, Y1] = x0, x1, y0, y1
+            node += 1
+            if width > 1:
+                middle = n * (2 * index + 1) * (width // 2) // leaves
+                if x1 - x0 > y1 - y0:
+                    _split(x, y, order, start, end, middle)
+                else:
+                    _split(y, x, order, start, end, middle)
+        width //= 2
+    return order, boxes
+
+
+@njit(cache=True, nogil=True)
+def gap(one: Floats, other: Floats) -> float:
+    """Squared distance between two boxes."""
+    dx = max(max(other[X0] - one[X1], one[X0] - other[X1]), 0.0)
+    dy = max(max(other[Y0] - one[Y1], one[Y0] - other[Y1]), 0.0)
+    return dx * dx + dy * dy
+
+
+@njit(cache=True, nogil=True)
+def _keep_nearest(squares: Floats, weights: Ints, count: int, k: int) -> int:
+    """Moves the nearest of `count` candidates, of total weight k or just above, to the front, farthest of them last.
+
+    Returns:
+        Their number; 0 if all together weigh less than k.
+    """
+    low, high, before = 0, count - 1, 0  # `before`: weight of the candidates before `low`
+    while low < high:
+        a, b, c = squares[low], squares[(low + high) // 2], squares[high]
+        pivot = max(min(a, b), min(max(a, b), c))
+        i, j, weight = low, high, before
+        while i <= j:
+            while squares[i] < pivot:
+                weight += weights[i]
+                i += 1
+            while squares[j] > pivot:
+                j -= 1
+            if i <= j:
+                squares[i], squares[j] = squares[j], squares[i]
+                weights[i], weights[j] = weights[j], weights[i]
+                weight += weights[i]
+                i += 1
+                j -= 1
+        # Now low..j are at most the pivot, i..high at least; `weight` is that of all before i.
+        if i - j == 2:
+            if weight - weights[i - 1] >= k:
+                high = j
+            elif weight >= k:
+                return i
+            else:
+                low, before = i, weight
+        elif weight >= k:
+            high = j
+        else:
+            low, before = i, weight
+    if low < count and before + weights[low] >= k:
+        return low + 1
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def kth_distances(x: Floats, y: Floats, weights: Ints, boxes: Floats, k: int) -> Floats:
+    """Distance from each point to the k-th nearest, itself counted, where a point of weight w counts w times.
+
+    Args:
+        x: Points' x in the tree's order, shape (n,).
+        y: Points' y.
+        weights: Multiplicities, shape (n,).
+        boxes: The tree's boxes.
+        k: How many points.
+
+    Returns:
+        Distances (n,), infinite where there are fewer than k points.
+    """
+    n = len(x)
+    leaves = leaf_count(n)
+    distances = np.full(n, math.inf)
+    if weights.sum() < k:
+        return distances
+    room = 2 * k + 64
+    squares, multiplicity = np.empty(room + LEAF_SIZE), np.empty(room + LEAF_SIZE, np.int64)
+    nodes, gaps = np.empty(STACK, np.int64), np.empty(STACK)
+    nodes[0] = 0
+    for t in range(n):
+        xt, yt = x[t], y[t]
+        if weights[t] >= k:
+            distances[t] = 0.0
+            continue
+        bound = math.inf
+        if t > 0:
+            # The triangle inequality, with room for rounding.
+            bound = (distances[t - 1] + math.hypot(xt - x[t - 1], yt - y[t - 1])) * (1 + 1e-9)
+            bound *= bound
+        kept = 0
+        while kept == 0:
+            found = 0
+            gaps[0] = 0.0
+            depth = 1
+            while depth > 0:
+                depth -= 1
+                if gaps[depth] > bound:
+                    continue
+                node = nodes[depth]
+                while node < leaves - 1:
+                    one = 2 * node + 1
+                    dx = max(max(boxes[one, X0] - xt, xt - boxes[one, X1]), 0.0)
+                    dy = max(max(boxes[one, Y0] - yt, yt - boxes[one, Y1]), 0.0)
+                    near = dx * dx + dy * dy
+                    dx = max(max(boxes[one + 1, X0] - xt, xt - boxes[one + 1, X1]), 0.0)
+                    dy = max(max(boxes[one + 1, Y0] - yt, yt - boxes[one + 1, Y1]), 0.0)
+                    far = dx * dx + dy * dy
+                    node, other = one, one + 1
+                    if far < near:
+                        near, far = far, near
+                        node, other = other, node
+                    if far <= bound:
+                        nodes[depth], gaps[depth] = other, far
+                        depth += 1
+                    if near > bound:
+                        node = -1
+                        break
+                if node < 0:
+                    continue
+                leaf = node - (leaves - 1)
+                for u in range(n * leaf // leaves, n * (leaf + 1) // leaves):
+                    dx, dy = x[u] - xt, y[u] - yt
+                    square = dx * dx + dy * dy
+                    squares[found] = square
+                    multiplicity[found] = weights[u]
+                    found += square <= bound
+                if found >= room:
+                    kept = _keep_nearest(squares, multiplicity, found, k)
+                    found = kept
+                    bound = squares[kept - 1]
+            kept = _keep_nearest(squares, multiplicity, found, k)
+            if kept == 0:
+                bound = math.inf  # squares below the range of float64 break the triangle inequality
+        distances[t] = math.sqrt(squares[kept - 1])
+        nodes[0] = 0
+    return distances

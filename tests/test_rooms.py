@@ -16,6 +16,7 @@ FLOORS = [
     "tasks",
     "models",
     "training",
+    "experiments",
     "outputs",
     "cli",
 ]

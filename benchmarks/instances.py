@@ -1,0 +1,169 @@
+"""Speed of OPTICS and of votes to instances on one core, beside scikit-learn's OPTICS.
+
+python benchmarks/instances.py [--frames 20] [--seed 0] > benchmarks/results/instances.json
+
+The votes are those of generated street frames at 1024x2048 with smooth errors of 10 % of the lengths. Times are
+of the processor, after one call that compiles or loads what is compiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numba
+import numpy as np
+from sklearn.cluster import OPTICS, cluster_optics_xi
+
+from multisigma.data.streets import StreetSettings, make_labels
+from multisigma.experiments.instances import CLASS_IDS, ERRORS, Truth
+from multisigma.instances import VoteSettings, dbscan_cut, instances_from_votes, optics, tree_clusters, xi_clusters
+from multisigma.training.environment import describe_environment
+
+FIRST_CALL = """
+import time, numpy as np
+from multisigma.instances import VoteSettings, instances_from_votes
+begin = time.perf_counter()
+vectors, semantic = np.zeros((2, 32, 64), np.float32), np.full((32, 64), 26)
+for chosen in (VoteSettings(), VoteSettings(extraction="cut"), VoteSettings(extraction="xi", grid=0)):
+    instances_from_votes(vectors, semantic, (26,), settings=chosen)
+print(time.perf_counter() - begin)
+"""
+
+
+def seconds(call: Callable[[], Any], repeats: int = 3) -> float:
+    """Least processor time of a call."""
+    times = []
+    for _ in range(repeats):
+        begin = time.process_time()
+        call()
+        times.append(time.process_time() - begin)
+    return min(times)
+
+
+def first_calls() -> dict[str, float]:
+    """Wall time of a process's first use of everything, with an empty cache and with the one that it leaves."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"NUMBA_CACHE_DIR": folder}
+        command = [sys.executable, "-c", FIRST_CALL]
+        return {
+            name: round(float(subprocess.run(command, env=environment, capture_output=True, check=True).stdout), 2)
+            for name in ("compiling, s", "from the cache, s")
+        }
+
+
+def peak_memory(count: int) -> int:
+    """Bytes resident at the worst moment of a process that orders as many uniform votes."""
+    script = (
+        "import resource, numpy as np; from multisigma.instances import optics; "
+        f"optics(np.random.default_rng(0).uniform(0, {count**0.5}, ({count}, 2)), 20); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    return 1024 * int(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng(arguments.seed)
+
+    frames = []
+    for index in range(arguments.frames):
+        labels = make_labels(StreetSettings(1024, 2048, arguments.seed, matching=False), "val", index)
+        truth = Truth.of(labels.instances)
+        frames.append((truth, ERRORS["smooth, 10 %"](truth, rng)))
+    # The frame with the most instances among those with enough votes, of all classes together.
+    truth, vectors = max((f for f in frames if len(f[0].x) >= 300_000), key=lambda f: len(f[0].names))
+    votes = vectors + np.stack((truth.x, truth.y), axis=1)
+    votes = votes[rng.permutation(len(votes))[:300_000]]
+    few = votes[:20_000]
+
+    result: dict[str, Any] = {
+        "seed": arguments.seed,
+        "instances in the frame": len(truth.names),
+        "environment": describe_environment() | {"numba": numba.__version__},
+        "first call": first_calls(),
+    }
+    optics(few[:100], 5)
+    # scikit-learn's time hardly depends on min_samples.
+    model = OPTICS(min_samples=20, metric="minkowski", p=2)
+    begin = time.process_time()
+    model.fit(few)
+    theirs = time.process_time() - begin
+    assert np.array_equal(model.ordering_, optics(few, 20).ordering)
+    ours = {k: seconds(lambda k=k: optics(few, k), 5) for k in (5, 20, 100)}
+    result["20,000 votes"] = {
+        **{f"min_samples {k}, ms": round(1000 * value, 1) for k, value in ours.items()},
+        "scikit-learn, min_samples 20, s": round(theirs, 1),
+        "times faster": round(theirs / ours[20]),
+    }
+    for min_samples in (5, 20, 100):
+        result[f"300,000 votes, min_samples {min_samples}"] = {
+            "max_eps infinite, s": round(seconds(lambda k=min_samples: optics(votes, k)), 2),
+            "max_eps 30 px, s": round(seconds(lambda k=min_samples: optics(votes, k, 30.0)), 2),
+        }
+    result["300,000 equal votes, s"] = round(seconds(lambda: optics(np.ones((300_000, 2)), 5)), 3)
+    order = optics(votes, 20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        begin = time.process_time()
+        cluster_optics_xi(
+            reachability=order.reachability, predecessor=order.predecessor, ordering=order.ordering, min_samples=20
+        )
+        theirs = time.process_time() - begin
+    ones = np.ones(len(votes))
+    xi_clusters(order, 20)
+    tree_clusters(order, votes, ones)
+    result["extraction from 300,000 votes"] = {
+        "cut, ms": round(1000 * seconds(lambda: dbscan_cut(order, 3.0)), 1),
+        "xi, ms": round(1000 * seconds(lambda: xi_clusters(order, 20)), 1),
+        "xi by scikit-learn, ms": round(1000 * theirs, 1),
+        "tree, ms": round(1000 * seconds(lambda: tree_clusters(order, votes, ones)), 1),
+    }
+    base = peak_memory(100)
+    result["peak memory, bytes a vote"] = {
+        count: round((peak_memory(count) - base) / count) for count in (300_000, 600_000, 1_200_000)
+    }
+
+    steps: dict[str, list[float]] = {}
+    for truth, vectors in frames:
+        field = np.zeros((2, 1024, 2048), np.float32)
+        field[:, truth.y, truth.x] = vectors.T
+        semantic = truth.instances // 1000
+        for grid in (0.0, 1.0, 2.0):
+            chosen = replace(VoteSettings(), grid=grid)
+            steps.setdefault(f"grid {grid:g} px", []).append(
+                1000
+                * seconds(
+                    lambda f=field, s=semantic, c=chosen: instances_from_votes(f, s, CLASS_IDS, settings=c),
+                    1 if grid == 0 else 2,
+                )
+            )
+    pixels = [len(truth.x) for truth, _ in frames]
+    result["vectors to instances, 1024x2048"] = {
+        "frames": len(frames),
+        "votes": {"least": min(pixels), "median": int(np.median(pixels)), "most": max(pixels)},
+        **{
+            name: {"median ms": round(float(np.median(times)), 1), "worst ms": round(max(times), 1)}
+            for name, times in steps.items()
+        },
+    }
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

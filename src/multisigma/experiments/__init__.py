@@ -1,0 +1,1 @@
+"""Questions answered by measurement; each file runs by itself and writes its results as data."""

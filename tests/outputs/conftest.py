@@ -111,7 +111,7 @@ def fill_run(run: Path, frames: int = 2, size: tuple[int, int] = (128, 256)) -> 
         "timm": "1.0.22",
         "commit": "0123456789abcdef0123456789abcdef01234567",
         "command": "multisigma train --preset demo --data demo/data --out demo/run --iterations 600 --batch-size 8",
-        "training_seconds": 192.4,
+        "training seconds": 192.4,
         "parameters": 12_345_678,
     }
     (run / "environment.json").write_text(json.dumps(environment))

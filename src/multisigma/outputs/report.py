@@ -98,7 +98,7 @@ def write_report(run: Path) -> Path:
         ),
         tasks=[name.strip() for name in tasks.split(",")] if isinstance(tasks, str) else tasks,
         headline=headline,
-        training_time=_duration(environment.get("training_seconds")),
+        training_time=_duration(environment.get("training seconds")),
         rows=rows,
         main_rows=[row for row in rows if row.network is not None and _is_main(row.key)],
         paper_note=TABLE_2_NOTE,

@@ -14,7 +14,7 @@ from multisigma.data.frame import Frame, instance_vectors
 from multisigma.data.labels import INSTANCE_CLASSES
 from multisigma.data.picture import Picture
 from multisigma.data.scene import cut_instances
-from multisigma.instances import Instances, instances_from_votes
+from multisigma.instances import instances_from_votes
 from multisigma.metrics import EndPointError, MaskedError
 from multisigma.tasks.base import RegressionTask
 from multisigma.tasks.trivial import ZeroVectors
@@ -50,9 +50,10 @@ class Instance(RegressionTask):
         if logits is None:
             return {}
         probability, semantic = (t[0].cpu().numpy() for t in logits.float().softmax(1).max(1))
-        instances = instances_from_votes(self.predict(outputs[self.name])[0].cpu().numpy(), semantic, _THINGS)
+        vectors = self.predict(outputs[self.name])[0].cpu().numpy()
+        instances = instances_from_votes(vectors, semantic, _THINGS, probability)
         class_ids = [_LABEL_IDS[class_id] for class_id in instances.class_ids.tolist()]
-        return {"instances": cut_instances(instances.ids, class_ids, _confidences(instances, probability).tolist())}
+        return {"instances": cut_instances(instances.ids, class_ids, instances.confidence.tolist())}
 
     def trivial(self) -> ZeroVectors:
         return ZeroVectors()
@@ -76,12 +77,6 @@ class Instance(RegressionTask):
             Picture("Instance vectors", colour_vectors(shown, longest), true_vectors),
             Picture("Instances", _colour_ids(instances.ids), true_instances),
         ]
-
-
-def _confidences(instances: Instances, probability: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean probability of its pixels' class over each instance; shape (N,)."""
-    sums = np.bincount(instances.ids.ravel(), probability.ravel(), len(instances.pixels) + 1)[1:]
-    return sums / instances.pixels
 
 
 def colour_vectors(vectors: NDArray[np.float32], longest: float) -> NDArray[np.uint8]:

@@ -21,8 +21,8 @@ test-official: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/metrics/test_official_scripts.py
 
 lint: .venv/ready
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples
 	$(BIN)/mypy
 
 clean:

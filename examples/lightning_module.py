@@ -11,6 +11,7 @@ from pathlib import Path
 
 import lightning
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -39,12 +40,12 @@ class TwoTasks(lightning.LightningModule):
         square = F.mse_loss(estimate[measured], distance[measured], reduction="sum")
         return self.weighting({"inside": (entropy, yes_or_no.sum()), "distance": (square, measured.sum())})
 
-    def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[dict[str, object]]]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         network = [*self.shared.parameters(), *self.heads.parameters()]
         groups = [*self.weighting.param_groups(lr=0.05), {"params": network, "weight_decay": 1e-4}]
         optimizer = torch.optim.AdamW(groups, lr=0.01)
         schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, STEPS, power=0.9)
-        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def make_data(samples: int) -> TensorDataset:

@@ -221,7 +221,7 @@ def test_errors(make, words: str) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_softmax_approximation_of_equation_10() -> None:
-    """Equation 10 replaces (1 / sigma^2) sum exp(f / sigma^2) by (sum exp f)^(1 / sigma^2); equal at sigma = 1."""
+    """Equation 10 takes (1 / sigma) sum exp(f / sigma^2) to be (sum exp f)^(1 / sigma^2): equal at sigma = 1."""
     logits, target = torch.randn(50, 4, generator=torch.Generator().manual_seed(3)), torch.arange(50) % 4
 
     def value(weighting: UncertaintyWeighting, loss: Tensor | Prediction) -> float:

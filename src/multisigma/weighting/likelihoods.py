@@ -158,6 +158,7 @@ class ExactSoftmax(NoiseInside):
 
     Takes `Prediction(logits, classes)` with logits (B, C, ...) and integer classes (B, ...). The optimum over the noise
     is the temperature that calibrates the logits (Guo et al., "On Calibration of Modern Neural Networks", 2017).
+    In a training from scratch it is not a property of the data: the network can scale its logits as it likes.
 
     Args:
         ignore_index: The class of elements without a label.

@@ -73,7 +73,7 @@ def test_bit_identical_to_scikit_learn(kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_bit_identical_to_scikit_learn_in_thousands_of_cases(kind: str) -> None:
-    hold_against_scikit_learn(kind, seed=1, cases=1000)
+    hold_against_scikit_learn(kind, seed=1, cases=300)
 
 
 @pytest.mark.parametrize(("min_samples", "max_eps"), [(2, math.inf), (5, 6.0), (40, math.inf), (200, 11.0)])

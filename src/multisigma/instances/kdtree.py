@@ -1,7 +1,7 @@
 """A balanced k-d tree of points in the plane, and the distance from each point to its k-th nearest (itself counted).
 
 The tree is complete: node v has the children 2v + 1 and 2v + 2, and leaf j of L holds the points n j // L to
-n (j + 1) // L of the tree's order, so that nothing but boxes is stored. Bounds and distances are computed by the same
+n (j + 1) // L of the tree's order. Bounds and distances are computed by the same
 operations, whose rounding is monotone: a point is never nearer than its box says, not by one bit. That is what exact
 results rest on, so these functions must not be compiled with `fastmath`.
 """
@@ -17,6 +17,8 @@ Ints = NDArray[np.int64]
 
 LEAF_SIZE = 12
 """Points in a leaf, at most."""
+NEIGHBOURS = 6
+"""Points just before in the tree's order, whose k-th distances bound a point's own."""
 STACK = 128
 """Room for a walk over a tree: one node for each of at most 64 levels, and the other child of each."""
 X0, X1, Y0, Y1 = range(4)
@@ -60,11 +62,12 @@ def _split(keys: Floats, others: Floats, order: Ints, start: int, end: int, midd
 
 
 @njit(cache=True, nogil=True)
-def build(x: Floats, y: Floats) -> tuple[Ints, Floats]:
+def build(x: Floats, y: Floats) -> tuple[Ints, Ints, Floats]:
     """Sorts the points x, y (n,) in place into the tree's order.
 
     Returns:
-        The points' former positions (n,), and the box of every node (2 leaves - 1, 4).
+        The points' former positions (n,), the first point of every leaf and the end of the last (leaves + 1,), and the
+        box of every node (2 leaves - 1, 4).
     """
     n = len(x)
     leaves = leaf_count(n)
@@ -88,7 +91,7 @@ def build(x: Floats, y: Floats) -> tuple[Ints, Floats]:
                 else:
                     _split(y, x, order, start, end, middle)
         width //= 2
-    return order, boxes
+    return order, n * np.arange(leaves + 1) // leaves, boxes
 
 
 @njit(cache=True, nogil=True)
@@ -141,21 +144,22 @@ def _keep_nearest(squares: Floats, weights: Ints, count: int, k: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def kth_distances(x: Floats, y: Floats, weights: Ints, boxes: Floats, k: int) -> Floats:
+def kth_distances(x: Floats, y: Floats, weights: Ints, starts: Ints, boxes: Floats, k: int) -> Floats:
     """Distance from each point to the k-th nearest, itself counted, where a point of weight w counts w times.
 
     Args:
         x: Points' x in the tree's order, shape (n,).
         y: Points' y.
         weights: Multiplicities, shape (n,).
-        boxes: The tree's boxes.
+        starts: The tree's leaves.
+        boxes: Its boxes.
         k: How many points.
 
     Returns:
         Distances (n,), infinite where there are fewer than k points.
     """
     n = len(x)
-    leaves = leaf_count(n)
+    leaves = len(starts) - 1
     distances = np.full(n, math.inf)
     if weights.sum() < k:
         return distances
@@ -169,10 +173,12 @@ def kth_distances(x: Floats, y: Floats, weights: Ints, boxes: Floats, k: int) ->
             distances[t] = 0.0
             continue
         bound = math.inf
-        if t > 0:
-            # The triangle inequality, with room for rounding.
-            bound = (distances[t - 1] + math.hypot(xt - x[t - 1], yt - y[t - 1])) * (1 + 1e-9)
-            bound *= bound
+        for u in range(max(t - NEIGHBOURS, 0), t):
+            dx, dy = xt - x[u], yt - y[u]
+            bound = min(bound, distances[u] + math.sqrt(dx * dx + dy * dy))
+        # The triangle inequality, with room for rounding.
+        bound *= 1 + 1e-9
+        bound *= bound
         kept = 0
         while kept == 0:
             found = 0
@@ -204,7 +210,7 @@ def kth_distances(x: Floats, y: Floats, weights: Ints, boxes: Floats, k: int) ->
                 if node < 0:
                     continue
                 leaf = node - (leaves - 1)
-                for u in range(n * leaf // leaves, n * (leaf + 1) // leaves):
+                for u in range(starts[leaf], starts[leaf + 1]):
                     dx, dy = x[u] - xt, y[u] - yt
                     square = dx * dx + dy * dy
                     squares[found] = square

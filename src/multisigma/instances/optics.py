@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import ArrayLike
 
 from multisigma.errors import MultisigmaError
-from multisigma.instances.kdtree import STACK, X0, X1, Y0, Y1, Floats, Ints, build, gap, kth_distances, leaf_count
+from multisigma.instances.kdtree import STACK, X0, X1, Y0, Y1, Floats, Ints, build, gap, kth_distances
 
 GROWTH = 1.4
 """How much further than its bound a leaf is worked on."""
@@ -223,7 +223,7 @@ def _rebound(nodes, node: int) -> None:  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _nearest_worthwhile(nodes, points, boxes, left, n: int, node: int, stack, gaps) -> float:  # type: ignore[no-untyped-def]
+def _nearest_worthwhile(nodes, points, boxes, starts, left, node: int, stack, gaps) -> float:  # type: ignore[no-untyped-def]
     """Least distance from a node's box to an unprocessed point that its processed points might improve."""
     leaves = len(left)
     box = boxes[node]
@@ -239,7 +239,7 @@ def _nearest_worthwhile(nodes, points, boxes, left, n: int, node: int, stack, ga
             continue
         if v >= leaves - 1:
             leaf = v - (leaves - 1)
-            start = n * leaf // leaves
+            start = starts[leaf]
             for t in range(start, start + left[leaf]):
                 p = points[t]
                 dx = max(max(box[X0] - p["x"], p["x"] - box[X1]), 0.0)
@@ -264,7 +264,7 @@ def _nearest_worthwhile(nodes, points, boxes, left, n: int, node: int, stack, ga
 
 
 @njit(cache=True, nogil=True)
-def _improve(nodes, points, boxes, left, n, box, core, radius, sources, stack, farthest) -> None:  # type: ignore[no-untyped-def]
+def _improve(nodes, points, boxes, starts, left, box, core, radius, sources, stack, farthest) -> None:  # type: ignore[no-untyped-def]
     """Improves the unprocessed points of all leaves within `radius` of `box` from the processed points `sources`.
 
     Args:
@@ -288,7 +288,7 @@ def _improve(nodes, points, boxes, left, n, box, core, radius, sources, stack, f
                     depth += 1
             continue
         leaf = v - (leaves - 1)
-        start = n * leaf // leaves
+        start = starts[leaf]
         end = start + left[leaf]
         changed = False
         for s in sources:
@@ -329,10 +329,10 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
         members[fill[group[i]]] = i
         fill[group[i]] += 1
 
-    order, boxes = build(x, y)
-    core_distances = kth_distances(x, y, weight[order], boxes, min_samples)
+    order, starts, boxes = build(x, y)
+    core_distances = kth_distances(x, y, weight[order], starts, boxes, min_samples)
 
-    leaves = leaf_count(n)
+    leaves = len(starts) - 1
     points = np.empty(n, _POINT)
     for t in range(n):
         p = points[t]
@@ -350,7 +350,7 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
         node["lifted"] = 0.0
         if v >= leaves - 1:
             leaf = v - (leaves - 1)
-            start, end = n * leaf // leaves, n * (leaf + 1) // leaves
+            start, end = starts[leaf], starts[leaf + 1]
             left[leaf] = end - start
             _refresh_leaf(nodes, points, v, start, end)
         else:
@@ -374,7 +374,7 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
                 v = 2 * v + 1
                 if nodes[v + 1]["bound"] < nodes[v]["bound"]:
                     v += 1
-            distance = _nearest_worthwhile(nodes, points, boxes, left, n, v, stack, gaps)
+            distance = _nearest_worthwhile(nodes, points, boxes, starts, left, v, stack, gaps)
             leaf = v - (leaves - 1)
             node = nodes[v]
             bound = max(max(distance, node["core"]), node["bound"])
@@ -389,7 +389,7 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
                     node = nodes[v]
                     if node["worth"] >= 0:
                         break
-                    distance = _nearest_worthwhile(nodes, points, boxes, left, n, v, stack, gaps)
+                    distance = _nearest_worthwhile(nodes, points, boxes, starts, left, v, stack, gaps)
                     bound = max(max(distance, node["core"]), node["bound"])
                     if bound > max_eps:
                         bound = math.inf
@@ -401,13 +401,13 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
                 # The constant moves on where distances vanish in the rounding.
                 radius = GROWTH * max(bound, node["bound"]) + 1e-14
                 count = 0
-                for t in range(n * leaf // leaves, n * (leaf + 1) // leaves):
+                for t in range(starts[leaf], starts[leaf + 1]):
                     p = points[t]
                     if p["rank"] >= 0 and p["core"] <= radius:
                         sources[count] = t
                         count += 1
                 _improve(
-                    nodes, points, boxes, left, n, boxes[v], node["core"], radius, sources[:count], stack, farthest
+                    nodes, points, boxes, starts, left, boxes[v], node["core"], radius, sources[:count], stack, farthest
                 )
                 node["bound"] = math.inf if radius > max_eps else radius
                 _rebound(nodes, v)
@@ -419,12 +419,12 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
         ordering[place], reachability[i], cores[i] = i, p["reach"], p["core"]
         predecessor[i] = -1 if p["from_rank"] < 0 else ordering[p["from_rank"]]
         leaf = (t * leaves + leaves - 1) // n
-        while n * leaf // leaves > t:
+        while starts[leaf] > t:
             leaf -= 1
-        while n * (leaf + 1) // leaves <= t:
+        while starts[leaf + 1] <= t:
             leaf += 1
         v = leaf + leaves - 1
-        start = n * leaf // leaves
+        start = starts[leaf]
         fresh = p["rank"] < 0
         core = p["core"]
         if fresh:
@@ -454,7 +454,7 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
                 here = points[t : t + 1]
                 box = np.array([here[0]["x"], here[0]["x"], here[0]["y"], here[0]["y"]])
                 sources[0] = t
-                _improve(nodes, points, boxes, left, n, box, core, node["bound"], sources[:1], stack, farthest)
+                _improve(nodes, points, boxes, starts, left, box, core, node["bound"], sources[:1], stack, farthest)
             else:
                 node["bound"] = min(node["bound"], core)
             node["core"] = min(node["core"], core)

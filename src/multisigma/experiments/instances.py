@@ -1,7 +1,7 @@
 """Which way from votes to instances is best: methods and settings on generated frames with known errors of the votes.
 
-python -m multisigma.experiments.instances [--table methods|settings] [--frames 50] [--jobs 2] [--seed 1] > out.json
-python -m multisigma.experiments.instances --run RUN ... --data ROOT ... [--table methods|settings] > out.json
+python -m multisigma.experiments.instances [--table methods|settings|pooling] [--frames 50] [--jobs 2] [--seed 1] > out.json
+python -m multisigma.experiments.instances --run RUN ... --data ROOT ... [--table methods|settings|pooling] > out.json
 
 The truth is generated street frames at 1024x2048: their semantic map, and their vectors plus an error of one of the
 kinds of `ERRORS`; or, with `--run`, the vectors that a trained network gives for the frames of a data root. Scores are
@@ -245,6 +245,13 @@ def methods(height: int) -> dict[str, Method]:
     }
 
 
+def poolings(height: int) -> dict[str, Method]:
+    """The default on its grid, on one twice as wide, and with every vote clustered."""
+    default = VoteSettings.for_height(height)
+    grids = {"pooled": default.grid, "pooled, twice as wide": 2 * default.grid, "every vote": 0.0}
+    return {name: partial(votes, settings=replace(default, grid=grid)) for name, grid in grids.items()}
+
+
 def settings_around(height: int) -> dict[str, Method]:
     """The default with one setting changed."""
     default = VoteSettings.for_height(height)
@@ -268,6 +275,13 @@ def settings_around(height: int) -> dict[str, Method]:
         )
         for change in changes
     }
+
+
+TABLES: dict[str, Callable[[int], dict[str, Method]]] = {
+    "methods": methods,
+    "settings": settings_around,
+    "pooling": poolings,
+}
 
 
 @dataclass(frozen=True)
@@ -337,7 +351,7 @@ def study_frame(index: int, seed: int, table: str) -> dict[str, dict[str, Score]
     """Scores by error and method of one generated frame."""
     cv2.setNumThreads(1)
     truth = Truth.of(make_labels(StreetSettings(1024, 2048, seed, matching=False), "val", index).instances)
-    chosen = (methods if table == "methods" else settings_around)(1024)
+    chosen = TABLES[table](1024)
     return {
         name: _study_votes(truth, error(truth, np.random.default_rng((seed, index, number))), chosen, 100)
         for number, (name, error) in enumerate(ERRORS.items())
@@ -362,7 +376,7 @@ def study_network(run: Path, data: Path, table: str) -> list[dict[str, dict[str,
         with torch.inference_mode():
             vectors = task.predict(module(batch["image"])[task.name])[0].numpy()
         height = frame.image.shape[0]
-        chosen = (methods if table == "methods" else settings_around)(height)
+        chosen = TABLES[table](height)
         least = VoteSettings.for_height(height).min_pixels
         results.append(
             {
@@ -423,7 +437,7 @@ def summary(results: list[dict[str, dict[str, Score]]], seed: int) -> dict[str, 
 def main() -> None:
     """Run the study and print it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", choices=("methods", "settings"), default="methods")
+    parser.add_argument("--table", choices=TABLES, default="methods")
     parser.add_argument("--frames", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,7 +1,7 @@
 """Which way from votes to instances is best: methods and settings on generated frames with known errors of the votes.
 
-python -m multisigma.experiments.instances [--table methods|settings|pooling] [--frames 50] [--jobs 2] [--seed 1] > out.json
-python -m multisigma.experiments.instances --run RUN ... --data ROOT ... [--table methods|settings|pooling] > out.json
+python -m multisigma.experiments.instances [--table methods|settings|pooling] [--frames 50] [--jobs 2] [--seed 1]
+python -m multisigma.experiments.instances --run RUN ... --data ROOT ... [--table methods|settings|pooling]
 
 The truth is generated street frames at 1024x2048: their semantic map, and their vectors plus an error of one of the
 kinds of `ERRORS`; or, with `--run`, the vectors that a trained network gives for the frames of a data root. Scores are

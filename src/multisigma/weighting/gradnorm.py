@@ -8,7 +8,7 @@ from torch import Tensor, distributed
 
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.shared_gradients import at_shared, flat
-from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum
+from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum, several_processes
 
 
 class GradNormWeighting(AdaptiveWeighting):
@@ -52,7 +52,7 @@ class GradNormWeighting(AdaptiveWeighting):
         index = self.index(present.names)
         _, gradients = at_shared(present, "GradNorm")
         norms = torch.stack([flat(gradient).norm() for gradient in gradients]).to(self.task_weights)
-        if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+        if several_processes():
             # The weights must stay the same in all processes.
             distributed.all_reduce(norms)
             norms /= distributed.get_world_size()

@@ -182,7 +182,7 @@ class Weighting(nn.Module, ABC):
         if not losses.keys() <= self._index.keys():
             unknown = [name for name in losses if name not in self._index]
             raise MultisigmaError(f"Losses for unknown tasks {unknown}; this weighting has {list(self.tasks)}.")
-        spread = _spread()
+        spread = several_processes()
         names: list[str] = []
         totals: list[Tensor] = []
         counts: list[Tensor | int | float] = []
@@ -276,7 +276,7 @@ def masked_sum(terms: Tensor, labelled: Tensor | None) -> Tensor:
     return terms.sum() if labelled is None else terms.where(labelled, 0.0).sum()
 
 
-def _spread() -> bool:
+def several_processes() -> bool:
     """Whether several processes work on the same batch."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 

@@ -87,17 +87,23 @@ def test_a_compiled_training_step_with_absent_tasks() -> None:
     assert noise is None or not noise.any()
 
 
-def test_nan_is_noticed_later_where_a_look_would_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("others", [{}, {"a": torch.tensor(1.0)}], ids=["alone", "beside another task"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_nan_is_noticed_later_where_a_look_would_wait(backend: str, others: dict[str, Tensor], value: float) -> None:
     """As on an accelerator: nothing at the step itself, then an error with the task's name."""
     weighting = UncertaintyWeighting({"a": Gaussian(), "b": Laplace()})
-    call = torch.compile(weighting, fullgraph=True, backend="aot_eager")
-    call({"a": torch.tensor(1.0), "b": torch.tensor(2.0)})
+    call = torch.compile(weighting, fullgraph=True, backend=backend)
+    call({**others, "b": torch.tensor(2.0)})
     assert weighting.weights
-    call({"a": torch.tensor(1.0), "b": torch.tensor(math.nan)})
+    call({**others, "b": torch.tensor(value)})
     with pytest.raises(MultisigmaError, match="task 'b' has been NaN"):
         print(weighting.weights)
     with pytest.raises(MultisigmaError, match="task 'b'"):
         print(weighting.sigma)
+
+
+def test_losses_on_an_accelerator_are_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weighting_module, "_STEPS_BETWEEN_LOOKS", 3)
     meta = UncertaintyWeighting({"a": Gaussian()}).to("meta")
     looks = []

@@ -138,6 +138,7 @@ def test_a_users_own_likelihood() -> None:
         (lambda: FixedWeighting({"a": -1.0}), "not negative"),
         (lambda: FixedWeighting({"a": math.inf}), "finite"),
         (lambda: UncertaintyWeighting({"a": Laplace()})({"b": torch.tensor(1.0)}), "unknown tasks"),
+        (lambda: UncertaintyWeighting({"a": Laplace()})({"a": torch.tensor(1.0), "b": None}), "unknown tasks"),
         (lambda: UncertaintyWeighting({"a": Laplace()})({"a": torch.ones(3)}), "scalar"),
         (lambda: make().param_groups(lr=-1.0), "`lr`"),
     ],

@@ -1,7 +1,8 @@
 """Each task's homoscedastic noise, learned, weighs its loss: section 3 of Kendall, Gal and Cipolla (CVPR 2018)."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -158,9 +159,12 @@ class UncertaintyWeighting(Weighting):
         else:
             s, pull = self._within_bounds(torch.cat(self._parameters_of(names)))
         if labelled is None and pull is None and self._simple and len(names) == len(self.tasks):
-            # The commonest case, in the fewest operations.
-            weight = torch.exp(s * self.exponent + self.log_factor)
-            return torch.dot(weight, means.to(weight.dtype)) + torch.dot(s, self.half_dimension)
+            # The commonest case, in the fewest operations; to ask the module for a buffer takes longer than to use it.
+            constants: dict[str, Any] = self._buffers
+            weight = torch.exp(s * constants["exponent"] + constants["log_factor"])
+            if means.dtype != weight.dtype:
+                means = means.to(weight.dtype)
+            return torch.dot(weight, means) + torch.dot(s, constants["half_dimension"])
         weight, normaliser = self._weight_and_normaliser(names, s)
         if pull is not None:
             normaliser = normaliser + pull
@@ -190,9 +194,10 @@ class UncertaintyWeighting(Weighting):
                 normalisers[i] = likelihood.normaliser(one)
         return torch.cat(weights), torch.cat(normalisers)
 
-    def _parameters_of(self, names: Iterable[str]) -> list[Tensor]:
+    def _parameters_of(self, names: Sequence[str]) -> list[Tensor]:
         # Looked up each time: sharding puts others in their place.
-        parameters: list[Tensor] = [self._parameters[self._keys[name]] for name in names]  # type: ignore[misc]
+        keys = self._keys.values() if len(names) == len(self.tasks) else [self._keys[name] for name in names]
+        parameters: list[Tensor] = [self._parameters[key] for key in keys]  # type: ignore[misc]
         return parameters
 
     def _within_bounds(self, s: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -202,7 +207,7 @@ class UncertaintyWeighting(Weighting):
         where it feels its loss again; the second part brings back one that a single step has carried far away.
         """
         low, high = self.bounds
-        if s.device.type == "cpu" and not torch.compiler.is_compiling() and all(low <= v <= high for v in s.tolist()):
+        if s.is_cpu and not torch.compiler.is_compiling() and all(low <= v <= high for v in s.tolist()):
             return s, None
         inside = s.clamp(low, high)
         beyond = s - inside.detach()

@@ -67,7 +67,8 @@ class Weighting(nn.Module, ABC):
         self._steps = 0
         #: The tasks whose loss must be a `Prediction`.
         self.takes_predictions: frozenset[str] = frozenset()
-        self.register_buffer("found_nonfinite", torch.zeros(len(self.tasks), dtype=torch.bool), persistent=False)
+        # Zero for each task until its loss has been NaN or infinite, and NaN from then on.
+        self.register_buffer("found_nonfinite", torch.zeros(len(self.tasks)), persistent=False)
 
     def forward(self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None) -> Tensor:
         """The objective to call `backward()` on.
@@ -146,8 +147,8 @@ class Weighting(nn.Module, ABC):
             MultisigmaError: A task's mean loss has been NaN or infinite.
         """
         found = self.found_nonfinite.tolist()
-        if any(found):
-            names = [name for name, bad in zip(self.tasks, found, strict=True) if bad]
+        if any(map(math.isnan, found)):
+            names = [name for name, seen in zip(self.tasks, found, strict=True) if math.isnan(seen)]
             raise MultisigmaError(
                 f"The loss of {_listed(names)} has been NaN or infinite: look at the targets, or lower the learning "
                 "rate."
@@ -161,9 +162,9 @@ class Weighting(nn.Module, ABC):
 
     def _look_for_nonfinite(self, names: Sequence[str], means: Tensor) -> None:
         if not torch.compiler.is_compiling():
-            if means.device.type == "cpu":
+            if means.is_cpu:
                 numbers = means.tolist()
-                if not all(map(math.isfinite, numbers)):
+                if not math.isfinite(sum(numbers)):
                     found = {n: v for n, v in zip(names, numbers, strict=True) if not math.isfinite(v)}
                     raise MultisigmaError(
                         f"The loss of {_listed(list(found))} is not finite but {', '.join(map(str, found.values()))}: "
@@ -173,16 +174,42 @@ class Weighting(nn.Module, ABC):
             self._steps += 1
             if self._steps % _STEPS_BETWEEN_LOOKS == 0:
                 self.raise_if_nonfinite()
-        self.found_nonfinite[self.index(names)] |= ~means.detach().isfinite()
+        # Zero times a loss is NaN if that is NaN or infinite: one operation, where to ask whether it is takes six.
+        if len(names) == len(self.tasks):
+            self.found_nonfinite.add_(means.detach(), alpha=0)
+        else:
+            self.found_nonfinite[self.index(names)] += 0.0 * means.detach()
 
     def present(
         self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None
     ) -> PresentLosses | None:
         """The losses of the tasks present, checked, their means over all processes; None where there is none."""
-        if not losses.keys() <= self._index.keys():
-            unknown = [name for name in losses if name not in self._index]
-            raise MultisigmaError(f"Losses for unknown tasks {unknown}; this weighting has {list(self.tasks)}.")
         spread = several_processes()
+        names: Sequence[str] = self.tasks
+        counts: list[Tensor | int | float] = []
+        plain = {name: loss for name, loss in losses.items() if isinstance(loss, Tensor) and not loss.ndim}
+        if losses.keys() == plain.keys() == self._index.keys() and not spread and not self.takes_predictions:
+            # The commonest case, in the fewest steps.
+            totals, counted = [plain[name] for name in names], False
+        else:
+            names, totals, counts, counted = self._gather(losses, spread)
+        if not names:
+            return None
+        means, labelled, factors = torch.stack(totals), None, None
+        if means.dtype is not torch.float32:
+            means = at_least_single(means)
+        if counted:
+            means, labelled, factors = _means(means, counts, spread)
+        self._look_for_nonfinite(names, means)
+        together = () if shared is None else (shared,) if isinstance(shared, Tensor) else tuple(shared)
+        return PresentLosses(names, means, labelled, totals, factors, together)
+
+    def _gather(
+        self, losses: Mapping[str, Loss], spread: bool
+    ) -> tuple[list[str], list[Tensor], list[Tensor | int | float], bool]:
+        """The tasks present, their totals and counts, and whether the counts matter."""
+        if unknown := [name for name in losses if name not in self._index]:
+            raise MultisigmaError(f"Losses for unknown tasks {unknown}; this weighting has {list(self.tasks)}.")
         names: list[str] = []
         totals: list[Tensor] = []
         counts: list[Tensor | int | float] = []
@@ -215,14 +242,7 @@ class Weighting(nn.Module, ABC):
             names.append(name)
             totals.append(total)
             counts.append(count)
-        if not names:
-            return None
-        means, labelled, factors = at_least_single(torch.stack(totals)), None, None
-        if counted:
-            means, labelled, factors = _means(means, counts, spread)
-        self._look_for_nonfinite(names, means)
-        together = () if shared is None else (shared,) if isinstance(shared, Tensor) else tuple(shared)
-        return PresentLosses(names, means, labelled, totals, factors, together)
+        return names, totals, counts, counted
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # Noise at bfloat16's two or three digits would not move by the small steps that it learns in.

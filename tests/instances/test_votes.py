@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from multisigma.errors import MultisigmaError
 from multisigma.instances import Instances, VoteSettings, instances_from_votes
+from multisigma.instances.votes import Assignment
 
 ROAD, PERSON, CAR = 0, 11, 13
 Scene = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
@@ -87,14 +88,15 @@ def test_noisy_votes_give_nearly_the_true_instances() -> None:
 def test_noise_votes_go_to_the_nearest_centre_of_their_class() -> None:
     vectors, semantic, _ = scene([(CAR, 0, 0, 20, 20), (CAR, 60, 0, 80, 20), (PERSON, 30, 0, 40, 20)], [], (20, 80))
     vectors[:, 5, 3] = (30.0, 5.0)  # lands at (33, 10): nearest to the person, but of the cars nearest to the left one
-    found = instances_from_votes(vectors, semantic, (PERSON, CAR))
+    by_the_paper = VoteSettings(max_eps=15, assignment="nearest")
+    found = instances_from_votes(vectors, semantic, (PERSON, CAR), settings=by_the_paper)
     assert found.ids[5, 3] == found.ids[0, 0]
 
 
 def test_result_is_consistent_and_deterministic() -> None:
     vectors, semantic, _ = street()
     vectors += np.random.default_rng(1).normal(0, 4, vectors.shape).astype(np.float32)
-    each_vote = VoteSettings(grid=0, min_samples=20, min_pixels=30)
+    each_vote = VoteSettings(grid=0, min_samples=20, min_pixels=30, assignment="nearest")
     one, two = (instances_from_votes(vectors, semantic, (CAR, PERSON), settings=each_vote) for _ in range(2))
     assert len(one.class_ids) >= 4
     assert all(np.array_equal(getattr(one, field), getattr(two, field)) for field in Instances.__slots__)
@@ -123,11 +125,13 @@ def test_perfect_votes_of_any_arrangement(cars: list[tuple[int, int]], pole: int
     assert_same_instances(found.ids, ids)
 
 
-def test_small_instances_are_dropped_and_their_pixels_go_to_the_next() -> None:
+@pytest.mark.parametrize(("assignment", "pixels"), [("nearest", 620), ("near", 600)])
+def test_small_instances_are_dropped_and_their_pixels_go_by_the_rule(assignment: Assignment, pixels: int) -> None:
     vectors, semantic, ids = scene([(CAR, 0, 0, 30, 20), (CAR, 50, 0, 55, 4), (PERSON, 60, 0, 64, 3)], [], (20, 70))
-    found = instances_from_votes(vectors, semantic, (CAR, PERSON), settings=VoteSettings(min_samples=10, min_pixels=21))
+    chosen = VoteSettings(min_samples=10, min_pixels=21, assignment=assignment)
+    found = instances_from_votes(vectors, semantic, (CAR, PERSON), settings=chosen)
     assert found.class_ids.tolist() == [CAR]
-    assert found.pixels.tolist() == [620]
+    assert found.pixels.tolist() == [pixels]
     kept = instances_from_votes(vectors, semantic, (CAR, PERSON), settings=VoteSettings(min_samples=10, min_pixels=12))
     assert_same_instances(kept.ids, ids)
 
@@ -230,9 +234,9 @@ def two_cars_and_a_stray() -> Scene:
 @pytest.mark.parametrize(
     ("assignment", "at_18", "at_60"), [("nearest", 2, 2), ("noise", 2, 2), ("near", 2, 0), ("clusters", 0, 0)]
 )
-def test_noise_votes_go_where_the_rule_says(assignment: str, at_18: int, at_60: int) -> None:
+def test_noise_votes_go_where_the_rule_says(assignment: Assignment, at_18: int, at_60: int) -> None:
     vectors, semantic, _ = two_cars_and_a_stray()
-    chosen = VoteSettings(min_samples=50, max_eps=15, assignment=assignment)  # type: ignore[arg-type]
+    chosen = VoteSettings(min_samples=50, max_eps=15, assignment=assignment)
     found = instances_from_votes(vectors, semantic, (CAR,), settings=chosen)
     left = found.ids[15, 20]
     numbers = {left: 1, found.ids[15, 120]: 2, 0: 0}
@@ -243,7 +247,7 @@ def test_noise_votes_go_where_the_rule_says(assignment: str, at_18: int, at_60: 
 
 
 @pytest.mark.parametrize("assignment", ["nearest", "noise", "near", "clusters"])
-def test_only_the_nearest_centre_takes_a_vote_from_its_cluster(assignment: str) -> None:
+def test_only_the_nearest_centre_takes_a_vote_from_its_cluster(assignment: Assignment) -> None:
     # A long cluster whose one end is nearer to the compact one's centre than to its own.
     vectors, semantic, _ = scene([(CAR, 0, 0, 100, 20), (CAR, 0, 40, 20, 60)], [], (60, 160))
     vectors[0, :20, :100] = 60.0  # each votes 60 px to its right: the cluster is 100 px long
@@ -255,7 +259,7 @@ def test_only_the_nearest_centre_takes_a_vote_from_its_cluster(assignment: str) 
         vectors,
         semantic,
         (CAR,),
-        settings=VoteSettings(min_samples=20, assignment=assignment, slope=5.0),  # type: ignore[arg-type]
+        settings=VoteSettings(min_samples=20, assignment=assignment, slope=5.0),
     )
     assert len(found.class_ids) == 2
     assert (found.ids[10, 0] == found.ids[50, 10]) == (assignment == "nearest")

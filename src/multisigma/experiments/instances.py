@@ -223,7 +223,8 @@ def _means(points: Floats, labels: Ints, weights: NDArray[Any]) -> Floats:
 def methods(height: int) -> dict[str, Method]:
     """The methods of the comparison for frames of a height, each at its better settings on frames of another seed."""
     default = VoteSettings.for_height(height)
-    cut = {depth: replace(default, extraction="cut", cut=depth) for depth in (2.0, 3.0, 4.0, 6.0)}
+    nearest = replace(default, assignment="nearest")
+    cut = {depth: replace(nearest, extraction="cut", cut=depth) for depth in (2.0, 3.0, 4.0, 6.0)}
     least, samples = default.min_pixels, default.min_samples
     centres: dict[str, Callable[[Floats, int], Floats]] = {
         "DBSCAN, 4 px": partial(dbscan_centres, eps=4, min_samples=samples),
@@ -233,6 +234,7 @@ def methods(height: int) -> dict[str, Method]:
     }
     return {
         "tree": partial(votes, settings=default),
+        "tree, nearest": partial(votes, settings=nearest),
         "tree, not ranked": partial(votes, settings=default, ranked=False),
         "tree, 2 px grid": partial(votes, settings=replace(default, grid=2 * default.grid)),
         **{f"cut at {depth:g} px": partial(votes, settings=chosen) for depth, chosen in cut.items()},
@@ -263,10 +265,10 @@ def settings_around(height: int) -> dict[str, Method]:
         *({"slope": s} for s in (0.25, 0.5, 2.0)),
         *({"grid": g} for g in (0.0, 0.5, 2.0, 4.0)),
         *({"min_pixels": m} for m in (30, 50, 200)),
-        *({"assignment": a} for a in ("noise", "near", "clusters")),
+        *({"assignment": a} for a in ("nearest", "noise", "clusters")),
         *({"extraction": "cut", "cut": c} for c in (1.0, 3.0, 10.0)),
         *({"extraction": "cut", "cut": c, "min_samples": 50} for c in (1.0, 2.0, 3.0, 4.0)),
-        *({"extraction": "cut", "cut": 3.0, "assignment": a} for a in ("noise", "near", "clusters")),
+        *({"extraction": "cut", "cut": 3.0, "assignment": a} for a in ("nearest", "noise", "clusters")),
         *({"extraction": "xi", "xi": x, "grid": 0.0} for x in (0.02, 0.05, 0.2)),
     ]
     return {

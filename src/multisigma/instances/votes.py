@@ -1,8 +1,8 @@
 """Instances from votes for their centroids (Kendall, Gal and Cipolla 2018, section 4 and figure 3).
 
 Every pixel of an instance class votes for the centroid of its instance. The votes of a class are ordered by OPTICS
-(Ankerst et al. 1999), clusters are taken from the ordering, and each pixel goes to a cluster's centre. An instance
-that an occluder splits stays one, for its parts vote for the same place.
+(Ankerst et al. 1999), clusters are taken from the ordering, and each pixel goes to a cluster. An instance that an
+occluder splits stays one, for its parts vote for the same place.
 """
 
 import math
@@ -43,7 +43,8 @@ class VoteSettings:
         xi: Least relative step of a steep point.
         assignment: Which instance a pixel goes to, always of its own class. 'nearest': the centre nearest to its vote,
             the paper's rule; 'noise': its vote's cluster, and noise votes to the nearest centre; 'near': likewise, if
-            that is within max(20 px, 6 times the cluster's mean spread); 'clusters': its vote's cluster or none.
+            that is within max(20 px, 6 times the cluster's mean spread), and otherwise to none; 'clusters': its vote's
+            cluster or none.
         min_pixels: Instances with fewer pixels are dropped, and their pixels go to what remains by the same rule.
     """
 
@@ -55,7 +56,7 @@ class VoteSettings:
     slope: float = 1.0
     cut: float = 3.0
     xi: float = 0.05
-    assignment: Assignment = "nearest"
+    assignment: Assignment = "near"
     min_pixels: int = 100
 
     @classmethod

@@ -140,6 +140,12 @@ def test_a_users_own_likelihood() -> None:
         (lambda: UncertaintyWeighting({"a": Laplace()})({"b": torch.tensor(1.0)}), "unknown tasks"),
         (lambda: UncertaintyWeighting({"a": Laplace()})({"a": torch.tensor(1.0), "b": None}), "unknown tasks"),
         (lambda: UncertaintyWeighting({"a": Laplace()})({"a": torch.ones(3)}), "scalar"),
+        (lambda: make()(dict.fromkeys(("semantic", "depth"), torch.ones((), device="meta"))), r"on meta.*on cpu"),
+        (lambda: make().to("meta")(dict.fromkeys(("semantic", "depth"), torch.tensor(1.0))), r"on cpu.*on meta"),
+        (
+            lambda: make()({"semantic": torch.ones((), device="meta"), "depth": torch.tensor(1.0)}),
+            "'semantic' on meta, 'depth' on cpu",
+        ),
         (lambda: make().param_groups(lr=-1.0), "`lr`"),
     ],
 )

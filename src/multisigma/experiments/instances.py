@@ -1,7 +1,7 @@
 """Which way from votes to instances is best: methods and settings on generated frames with known errors of the votes.
 
-python -m multisigma.experiments.instances [--table methods|settings|pooling] [--frames 50] [--jobs 2] [--seed 1]
-python -m multisigma.experiments.instances --run RUN ... --data ROOT ... [--table methods|settings|pooling]
+python -m multisigma.experiments.instances [--table methods|settings] [--frames 50] [--jobs 2] [--seed 1]
+python -m multisigma.experiments.instances --run RUN ... --data ROOT ... [--table methods|settings]
 
 The truth is generated street frames at 1024x2048: their semantic map, and their vectors plus an error of one of the
 kinds of `ERRORS`; or, with `--run`, the vectors that a trained network gives for the frames of a data root. Scores are
@@ -247,13 +247,6 @@ def methods(height: int) -> dict[str, Method]:
     }
 
 
-def poolings(height: int) -> dict[str, Method]:
-    """The default on its grid, on one twice as wide, and with every vote clustered."""
-    default = VoteSettings.for_height(height)
-    grids = {"pooled": default.grid, "pooled, twice as wide": 2 * default.grid, "every vote": 0.0}
-    return {name: partial(votes, settings=replace(default, grid=grid)) for name, grid in grids.items()}
-
-
 def settings_around(height: int) -> dict[str, Method]:
     """The default with one setting changed."""
     default = VoteSettings.for_height(height)
@@ -279,11 +272,7 @@ def settings_around(height: int) -> dict[str, Method]:
     }
 
 
-TABLES: dict[str, Callable[[int], dict[str, Method]]] = {
-    "methods": methods,
-    "settings": settings_around,
-    "pooling": poolings,
-}
+TABLES: dict[str, Callable[[int], dict[str, Method]]] = {"methods": methods, "settings": settings_around}
 
 
 @dataclass(frozen=True)

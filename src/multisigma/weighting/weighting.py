@@ -88,9 +88,10 @@ class Weighting(nn.Module, ABC):
             A scalar tensor. With no task present it is zero, with a graph.
 
         Raises:
-            MultisigmaError: A key names no task of this weighting; a loss is no scalar tensor; a mean loss is NaN or
-                infinite (on an accelerator or under `torch.compile` this is noticed within some steps, or when
-                `weights` or `sigma` is read, for a look at each step would wait for the device).
+            MultisigmaError: A key names no task of this weighting; a loss is no scalar tensor, or is on another device
+                than the others or the weighting; a mean loss is NaN or infinite (on an accelerator or under
+                `torch.compile` this is noticed within some steps, or when `weights` or `sigma` is read, for a look at
+                each step would wait for the device).
         """
         present = self.present(losses, shared)
         if present is None:
@@ -162,7 +163,8 @@ class Weighting(nn.Module, ABC):
 
     def _look_for_nonfinite(self, names: Sequence[str], means: Tensor) -> None:
         if not torch.compiler.is_compiling():
-            if means.is_cpu:
+            home: Any = self._buffers["found_nonfinite"]  # quicker than to ask the module
+            if means.is_cpu and home.is_cpu:
                 numbers = means.tolist()
                 if not math.isfinite(sum(numbers)):
                     found = {n: v for n, v in zip(names, numbers, strict=True) if not math.isfinite(v)}
@@ -171,6 +173,11 @@ class Weighting(nn.Module, ABC):
                         "look at the targets, or lower the learning rate."
                     )
                 return
+            if means.device != home.device:
+                raise MultisigmaError(
+                    f"The losses are on {means.device}, this weighting is on {home.device}; move it with "
+                    f"`.to({str(means.device)!r})`."
+                )
             self._steps += 1
             if self._steps % _STEPS_BETWEEN_LOOKS == 0:
                 self.raise_if_nonfinite()
@@ -195,7 +202,14 @@ class Weighting(nn.Module, ABC):
             names, totals, counts, counted = self._gather(losses, spread)
         if not names:
             return None
-        means, labelled, factors = torch.stack(totals), None, None
+        try:
+            means, labelled, factors = torch.stack(totals), None, None
+        except RuntimeError:
+            where = {str(total.device): name for name, total in zip(names, totals, strict=True)}
+            if len(where) == 1:
+                raise
+            found = ", ".join(f"{name!r} on {device}" for device, name in where.items())
+            raise MultisigmaError(f"The losses must be on one device; found that of task {found}.") from None
         if means.dtype is not torch.float32:
             means = at_least_single(means)
         if counted:

@@ -74,9 +74,14 @@ def test_two_processes_train_together(small_root: Path, tmp_path: Path) -> None:
 def test_a_killed_run_resumes_to_the_same_weights(small_root: Path, tmp_path: Path, kill: signal.Signals) -> None:
     options = ["--iterations", "60", "--batch-size", "4", "--checkpoint-every", "7", "--validate-every", "25"]
     subprocess.run(command(small_root, tmp_path / "whole", *options), check=True, timeout=300)
-    process = subprocess.Popen(command(small_root, tmp_path / "cut", *options))
+    process = subprocess.Popen(
+        command(small_root, tmp_path / "cut", *options),
+        # A shell's background job ignores the interrupt, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     checkpoint = tmp_path / "cut" / "checkpoints" / "last.ckpt"
     while not checkpoint.exists():
+        assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(kill)
     assert process.wait(timeout=120) != 0

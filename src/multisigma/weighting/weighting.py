@@ -166,7 +166,7 @@ class Weighting(nn.Module, ABC):
             home: Any = self._buffers["found_nonfinite"]  # quicker than to ask the module
             if means.is_cpu and home.is_cpu:
                 numbers = means.tolist()
-                if not math.isfinite(sum(numbers)):
+                if not all(map(math.isfinite, numbers)):
                     found = {n: v for n, v in zip(names, numbers, strict=True) if not math.isfinite(v)}
                     raise MultisigmaError(
                         f"The loss of {_listed(list(found))} is not finite but {', '.join(map(str, found.values()))}: "

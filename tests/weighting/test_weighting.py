@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multisigma import FixedWeighting, Gaussian, Laplace, MultisigmaError, Softmax, UncertaintyWeighting
+from multisigma import FixedWeighting, Gaussian, Laplace, MultisigmaError, Softmax, UncertaintyWeighting, Weighting
 
 
 def make() -> UncertaintyWeighting:
@@ -42,6 +42,27 @@ def test_gradients_by_finite_differences() -> None:
                 parameter -= sign * step
         assert parameter.grad is not None
         assert parameter.grad.item() == pytest.approx((values[0] - values[1]) / (2 * step), abs=2e-3)
+
+
+@given(
+    st.lists(st.floats(0, 1e6, width=32), min_size=3, max_size=3),
+    st.lists(st.floats(-20, 40, width=32), min_size=3, max_size=3),
+)
+def test_the_quick_way_is_the_general_one(values: list[float], noise: list[float]) -> None:
+    """With noise within the bounds, and beyond them; gradients of first and second order."""
+    found = []
+    for forward in (UncertaintyWeighting.forward, Weighting.forward):
+        weighting = make()
+        parameters = list(weighting.parameters())
+        with torch.no_grad():
+            for parameter, value in zip(parameters, noise, strict=True):
+                parameter.fill_(value)
+        losses = [torch.tensor(v, requires_grad=True) for v in values]
+        objective = forward(weighting, dict(zip(weighting.tasks, losses, strict=True)))
+        first = torch.autograd.grad(objective, [*losses, *parameters], create_graph=True)
+        second = torch.autograd.grad(torch.cat([g.reshape(1) for g in first]).sum(), [*losses, *parameters])
+        found.append(torch.cat([g.reshape(1) for g in (objective, *first, *second)]))
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.parametrize("absent", [None, "missing", (torch.tensor(0.0), torch.tensor(0)), (torch.tensor(0.0), 0)])

@@ -1,7 +1,7 @@
 """Each task's homoscedastic noise, learned, weighs its loss: section 3 of Kendall, Gal and Cipolla (CVPR 2018)."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.likelihoods import Likelihood, NoiseInside, Prediction, Scaled
-from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum
+from multisigma.weighting.weighting import Loss, PresentLosses, Weighting, masked_sum, several_processes
 
 
 class UncertaintyWeighting(Weighting):
@@ -74,7 +74,7 @@ class UncertaintyWeighting(Weighting):
         # What is in the family is computed for all tasks at once; the others' own terms are added.
         family = [lik if isinstance(lik, Scaled) else None for lik in self.likelihoods.values()]
         self._own = [name for name, lik in zip(self.tasks, family, strict=True) if lik is None]
-        self._simple = not self._own and normalise is None
+        self._simple = not self._own and normalise is None and not closed_form
         constants = {
             "log_factor": [math.log(lik.factor) if lik else 0.0 for lik in family],
             "exponent": [-lik.power if lik else -1.0 for lik in family],
@@ -151,6 +151,33 @@ class UncertaintyWeighting(Weighting):
         parameter, _ = self._within_bounds(torch.cat(self._parameters_of([name])))
         return likelihood.negative_log_likelihood(prediction, parameter.squeeze(0))
 
+    def forward(self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None) -> Tensor:
+        # The commonest case, in the fewest steps: one process, on the CPU, with a scalar for every task and all noise
+        # within its bounds. What is different, or wrong, goes the general way.
+        constants: dict[str, Any] = self._buffers  # to ask the module for a buffer takes longer than to use it
+        if (
+            self._simple
+            and len(losses) == len(self.tasks)
+            and constants["exponent"].is_cpu
+            and not torch.compiler.is_compiling()
+            and not several_processes()
+        ):
+            scalars: Mapping[str, Any] = losses
+            try:
+                means = torch.stack([scalars[name] for name in self.tasks])
+            except (KeyError, TypeError, RuntimeError):
+                return super().forward(losses, shared)
+            s = torch.cat(self._parameters_of(self.tasks))
+            if means.ndim == 1 and means.is_cpu and means.dtype is s.dtype:
+                low, high = self.bounds
+                noise = s.tolist()
+                if low <= min(noise) and max(noise) <= high:
+                    weight = (s * constants["exponent"] + constants["log_factor"]).exp()
+                    objective = weight.dot(means) + s.dot(constants["half_dimension"])
+                    if math.isfinite(objective.tolist()):
+                        return objective
+        return super().forward(losses, shared)
+
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled
         if self.closed_form:
@@ -158,13 +185,6 @@ class UncertaintyWeighting(Weighting):
             s, pull = self._optimum()[self.index(names)], None
         else:
             s, pull = self._within_bounds(torch.cat(self._parameters_of(names)))
-        if labelled is None and pull is None and self._simple and len(names) == len(self.tasks):
-            # The commonest case, in the fewest operations; to ask the module for a buffer takes longer than to use it.
-            constants: dict[str, Any] = self._buffers
-            weight = torch.exp(s * constants["exponent"] + constants["log_factor"])
-            if means.dtype != weight.dtype:
-                means = means.to(weight.dtype)
-            return torch.dot(weight, means) + torch.dot(s, constants["half_dimension"])
         weight, normaliser = self._weight_and_normaliser(names, s)
         if pull is not None:
             normaliser = normaliser + pull

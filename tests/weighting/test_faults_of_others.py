@@ -343,6 +343,27 @@ def test_torchjd_nash_mtl_forgets_its_weights() -> None:
     assert not torch.allclose(before(last), resumed(last), rtol=0.01)
 
 
+@pytest.mark.filterwarnings("ignore:You are solving a parameterized problem:UserWarning")
+def test_our_nash_mtl_goes_on_as_before() -> None:
+    """Weights and the count of steps, at whose every fourth it solves."""
+
+    def make() -> GradientAggregation:
+        return GradientAggregation(("first", "second"), NashMTL(2, update_weights_every=4))
+
+    def step(weighting: GradientAggregation, i: int) -> Tensor:
+        shared = torch.ones(5, requires_grad=True)
+        rows = torch.randn(2, 5, generator=torch.Generator().manual_seed(i))
+        weighting(dict(zip(weighting.tasks, rows @ shared, strict=True)), shared=shared).backward()
+        assert shared.grad is not None
+        return shared.grad
+
+    before, resumed = make(), make()
+    step(before, 0)
+    resumed.load_state_dict(before.state_dict())
+    for i in range(1, 8):
+        assert torch.equal(step(before, i), step(resumed, i))
+
+
 # Gradients at what the tasks share.
 
 

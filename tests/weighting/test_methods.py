@@ -19,15 +19,17 @@ from multisigma import (
     GeometricWeighting,
     GradNormWeighting,
     ImpartialWeighting,
+    Laplace,
     LogWeighting,
     MultisigmaError,
     RandomWeighting,
     RevisedUncertaintyWeighting,
     SmoothTchebycheffWeighting,
     SoftOptimalUncertaintyWeighting,
+    UncertaintyWeighting,
     Weighting,
 )
-from tests.weighting.methods import EVERY, TASKS
+from tests.weighting.methods import EVERY, METHODS, TASKS
 
 positive = st.lists(st.floats(1e-2, 1e2), min_size=3, max_size=3)
 
@@ -244,6 +246,46 @@ def test_a_resumed_run_goes_on_bit_for_bit(name: str) -> None:
             other = b.state_dict()[key]
             assert torch.equal(value, other) if isinstance(value, Tensor) else repr(value) == repr(other), key
     assert weighting.weights == resumed.weights
+
+
+def test_random_weights_go_on_whatever_seed_the_resumed_was_made_with() -> None:
+    whole, resumed = RandomWeighting(TASKS, seed=5), RandomWeighting(TASKS)
+    gradients(whole, [1.0, 2.0, 3.0])
+    resumed.load_state_dict(whole.state_dict())
+    assert gradients(whole, [1.0, 2.0, 3.0]) == gradients(resumed, [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("values", [[0.5, 2.0, 3.0], [1.0, 0.0, 2.0], [0.0, 0.0, 0.0]])
+def test_weights_for_logs_are_the_losses_gradients(name: str, values: list[float]) -> None:
+    """With losses at zero too, where all must stay finite."""
+    weighting, shared = METHODS[name](), torch.ones(3, requires_grad=True)
+    for _ in range(5):
+        leaves = [v * x for v, x in zip(values, shared.unbind(), strict=True)]
+        objective = weighting(dict(zip(TASKS, leaves, strict=True)), shared=shared)
+        found = torch.autograd.grad(objective, leaves)
+        assert objective.isfinite()
+        given = list(weighting.weights.values())
+        assert all(map(math.isfinite, given))
+        assert all(gradient.isfinite() for gradient in found)
+        # These two give a loss at its lowest no gradient.
+        if name not in ("geometric", "famo") or all(values):
+            assert [gradient.item() for gradient in found] == pytest.approx(given, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "weighting",
+    [
+        GeometricWeighting(TASKS),
+        LogWeighting(TASKS),
+        SoftOptimalUncertaintyWeighting(TASKS),
+        UncertaintyWeighting({"b": Laplace()}, closed_form=True),
+    ],
+    ids=lambda weighting: type(weighting).__name__,
+)
+def test_a_negative_loss_is_an_error_where_the_method_has_no_meaning_for_it(weighting: Weighting) -> None:
+    with pytest.raises(MultisigmaError, match=r"task 'b' is -1\.5"):
+        weighting({"b": torch.tensor(-1.5)})
 
 
 @pytest.mark.parametrize("name", EVERY)

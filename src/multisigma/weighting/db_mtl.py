@@ -10,7 +10,8 @@ from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, mas
 class LogWeighting(AdaptiveWeighting):
     """The sum of the losses' logarithms, `log(L + epsilon)`: every task's loss falls at its own scale.
 
-    Up to constants the objective of Gaussian or softmax uncertainty weighting at its optimum over the noise.
+    Up to constants, twice the objective of Gaussian or softmax uncertainty weighting at its optimum over the noise.
+    Losses must not be negative.
 
     Args:
         tasks: The tasks' names.
@@ -20,6 +21,7 @@ class LogWeighting(AdaptiveWeighting):
     def __init__(self, tasks: Iterable[str], epsilon: float = 1e-8) -> None:
         super().__init__(tasks)
         self.epsilon = epsilon
+        self.needs_nonnegative = True
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled

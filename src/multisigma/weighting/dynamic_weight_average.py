@@ -37,8 +37,8 @@ class DynamicWeightAverage(AdaptiveWeighting):
             raise MultisigmaError(f"Parameter `temperature` must be positive; found {temperature}.")
         self.steps_per_epoch, self.temperature = steps_per_epoch, temperature
         # Rows: the epoch before the last, the last, the present one.
-        self.register_buffer("sums", torch.zeros(3, len(self.tasks)))
-        self.register_buffer("counts", torch.zeros(3, len(self.tasks)))
+        self.register_buffer("sums", torch.zeros(3, len(self.tasks), dtype=torch.float32))
+        self.register_buffer("counts", torch.zeros(3, len(self.tasks), dtype=torch.float32))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def combine(self, present: PresentLosses) -> Tensor:
@@ -59,6 +59,6 @@ class DynamicWeightAverage(AdaptiveWeighting):
         self.sums[2, index] += (means * ones).to(self.sums)
         self.counts[2, index] += ones.to(self.counts)
         self.step += 1
-        if int(self.step) % self.steps_per_epoch == 0:
-            for kept in (self.sums, self.counts):
-                kept.copy_(torch.cat([kept[1:], torch.zeros_like(kept[:1])]))
+        ended = self.step % self.steps_per_epoch == 0
+        for kept in (self.sums, self.counts):
+            kept.copy_(torch.where(ended, torch.cat([kept[1:], torch.zeros_like(kept[:1])]), kept))

@@ -56,11 +56,12 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
         if not weight_decay >= 0:
             raise MultisigmaError(f"Parameter `weight_decay` must not be negative; found {weight_decay}.")
         self.lr, self.weight_decay = lr, weight_decay
-        zeros = torch.zeros(len(self.tasks))
-        self.register_buffer("lower_bounds", torch.tensor([float(bounds.get(name, 0.0)) for name in self.tasks]))
+        zeros = torch.zeros(len(self.tasks), dtype=torch.float32)
+        lowest = [float(bounds.get(name, 0.0)) for name in self.tasks]
+        self.register_buffer("lower_bounds", torch.tensor(lowest, dtype=torch.float32))
         for name in ("logits", "adam_mean", "adam_square", "before"):
             self.register_buffer(name, zeros.clone())
-        self.register_buffer("adam_steps", torch.zeros(()))
+        self.register_buffer("adam_steps", torch.zeros((), dtype=torch.float32))
         # Which tasks' losses of the last step have not been compared yet.
         self.register_buffer("waiting", torch.zeros(len(self.tasks), dtype=torch.bool))
 

@@ -28,11 +28,16 @@ class FixedWeighting(Weighting):
             if not (math.isfinite(weight) and weight >= 0):
                 raise MultisigmaError(f"Task {name!r}: a weight must be finite and not negative; found {weight}.")
         self._weights = {name: float(weight) for name, weight in weights.items()}
-        self.register_buffer("_multipliers", torch.tensor(list(self._weights.values())), persistent=False)
+        self.register_buffer(
+            "_multipliers", torch.tensor(list(self._weights.values()), dtype=torch.float32), persistent=False
+        )
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled
         return masked_sum(self._multipliers[self.index(names)] * means, labelled)
+
+    def _constants(self) -> dict[str, list[float]]:
+        return super()._constants() | {"_multipliers": list(self._weights.values())}
 
     @property
     def weights(self) -> dict[str, float]:

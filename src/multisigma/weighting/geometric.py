@@ -1,6 +1,8 @@
 """Geometric loss: Chennupati et al., "MultiNet++: Multi-Stream Feature Aggregation and Geometric Loss Strategy for
 Multi-Task Learning", CVPR workshops 2019."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -8,13 +10,17 @@ from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, mas
 
 
 class GeometricWeighting(AdaptiveWeighting):
-    """The geometric mean of the losses of the tasks present; losses must be positive.
+    """The geometric mean of the losses of the tasks present; losses must not be negative.
 
     A loss at zero would stop all the others: each is taken to be at least 1e-8.
 
     Args:
         tasks: The tasks' names.
     """
+
+    def __init__(self, tasks: Iterable[str]) -> None:
+        super().__init__(tasks)
+        self.needs_nonnegative = True
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled

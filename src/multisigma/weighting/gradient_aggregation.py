@@ -102,7 +102,14 @@ class GradientAggregation(Weighting):
             for part_name, values in memory.items():
                 part = _parts(self._aggregator(rows))[part_name]
                 for name, value in values.items():
-                    setattr(part, name, value if isinstance(getattr(part, name), Tensor) else value.numpy())
+                    kept = getattr(part, name)
+                    setattr(
+                        part,
+                        name,
+                        value if isinstance(kept, Tensor) else value.item() if name == "step" else value.numpy(),
+                    )
+                if "step" in values and hasattr(part, "_init_optim_problem"):
+                    part._init_optim_problem()  # TorchJD's Nash-MTL poses its problem at step 0 alone
 
     def _each(self) -> dict[int, Aggregator]:
         return self._aggregators if self._given is None else {len(self.tasks): self._given}
@@ -113,12 +120,12 @@ def _parts(aggregator: Aggregator) -> dict[str, Any]:
 
 
 def _memory(aggregator: Aggregator) -> dict[str, dict[str, Tensor]]:
-    """The tensors and arrays among the attributes, by the part that has them: TorchJD keeps its state there."""
+    """Tensors, arrays and the count of steps among the attributes, by the part: TorchJD keeps its state there."""
     return {
         part_name: {
             name: torch.as_tensor(value).clone()
             for name, value in vars(part).items()
-            if isinstance(value, Tensor) or hasattr(value, "__array_interface__")
+            if isinstance(value, Tensor) or hasattr(value, "__array_interface__") or name == "step"
         }
         for part_name, part in _parts(aggregator).items()
         if hasattr(part, "__dict__")

@@ -36,9 +36,9 @@ class GradNormWeighting(AdaptiveWeighting):
         if not lr > 0:
             raise MultisigmaError(f"Parameter `lr` must be positive; found {lr}.")
         self.alpha, self.lr = alpha, lr
-        self.register_buffer("task_weights", torch.ones(len(self.tasks)))
+        self.register_buffer("task_weights", torch.ones(len(self.tasks), dtype=torch.float32))
         # NaN before a task's first loss.
-        self.register_buffer("first_losses", torch.full((len(self.tasks),), torch.nan))
+        self.register_buffer("first_losses", torch.full((len(self.tasks),), torch.nan, dtype=torch.float32))
 
     def combine(self, present: PresentLosses) -> Tensor:
         index, means = self.index(present.names), present.means

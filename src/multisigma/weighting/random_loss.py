@@ -19,22 +19,27 @@ class RandomWeighting(AdaptiveWeighting):
         seed: Seed of the random numbers.
     """
 
-    step: Tensor
-
     def __init__(self, tasks: Iterable[str], seed: int = 0) -> None:
         super().__init__(tasks)
-        self.seed = seed
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.seed, self.step = seed, 0
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + int(self.step))
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
         if self.training:
             self.step += 1
         drawn = torch.randn(len(self.tasks), generator=generator)[self.index(names)].to(means)
         weights = softmax_of_labelled(drawn, labelled)
         self.remember(names, weights)
         return masked_sum(weights * means, labelled)
+
+    def get_extra_state(self) -> dict[str, int]:
+        """What the next numbers come from."""
+        return {"seed": self.seed, "step": self.step}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """Takes up what `get_extra_state` gave."""
+        self.seed, self.step = state["seed"], state["step"]
 
 
 def softmax_of_labelled(values: Tensor, labelled: Tensor | None) -> Tensor:

@@ -47,8 +47,12 @@ class SmoothTchebycheffWeighting(AdaptiveWeighting):
                 raise MultisigmaError(f"Parameter `preferences` must be positive; found {value} for task {name!r}.")
         self.smoothing = smoothing
         even = 1.0 / len(self.tasks)
-        self.register_buffer("preferences", torch.tensor([(preferences or {}).get(name, even) for name in self.tasks]))
-        self.register_buffer("ideal", torch.tensor([(ideal or {}).get(name, 0.0) for name in self.tasks]))
+        chosen = {
+            "preferences": [(preferences or {}).get(name, even) for name in self.tasks],
+            "ideal": [(ideal or {}).get(name, 0.0) for name in self.tasks],
+        }
+        for name, numbers in chosen.items():
+            self.register_buffer(name, torch.tensor(numbers, dtype=torch.float32))
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled

@@ -75,24 +75,28 @@ class UncertaintyWeighting(Weighting):
         family = [lik if isinstance(lik, Scaled) else None for lik in self.likelihoods.values()]
         self._own = [name for name, lik in zip(self.tasks, family, strict=True) if lik is None]
         self._simple = not self._own and normalise is None and not closed_form
-        constants = {
+        self._family = {
             "log_factor": [math.log(lik.factor) if lik else 0.0 for lik in family],
             "exponent": [-lik.power if lik else -1.0 for lik in family],
             "half_dimension": [0.5 * lik.dimension if lik else 0.0 for lik in family],
             "optimum_factor": [2.0 * lik.factor * lik.power / lik.dimension if lik else 1.0 for lik in family],
         }
-        for name, values in constants.items():
-            self.register_buffer(name, torch.tensor(values), persistent=False)
+        for name, values in self._family.items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
         if closed_form:
-            self.register_buffer("initial", torch.tensor(starts))
-            self.register_buffer("running_loss", torch.zeros(len(starts)))
-            self.register_buffer("running_share", torch.zeros(len(starts)))
+            self.needs_nonnegative = not self._own
+            self.register_buffer("initial", torch.tensor(starts, dtype=torch.float32))
+            self.register_buffer("running_loss", torch.zeros(len(starts), dtype=torch.float32))
+            self.register_buffer("running_share", torch.zeros(len(starts), dtype=torch.float32))
         else:
             # Of shape (1,): sharding (FSDP) takes no scalars. A parameter each: an optimiser leaves one without a
             # gradient alone, momentum and all.
             self._keys = {name: f"log_variance_{name}" for name in self.tasks}
             for key, start in zip(self._keys.values(), starts, strict=True):
-                self.register_parameter(key, nn.Parameter(torch.tensor([start])))
+                self.register_parameter(key, nn.Parameter(torch.tensor([start], dtype=torch.float32)))
+
+    def _constants(self) -> dict[str, list[float]]:
+        return super()._constants() | self._family
 
     def _check_settings(self) -> None:
         low, high = self.bounds
@@ -262,8 +266,8 @@ class UncertaintyWeighting(Weighting):
     @property
     def weights(self) -> dict[str, float]:
         s = self._all_log_variances()
-        found = [likelihood.weight(s[i : i + 1]) for i, likelihood in enumerate(self.likelihoods.values())]
-        return self.by_name(torch.cat(found))
+        found = torch.cat([likelihood.weight(s[i : i + 1]) for i, likelihood in enumerate(self.likelihoods.values())])
+        return self.by_name(found if self.normalise is None else found * (self.normalise / found.sum()))
 
     @property
     def sigma(self) -> dict[str, float]:

@@ -11,7 +11,7 @@ from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, mas
 
 
 class SoftOptimalUncertaintyWeighting(AdaptiveWeighting):
-    """The weights are the softmax of the losses' inverses, `softmax(1 / (temperature L))`; the losses must be positive.
+    """The weights are the softmax of the losses' inverses, `softmax(1 / (temperature L))`; losses must not be negative.
 
     The inverse loss is the weight of uncertainty weighting at its optimum over the noise; the softmax evens it out.
 
@@ -28,6 +28,7 @@ class SoftOptimalUncertaintyWeighting(AdaptiveWeighting):
         if not temperature > 0:
             raise MultisigmaError(f"Parameter `temperature` must be positive; found {temperature}.")
         self.temperature = temperature
+        self.needs_nonnegative = True
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled

@@ -65,10 +65,12 @@ class Weighting(nn.Module, ABC):
                 raise MultisigmaError(f"Task name {name!r}: a name must be non-empty and hold no dot; rename the task.")
         self._index = {name: i for i, name in enumerate(self.tasks)}
         self._steps = 0
+        #: Whether the method is defined for losses of zero and above alone.
+        self.needs_nonnegative = False
         #: The tasks whose loss must be a `Prediction`.
         self.takes_predictions: frozenset[str] = frozenset()
         # Zero for each task until its loss has been NaN or infinite, and NaN from then on.
-        self.register_buffer("found_nonfinite", torch.zeros(len(self.tasks)), persistent=False)
+        self.register_buffer("found_nonfinite", torch.zeros(len(self.tasks), dtype=torch.float32), persistent=False)
 
     def forward(self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None) -> Tensor:
         """The objective to call `backward()` on.
@@ -91,7 +93,7 @@ class Weighting(nn.Module, ABC):
             MultisigmaError: A key names no task of this weighting; a loss is no scalar tensor, or is on another device
                 than the others or the weighting; a mean loss is NaN or infinite (on an accelerator or under
                 `torch.compile` this is noticed within some steps, or when `weights` or `sigma` is read, for a look at
-                each step would wait for the device).
+                each step would wait for the device), or, on the CPU, negative where the method takes no negative one.
         """
         present = self.present(losses, shared)
         if present is None:
@@ -157,7 +159,7 @@ class Weighting(nn.Module, ABC):
 
     def _nothing(self, losses: Mapping[str, Loss]) -> Tensor:
         """Zero, as a function of the empty sums, so that what they depend on gets a gradient of zero."""
-        zero = torch.zeros((), device=self.found_nonfinite.device, requires_grad=True)
+        zero = torch.zeros((), dtype=torch.float32, device=self.found_nonfinite.device, requires_grad=True)
         sums = [loss[0] for loss in losses.values() if isinstance(loss, tuple)]
         return zero if not sums else zero + (0.0 * torch.stack(sums)).sum()
 
@@ -171,6 +173,13 @@ class Weighting(nn.Module, ABC):
                     raise MultisigmaError(
                         f"The loss of {_listed(list(found))} is not finite but {', '.join(map(str, found.values()))}: "
                         "look at the targets, or lower the learning rate."
+                    )
+                if self.needs_nonnegative and min(numbers) < 0:
+                    below = {n: v for n, v in zip(names, numbers, strict=True) if v < 0}
+                    raise MultisigmaError(
+                        f"The loss of {_listed(list(below))} is {', '.join(map(str, below.values()))}, and this use of "
+                        f"{type(self).__name__} takes no negative loss: choose a method that does, or a loss that is "
+                        "at least zero."
                     )
                 return
             if means.device != home.device:
@@ -245,13 +254,15 @@ class Weighting(nn.Module, ABC):
             if total is None:
                 if not spread:
                     continue
-                total, count = torch.zeros((), device=self.found_nonfinite.device), 0
+                total, count = torch.zeros((), dtype=torch.float32, device=self.found_nonfinite.device), 0
             elif not isinstance(total, Tensor) or total.ndim:
                 found = f"shape {tuple(total.shape)}" if isinstance(total, Tensor) else repr(total)
                 raise MultisigmaError(
                     f"Task {name!r}: its loss must be a scalar tensor or a pair (sum, count) of scalars; found {found}."
                 )
-            if counted and not spread and _is_zero(count):
+            if counted:
+                count = _read(count)
+            if not spread and isinstance(count, (int, float)) and count <= 0:
                 continue
             names.append(name)
             totals.append(total)
@@ -266,8 +277,16 @@ class Weighting(nn.Module, ABC):
                 return tensor.to(moved.device, torch.float32)
             return moved
 
+        was_empty = self.found_nonfinite.is_meta
         super()._apply(keep, recurse)  # type: ignore[no-untyped-call]
+        if was_empty and not self.found_nonfinite.is_meta:
+            for name, values in self._constants().items():
+                self._buffers[name].copy_(torch.tensor(values, dtype=torch.float32))  # type: ignore[union-attr]
         return self
+
+    def _constants(self) -> dict[str, list[float]]:
+        """What no checkpoint brings, by buffer: filled in where a module made on the meta device becomes real."""
+        return {"found_nonfinite": [0.0] * len(self.tasks)}
 
 
 class AdaptiveWeighting(Weighting):
@@ -277,7 +296,7 @@ class AdaptiveWeighting(Weighting):
 
     def __init__(self, tasks: Iterable[str]) -> None:
         super().__init__(tasks)
-        self.register_buffer("last_weights", torch.ones(len(self.tasks)))
+        self.register_buffer("last_weights", torch.ones(len(self.tasks), dtype=torch.float32))
 
     def remember(self, names: Sequence[str], weights: Tensor) -> None:
         """Keeps the multipliers (n,) of the tasks present."""
@@ -288,9 +307,14 @@ class AdaptiveWeighting(Weighting):
         return self.by_name(self.last_weights)
 
 
-def _means(totals: Tensor, counts: Sequence[Tensor | int | float], spread: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _means(
+    totals: Tensor, counts: Sequence[Tensor | int | float], spread: bool
+) -> tuple[Tensor, Tensor | None, Tensor]:
     """Means, mask and factors as `PresentLosses` has them, of totals (n,)."""
-    numbers = torch.stack([torch.as_tensor(count, device=totals.device, dtype=totals.dtype) for count in counts])
+    if not spread and all(isinstance(count, (int, float)) for count in counts):
+        factors = _numbers([1.0 / count for count in counts], totals)
+        return totals * factors, None, factors
+    numbers = _numbers(counts, totals)
     if not spread:
         labelled = numbers > 0
         factors = 1.0 / numbers.where(labelled, 1.0)
@@ -305,6 +329,21 @@ def _means(totals: Tensor, counts: Sequence[Tensor | int | float], spread: bool)
     return (local + (gathered[0] / number - local).detach()).where(labelled, 1.0), labelled, factors
 
 
+def _numbers(values: Sequence[Tensor | int | float], like: Tensor) -> Tensor:
+    """Numbers and scalar tensors as one, shape (n,), of the type and on the device of `like`."""
+    if like.is_cpu and not any(isinstance(value, Tensor) for value in values):
+        return torch.tensor(values, dtype=like.dtype)
+    # A number is filled in on an accelerator, for to copy it there waits.
+    return torch.stack(
+        [
+            torch.as_tensor(value, dtype=like.dtype, device=like.device)
+            if isinstance(value, Tensor)
+            else like.new_full((), value)
+            for value in values
+        ]
+    )
+
+
 def masked_sum(terms: Tensor, labelled: Tensor | None) -> Tensor:
     """The sum of the terms (n,) of labelled tasks."""
     return terms.sum() if labelled is None else terms.where(labelled, 0.0).sum()
@@ -315,11 +354,11 @@ def several_processes() -> bool:
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
-def _is_zero(count: Tensor | int | float) -> bool:
-    """Whether a count is known to be zero without waiting for a device."""
-    if isinstance(count, Tensor):
-        return count.device.type == "cpu" and not torch.compiler.is_compiling() and not count.item()
-    return not count
+def _read(count: Tensor | int | float) -> Tensor | int | float:
+    """The count as a number, where that can be had without waiting for a device."""
+    if isinstance(count, Tensor) and count.device.type == "cpu" and not torch.compiler.is_compiling():
+        return count.item()
+    return count
 
 
 def _listed(names: list[str]) -> str:

@@ -85,3 +85,19 @@ def test_tables_of_the_softmax_approximation_are_the_measurement() -> None:
     some = [row for row in measured["learned together"] if row["flip rate"] in (0.0, 0.2, 0.6)]
     for expected in (table(measured["at fixed logits"], at_fixed_logits), table(some, learned_together)):
         assert expected in page, f"the page should have\n{expected}"
+
+
+def test_table_of_the_methods_costs_is_the_measurement() -> None:
+    measured = json.loads((ROOT / "benchmarks" / "results" / "weighting.json").read_text())["whole steps"]
+    lines = ["| method | ours | TorchJD | LibMTL |", "| --- | --- | --- | --- |"]
+    for method, packages in measured.items():
+        cells = [
+            f"{packages[name]['time to plain sum']['median']:.2f}, {packages[name]['peak MiB']:.0f} MiB"
+            if name in packages
+            else ""
+            for name in ("ours", "TorchJD", "LibMTL")
+        ]
+        if any(cells):
+            lines.append(f"| {' | '.join([method, *cells])} |")
+    expected = "\n".join(lines) + "\n"
+    assert expected in (ROOT / "docs" / "weighting-methods.md").read_text(), f"the page should have\n{expected}"

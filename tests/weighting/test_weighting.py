@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multisigma import FixedWeighting, Gaussian, Laplace, MultisigmaError, Softmax, UncertaintyWeighting, Weighting
+from multisigma.weighting.weighting import PresentLosses
 
 
 def make() -> UncertaintyWeighting:
@@ -63,6 +64,16 @@ def test_the_quick_way_is_the_general_one(values: list[float], noise: list[float
         second = torch.autograd.grad(torch.cat([g.reshape(1) for g in first]).sum(), [*losses, *parameters])
         found.append(torch.cat([g.reshape(1) for g in (objective, *first, *second)]))
     torch.testing.assert_close(*found)
+
+
+def test_a_subclass_with_a_combination_of_its_own_is_heard() -> None:
+    class Doubled(UncertaintyWeighting):
+        def combine(self, present: PresentLosses) -> torch.Tensor:
+            return 2 * super().combine(present)
+
+    losses = {"depth": torch.tensor(3.0)}
+    expected = 2 * UncertaintyWeighting({"depth": Laplace()})(losses)
+    assert torch.equal(Doubled({"depth": Laplace()})(losses), expected)
 
 
 @pytest.mark.parametrize("absent", [None, "missing", (torch.tensor(0.0), torch.tensor(0)), (torch.tensor(0.0), 0)])

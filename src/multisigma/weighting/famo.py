@@ -23,7 +23,7 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
         tasks: The tasks' names.
         lower_bounds: b, the least that each loss can be; zero where not given.
         lr: Adam's learning rate for the logits.
-        weight_decay: Adam's weight decay for the logits, the paper's gamma.
+        weight_decay: Adam's weight decay for the logits, the paper's gamma; the default is TorchJD's.
 
     Raises:
         MultisigmaError: A name is unknown, or `lr` or `weight_decay` is out of range.

@@ -74,7 +74,8 @@ class UncertaintyWeighting(Weighting):
         # What is in the family is computed for all tasks at once; the others' own terms are added.
         family = [lik if isinstance(lik, Scaled) else None for lik in self.likelihoods.values()]
         self._own = [name for name, lik in zip(self.tasks, family, strict=True) if lik is None]
-        self._simple = not self._own and normalise is None and not closed_form
+        general = self._own or normalise is not None or closed_form
+        self._simple = not general and type(self).combine is UncertaintyWeighting.combine
         self._family = {
             "log_factor": [math.log(lik.factor) if lik else 0.0 for lik in family],
             "exponent": [-lik.power if lik else -1.0 for lik in family],

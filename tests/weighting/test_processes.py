@@ -13,7 +13,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from multisigma import ExactSoftmax, Gaussian, Laplace, Prediction, Softmax, UncertaintyWeighting, Weighting
-from tests.weighting.methods import METHODS, TASKS
+from tests.weighting.methods import EVERY, TASKS
 
 STEPS = 4
 
@@ -29,13 +29,13 @@ class Model(nn.Module):
         self.weighting = weighting
         self.double()  # at float32 the order of sums alone makes 1e-6
 
-    def forward(self, x: Tensor, labelled: dict[str, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, labelled: dict[str, Tensor], at_features: bool) -> Tensor:
         features = torch.tanh(self.trunk(x))
         losses: dict[str, Any] = {}
         for i, name in enumerate(TASKS):
             error = (self.heads[name](features).squeeze(1) - x[:, i]).abs() * labelled[name]
             losses[name] = error.sum(), labelled[name].sum()
-        return self.weighting(losses, shared=self.trunk.parameters())
+        return self.weighting(losses, shared=features if at_features else self.trunk.parameters())
 
 
 def data(step: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -48,7 +48,9 @@ def data(step: int) -> tuple[Tensor, dict[str, Tensor]]:
     return x, labelled
 
 
-def train(make: Callable[[], Weighting], rank: int | None, wrap: Callable[[Model], nn.Module]) -> dict[str, Tensor]:
+def train(
+    make: Callable[[], Weighting], rank: int | None, wrap: Callable[[Model], nn.Module], at_features: bool
+) -> dict[str, Tensor]:
     model = Model(make())
     wrapped = wrap(model)
     optimizer = torch.optim.SGD(wrapped.parameters(), lr=0.05)
@@ -57,7 +59,7 @@ def train(make: Callable[[], Weighting], rank: int | None, wrap: Callable[[Model
         x, labelled = data(step)
         share = slice(None) if rank is None else slice(0, 5) if rank == 0 else slice(5, None)
         optimizer.zero_grad()
-        objective = wrapped(x[share], {name: mask[share] for name, mask in labelled.items()})
+        objective = wrapped(x[share], {name: mask[share] for name, mask in labelled.items()}, at_features)
         objective.backward()
         gradients[f"objective {step}"] = objective.detach().clone()
         for name, parameter in model.named_parameters():
@@ -69,41 +71,39 @@ def train(make: Callable[[], Weighting], rank: int | None, wrap: Callable[[Model
     return gradients
 
 
-def process(rank: int, folder: str, names: list[str], sharded: bool) -> None:
+def process(rank: int, folder: str, names: list[str], sharded: bool, at_features: bool) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     for name in names:
         wrap = (lambda m: fully_shard(m)) if sharded else DistributedDataParallel
-        torch.save(train(METHODS[name], rank, wrap), f"{folder}/{name} {rank}.pt")
+        torch.save(train(EVERY[name], rank, wrap, at_features), f"{folder}/{name} {rank}.pt")
     distributed.destroy_process_group()
 
 
-def compare(folder: Path, name: str) -> None:
-    alone = train(METHODS[name], None, lambda m: m)
-    for rank in range(2):
-        found = torch.load(folder / f"{name} {rank}.pt")
-        for key, value in alone.items():
-            assert torch.allclose(found[key], value, rtol=1e-9, atol=1e-12), (name, rank, key, found[key], value)
-
-
-# GradNorm's norms are those of each process's own gradients, averaged; the others see all processes' means.
-EXACT = [name for name in METHODS if name != "gradnorm"]
+def compare(folder: Path, names: list[str], sharded: bool = False, at_features: bool = False) -> None:
+    mp.spawn(process, (str(folder), names, sharded, at_features), nprocs=2)
+    for name in names:
+        alone = train(EVERY[name], None, lambda m: m, at_features)
+        # What solves a convex problem does so to a tolerance of its own.
+        rtol = 1e-6 if name in ("cagrad", "nash_mtl", "upgrad") else 1e-9
+        for rank in range(2):
+            found = torch.load(folder / f"{name} {rank}.pt")
+            for key, value in alone.items():
+                close = torch.allclose(found[key], value, rtol=rtol, atol=1e-3 * rtol)
+                assert close, (name, rank, key, found[key], value)
 
 
 def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
-    mp.spawn(process, (str(tmp_path), [*EXACT, "gradnorm"], False), nprocs=2)
-    for name in EXACT:
-        compare(tmp_path, name)
-    both = [torch.load(tmp_path / f"gradnorm {rank}.pt")["weights"] for rank in range(2)]
-    assert torch.equal(*both)
+    compare(tmp_path, list(EVERY))
+
+
+def test_two_processes_give_the_norms_of_one_at_the_features(tmp_path: Path) -> None:
+    compare(tmp_path, ["gradnorm"], at_features=True)
 
 
 def test_sharded_parameters(tmp_path: Path) -> None:
     """FSDP2: the noise is sharded with the rest, and its weights are still read whole."""
-    names = ["uncertainty", "normalised", "closed form", "equal"]
-    mp.spawn(process, (str(tmp_path), names, True), nprocs=2)
-    for name in names:
-        compare(tmp_path, name)
+    compare(tmp_path, ["uncertainty", "normalised", "closed form", "equal"], sharded=True)
 
 
 def mixed(rank: int, folder: str) -> None:

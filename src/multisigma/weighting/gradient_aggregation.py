@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.shared_gradients import at_shared, flat
+from multisigma.weighting.shared_gradients import gradient_matrix, have_copies_in_processes, mean_over_processes
 from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum
 
 Aggregator = Callable[[Tensor], Tensor]
@@ -39,7 +39,8 @@ class GradientAggregation(Weighting):
 
     The objective's value is the plain sum of the losses; its gradient at the shared tensors is the aggregate. Tasks
     absent from a batch have no row in the matrix of gradients; to know which, a count on an accelerator is waited for.
-    Under data parallelism each process aggregates its own gradients and the aggregates are averaged.
+    Under data parallelism the parameters' aggregate is that of all processes' gradients, for one more all-reduce of a
+    gradient for each task; features are each process's own, and so are their aggregates.
 
     Args:
         tasks: The tasks' names.
@@ -64,16 +65,16 @@ class GradientAggregation(Weighting):
         objective = masked_sum(present.means, present.labelled)
         if not torch.is_grad_enabled():
             return objective
-        shared, gradients = at_shared(present, self.method)
-        matrix = torch.stack([flat(gradient) for gradient in gradients])
+        shared, own = gradient_matrix(present, self.method)
         if present.labelled is not None:
-            matrix = matrix[present.labelled]
-        if not len(matrix):
+            own = own[present.labelled]
+        if not len(own):
             return objective
         with torch.no_grad():
+            matrix = mean_over_processes(own) if have_copies_in_processes(shared) else own
             aggregate = matrix[0] if len(matrix) == 1 else self._aggregator(len(matrix))(matrix)
             # The sum of the losses brings the sum of the rows; what is missing is added as a linear term.
-            missing = torch.split(aggregate.to(matrix) - matrix.sum(0), [tensor.numel() for tensor in shared])
+            missing = torch.split(aggregate.to(own) - own.sum(0), [tensor.numel() for tensor in shared])
         for tensor, part in zip(shared, missing, strict=True):
             linear = (tensor * part.view_as(tensor).to(tensor.dtype)).sum()
             objective = objective + (linear - linear.detach()).to(objective.dtype)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, distributed
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.shared_gradients import at_shared, flat
+from multisigma.weighting.shared_gradients import at_shared, flat, have_copies_in_processes, mean_over_processes
 from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum, several_processes
 
 
@@ -50,12 +50,7 @@ class GradNormWeighting(AdaptiveWeighting):
 
     def _learn(self, present: PresentLosses) -> None:
         index = self.index(present.names)
-        _, gradients = at_shared(present, "GradNorm")
-        norms = torch.stack([flat(gradient).norm() for gradient in gradients]).to(self.task_weights)
-        if several_processes():
-            # The weights must stay the same in all processes.
-            distributed.all_reduce(norms)
-            norms /= distributed.get_world_size()
+        norms = self._norms(present).to(self.task_weights)
         losses = present.means.detach().to(self.task_weights)
         labelled = torch.ones_like(losses, dtype=torch.bool) if present.labelled is None else present.labelled
         first = self.first_losses[index]
@@ -73,3 +68,16 @@ class GradNormWeighting(AdaptiveWeighting):
         updated = self.task_weights.clone()
         updated[index] = weights
         self.task_weights.copy_(updated * (len(self.tasks) / updated.sum()))
+
+    def _norms(self, present: PresentLosses) -> Tensor:
+        """Each task's norm of the gradient of its mean over all processes, shape (n,)."""
+        shared, gradients = at_shared(present, "GradNorm")
+        if have_copies_in_processes(shared):
+            return mean_over_processes(torch.stack([flat(gradient) for gradient in gradients])).norm(dim=1)
+        norms = torch.stack([flat(gradient).norm() for gradient in gradients])
+        if not several_processes():
+            return norms
+        # Each process has features of its own; together they are the whole batch's.
+        squares = norms.square()
+        distributed.all_reduce(squares)
+        return squares.sqrt() / distributed.get_world_size()

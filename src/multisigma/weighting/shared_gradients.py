@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed, nn
 
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.likelihoods import at_least_single
-from multisigma.weighting.weighting import PresentLosses
+from multisigma.weighting.weighting import PresentLosses, several_processes
 
 
 def at_shared(present: PresentLosses, method: str) -> tuple[list[Tensor], Iterator[list[Tensor]]]:
@@ -43,3 +43,25 @@ def _gradients(present: PresentLosses, shared: list[Tensor], method: str) -> Ite
 def flat(tensors: Sequence[Tensor]) -> Tensor:
     """All elements in one vector, in float32 or better."""
     return at_least_single(torch.cat([tensor.reshape(-1) for tensor in tensors]))
+
+
+def gradient_matrix(present: PresentLosses, method: str) -> tuple[list[Tensor], Tensor]:
+    """The shared tensors that can learn, and a row for each task: its gradient at all of them, shape (n, elements).
+
+    Raises:
+        MultisigmaError: As `at_shared` does.
+    """
+    shared, gradients = at_shared(present, method)
+    return shared, torch.stack([flat(gradient) for gradient in gradients])
+
+
+def have_copies_in_processes(shared: Sequence[Tensor]) -> bool:
+    """Whether several processes hold copies of what is shared: parameters, but not a batch's own features."""
+    return several_processes() and all(isinstance(tensor, nn.Parameter) for tensor in shared)
+
+
+def mean_over_processes(matrix: Tensor) -> Tensor:
+    """The gradients (n, elements) of all processes' means, of those of each process's share of them."""
+    mean = matrix / distributed.get_world_size()
+    distributed.all_reduce(mean)
+    return mean

@@ -1,15 +1,15 @@
 """Each task's homoscedastic noise, learned, weighs its loss: section 3 of Kendall, Gal and Cipolla (CVPR 2018)."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.likelihoods import Likelihood, NoiseInside, Prediction, Scaled
-from multisigma.weighting.weighting import Loss, PresentLosses, Weighting, masked_sum, several_processes
+from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum
 
 
 class UncertaintyWeighting(Weighting):
@@ -72,10 +72,9 @@ class UncertaintyWeighting(Weighting):
         self.takes_predictions = frozenset(n for n, lik in self.likelihoods.items() if isinstance(lik, NoiseInside))
         starts = self._starts(initial)
         # What is in the family is computed for all tasks at once; the others' own terms are added.
-        family = [lik if isinstance(lik, Scaled) else None for lik in self.likelihoods.values()]
+        family = [lik if _is_of_family(lik) else None for lik in self.likelihoods.values()]
         self._own = [name for name, lik in zip(self.tasks, family, strict=True) if lik is None]
-        general = self._own or normalise is not None or closed_form
-        self._simple = not general and type(self).combine is UncertaintyWeighting.combine
+        self._one_node = not self._own and normalise is None
         self._family = {
             "log_factor": [math.log(lik.factor) if lik else 0.0 for lik in family],
             "exponent": [-lik.power if lik else -1.0 for lik in family],
@@ -153,46 +152,28 @@ class UncertaintyWeighting(Weighting):
             raise MultisigmaError(
                 f"Task {name!r}: {likelihood!r} takes a mean loss, or a pair (sum, count); found a Prediction."
             )
-        parameter, _ = self._within_bounds(torch.cat(self._parameters_of([name])))
-        return likelihood.negative_log_likelihood(prediction, parameter.squeeze(0))
-
-    def forward(self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None) -> Tensor:
-        # The commonest case, in the fewest steps: one process, on the CPU, with a scalar for every task and all noise
-        # within its bounds. What is different, or wrong, goes the general way.
-        constants: dict[str, Any] = self._buffers  # to ask the module for a buffer takes longer than to use it
-        if (
-            self._simple
-            and len(losses) == len(self.tasks)
-            and constants["exponent"].is_cpu
-            and not torch.compiler.is_compiling()
-            and not several_processes()
-        ):
-            scalars: Mapping[str, Any] = losses
-            try:
-                means = torch.stack([scalars[name] for name in self.tasks])
-            except (KeyError, TypeError, RuntimeError):
-                return super().forward(losses, shared)
-            s = torch.cat(self._parameters_of(self.tasks))
-            if means.ndim == 1 and means.is_cpu and means.dtype is s.dtype:
-                low, high = self.bounds
-                noise = s.tolist()
-                if low <= min(noise) and max(noise) <= high:
-                    weight = (s * constants["exponent"] + constants["log_factor"]).exp()
-                    objective = weight.dot(means) + s.dot(constants["half_dimension"])
-                    if math.isfinite(objective.tolist()):
-                        return objective
-        return super().forward(losses, shared)
+        parameter = torch.cat(self._parameters_of([name]))
+        inside, _ = _within(parameter, self._bounds_to_keep(parameter))
+        return likelihood.negative_log_likelihood(prediction, inside.squeeze(0))
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled
         if self.closed_form:
             self._update_running(self.index(names), means.detach(), labelled)
-            s, pull = self._optimum()[self.index(names)], None
+            s, bounds = self._optimum()[self.index(names)], None
         else:
-            s, pull = self._within_bounds(torch.cat(self._parameters_of(names)))
-        weight, normaliser = self._weight_and_normaliser(names, s)
-        if pull is not None:
-            normaliser = normaliser + pull
+            s = torch.cat(self._parameters_of(names))
+            bounds = self._bounds_to_keep(s)
+        constants = self._constants_of(names)
+        if self._one_node:
+            try:
+                return _ObjectiveOfFamily.apply(s, means, constants, bounds, labelled)
+            except RuntimeError:
+                pass  # inside a transform of torch.func, which takes no such function
+        s, beyond = _within(s, bounds)
+        weight, normaliser = self._weight_and_normaliser(names, s, *constants)
+        if beyond is not None:
+            normaliser = _pull(normaliser, beyond)
         if self.normalise is None:
             return masked_sum(weight * means + normaliser, labelled)
         shares = weight.detach() if labelled is None else weight.detach().where(labelled, 0.0)
@@ -201,11 +182,18 @@ class UncertaintyWeighting(Weighting):
         learned = weight * means.detach() - (weight * means).detach() + normaliser
         return masked_sum(scaled * means + learned, labelled)
 
-    def _weight_and_normaliser(self, names: Sequence[str], s: Tensor) -> tuple[Tensor, Tensor]:
-        log_factor, exponent, half_dimension = self.log_factor, self.exponent, self.half_dimension
-        if len(names) < len(self.tasks):
-            index = self.index(names)
-            log_factor, exponent, half_dimension = log_factor[index], exponent[index], half_dimension[index]
+    def _constants_of(self, names: Sequence[str]) -> list[Tensor]:
+        """Logarithm of the factor, exponent and half of the dimension of each task, shapes (n,)."""
+        buffers: dict[str, Any] = self._buffers  # to ask the module for a buffer takes longer than to use it
+        constants = [buffers[name] for name in ("log_factor", "exponent", "half_dimension")]
+        if len(names) == len(self.tasks):
+            return constants
+        index = self.index(names)
+        return [constant[index] for constant in constants]
+
+    def _weight_and_normaliser(
+        self, names: Sequence[str], s: Tensor, log_factor: Tensor, exponent: Tensor, half_dimension: Tensor
+    ) -> tuple[Tensor, Tensor]:
         weight = torch.exp(s * exponent + log_factor)
         normaliser = s * half_dimension
         if not self._own:
@@ -225,18 +213,13 @@ class UncertaintyWeighting(Weighting):
         parameters: list[Tensor] = [self._parameters[key] for key in keys]  # type: ignore[misc]
         return parameters
 
-    def _within_bounds(self, s: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The log variances within the bounds, and what pulls back those that are beyond: `|d| / 2 + d^2 / 2` each.
-
-        Beyond a bound the likelihood pulls no more. The first part brings a value back to the bound and across it,
-        where it feels its loss again; the second part brings back one that a single step has carried far away.
-        """
-        low, high = self.bounds
-        if s.is_cpu and not torch.compiler.is_compiling() and all(low <= v <= high for v in s.tolist()):
-            return s, None
-        inside = s.clamp(low, high)
-        beyond = s - inside.detach()
-        return inside, 0.5 * (beyond.abs() + beyond.square())
+    def _bounds_to_keep(self, s: Tensor) -> tuple[float, float] | None:
+        """The bounds; None where the log variances are seen to lie within them."""
+        if s.is_cpu and not torch.compiler.is_compiling():
+            values = s.tolist()
+            if self.bounds[0] <= min(values) and max(values) <= self.bounds[1]:
+                return None
+        return self.bounds
 
     def _update_running(self, index: slice | list[int], means: Tensor, labelled: Tensor | None) -> None:
         if not self.training:
@@ -273,6 +256,74 @@ class UncertaintyWeighting(Weighting):
     @property
     def sigma(self) -> dict[str, float]:
         return self.by_name((0.5 * self._all_log_variances()).exp())
+
+
+def _is_of_family(likelihood: Likelihood) -> TypeGuard[Scaled]:
+    """Whether its methods are the family's own, and not a subclass's."""
+    kind = type(likelihood)
+    return isinstance(likelihood, Scaled) and (kind.weight, kind.normaliser) == (Scaled.weight, Scaled.normaliser)
+
+
+def _within(s: Tensor, bounds: tuple[float, float] | None) -> tuple[Tensor, Tensor | None]:
+    """The log variances within the bounds, and how far each is beyond; None where all are known to be within."""
+    if bounds is None:
+        return s, None
+    inside = s.clamp(*bounds)
+    return inside, s - inside.detach()
+
+
+def _pull(terms: Tensor, beyond: Tensor) -> Tensor:
+    """The terms and, for what is beyond its bounds by d, `|d| / 2 + d^2 / 2`, for the likelihood pulls no more there.
+
+    The first part brings a value back to the bound and across it, where it feels its loss again; the second part
+    brings back one that a single step has carried far away.
+    """
+    distance = beyond.abs()
+    return terms.add(torch.addcmul(distance, distance, distance), alpha=0.5)
+
+
+class _ObjectiveOfFamily(torch.autograd.Function):
+    """The sum of `exp(exponent * s + log_factor) * L + half_dimension * s` over labelled tasks, as one node of a graph.
+
+    The constants are log_factor, exponent and half_dimension. A graph of the parts takes the host longer.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        s: Tensor,
+        means: Tensor,
+        constants: Sequence[Tensor],
+        bounds: tuple[float, float] | None,
+        labelled: Tensor | None,
+    ) -> Tensor:
+        inside, beyond, weight, weighed = _weighed(s, means, constants, bounds)
+        ctx.save_for_backward(s, means)
+        ctx.kept = beyond, weight, weighed, constants, bounds, labelled
+        terms = torch.addcmul(weighed, inside, constants[2])
+        return masked_sum(terms if beyond is None else _pull(terms, beyond), labelled)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        beyond, weight, weighed, constants, bounds, labelled = ctx.kept
+        s, means = ctx.saved_tensors
+        if torch.is_grad_enabled():  # what was kept is constant, and a second derivative asks for functions of s
+            _, beyond, weight, weighed = _weighed(s, means, constants, bounds)
+        slope = torch.addcmul(constants[2], weighed, constants[1])
+        if beyond is not None:
+            slope = torch.where(beyond == 0, slope, beyond.add(beyond.sign(), alpha=0.5))
+        if labelled is not None:
+            gradient = gradient * labelled
+        return gradient * slope, gradient * weight, None, None, None
+
+
+def _weighed(
+    s: Tensor, means: Tensor, constants: Sequence[Tensor], bounds: tuple[float, float] | None
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    """What `_within` gives, the weights, and the weighed means."""
+    inside, beyond = _within(s, bounds)
+    weight = torch.addcmul(constants[0], inside, constants[1]).exp()
+    return inside, beyond, weight, weight * means
 
 
 def _whole(tensor: Tensor) -> Tensor:

@@ -203,11 +203,11 @@ class Weighting(nn.Module, ABC):
         spread = several_processes()
         names: Sequence[str] = self.tasks
         counts: list[Tensor | int | float] = []
-        plain = {name: loss for name, loss in losses.items() if isinstance(loss, Tensor) and not loss.ndim}
-        if losses.keys() == plain.keys() == self._index.keys() and not spread and not self.takes_predictions:
-            # The commonest case, in the fewest steps.
-            totals, counted = [plain[name] for name in names], False
-        else:
+        given = [losses.get(name) for name in names]
+        totals = [loss for loss in given if isinstance(loss, Tensor) and not loss.ndim]
+        counted = False
+        # The commonest case needs no more than that.
+        if not len(totals) == len(losses) == len(names) or spread or self.takes_predictions:
             names, totals, counts, counted = self._gather(losses, spread)
         if not names:
             return None

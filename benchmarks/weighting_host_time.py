@@ -11,11 +11,10 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +23,10 @@ from torchjd import scalarization
 
 from multisigma import Gaussian, Laplace, Softmax, UncertaintyWeighting
 from multisigma.training.environment import describe_environment
-from multisigma.weighting.weighting import Weighting
 
 LIKELIHOODS = {"semantic": Softmax(), "depth": Laplace(), "pose": Gaussian()}
 SEED = 0
+UNREAD = ", no value read"
 
 
 class OneVector(UncertaintyWeighting):
@@ -43,22 +42,12 @@ class OneVector(UncertaintyWeighting):
         return [self.log_variances]
 
 
-class Unchecked(UncertaintyWeighting):
-    """Looks neither at the losses nor at the noise nor at where it runs."""
+class Parts(UncertaintyWeighting):
+    """A graph of the objective's parts, as for likelihoods outside the family, in place of one node."""
 
-    def forward(self, losses: Mapping[str, Any], shared: Any = None) -> Tensor:
-        means = torch.stack([losses[name] for name in self.tasks])
-        s = torch.cat(self._parameters_of(self.tasks))
-        constants: dict[str, Any] = self._buffers
-        weight = (s * constants["exponent"] + constants["log_factor"]).exp()
-        return weight.dot(means) + s.dot(constants["half_dimension"])
-
-
-class General(UncertaintyWeighting):
-    """The way of absent tasks, pairs and several processes."""
-
-    def forward(self, losses: Mapping[str, Any], shared: Any = None) -> Tensor:
-        return Weighting.forward(self, losses, shared)
+    def __init__(self) -> None:
+        super().__init__(LIKELIHOODS)
+        self._one_node = False
 
 
 @contextmanager
@@ -80,17 +69,20 @@ def main() -> None:
     ours = {
         "ours": UncertaintyWeighting(LIKELIHOODS),
         "ours, one vector of noise": OneVector(),
-        "ours, without checks": Unchecked(LIKELIHOODS),
-        "ours, the general way": General(LIKELIHOODS),
+        "ours, a graph of its parts": Parts(),
     }
     calls: dict[str, Callable[[], Tensor]] = {name: partial(weighting, losses) for name, weighting in ours.items()}
     calls["TorchJD"] = lambda: theirs(torch.stack(list(losses.values())))
-    unread = "ours, the general way, no value read"
-    calls[unread] = calls["ours, the general way"]
+    for name in ("ours", "ours, a graph of its parts"):
+        calls[name + UNREAD] = calls[name]
+    four = UncertaintyWeighting({**LIKELIHOODS, "normals": Laplace()})
+    calls["ours, of four tasks"] = partial(four, losses)
+    pairs = {name: (loss, 7) for name, loss in losses.items()}
+    calls["ours, pairs (sum, count)"] = partial(ours["ours"], pairs)
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(150):
         for name in order.sample(list(calls), len(calls)):
-            with nothing_read() if name == unread else nullcontext():
+            with nothing_read() if name.endswith(UNREAD) else nullcontext():
                 begin = time.process_time()
                 for _ in range(200):
                     calls[name]().backward()

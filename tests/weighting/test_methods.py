@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kstest
 from torch import Tensor, nn
 
 # TorchJD has methods of the same names, checked against the papers' official code by its own tests.
@@ -22,6 +23,7 @@ from multisigma import (
     Laplace,
     LogWeighting,
     MultisigmaError,
+    Poisson,
     RandomWeighting,
     RevisedUncertaintyWeighting,
     SmoothTchebycheffWeighting,
@@ -29,6 +31,7 @@ from multisigma import (
     UncertaintyWeighting,
     Weighting,
 )
+from multisigma.weighting.random_loss import standard_normal
 from tests.weighting.methods import EVERY, METHODS, TASKS
 
 positive = st.lists(st.floats(1e-2, 1e2), min_size=3, max_size=3)
@@ -127,6 +130,23 @@ def test_random_weights_are_a_softmax_of_normal_numbers() -> None:
     difference = logs[:, 0] - logs[:, 1]
     assert difference.mean().item() == pytest.approx(0.0, abs=0.1)
     assert difference.var().item() == pytest.approx(2.0, rel=0.1)
+
+
+def test_random_weights_differ_by_seed_and_do_not_repeat() -> None:
+    drawn = [
+        tuple(gradients(weighting, [1.0, 1.0, 1.0])[1])
+        for weighting in (RandomWeighting(TASKS, seed) for seed in (0, 1, -1, 2**40))
+        for _ in range(500)
+    ]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_random_numbers_are_normal_and_independent() -> None:
+    seeds, steps = torch.arange(20), torch.arange(1000)
+    drawn = torch.stack([standard_normal(seed, step, 3) for seed in seeds for step in steps])
+    assert kstest(drawn.flatten().numpy(), "norm").pvalue > 0.01
+    neighbours = torch.cat([drawn[:-1].T, drawn[1:].T])
+    assert (torch.corrcoef(neighbours) - torch.eye(6)).abs().max() < 4 / len(drawn) ** 0.5
 
 
 def test_dynamic_weight_average_is_equation_7() -> None:
@@ -280,12 +300,15 @@ def test_weights_for_logs_are_the_losses_gradients(name: str, values: list[float
         LogWeighting(TASKS),
         SoftOptimalUncertaintyWeighting(TASKS),
         UncertaintyWeighting({"b": Laplace()}, closed_form=True),
+        UncertaintyWeighting({"a": Poisson(), "b": Laplace()}, closed_form=True),
     ],
     ids=lambda weighting: type(weighting).__name__,
 )
 def test_a_negative_loss_is_an_error_where_the_method_has_no_meaning_for_it(weighting: Weighting) -> None:
+    others = {name: torch.tensor(-1.0) for name in weighting.tasks if name not in weighting.nonnegative_tasks}
+    weighting(others)
     with pytest.raises(MultisigmaError, match=r"task 'b' is -1\.5"):
-        weighting({"b": torch.tensor(-1.5)})
+        weighting({**others, "b": torch.tensor(-1.5)})
 
 
 @pytest.mark.parametrize("name", EVERY)

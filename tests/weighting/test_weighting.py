@@ -5,13 +5,15 @@ import pickle
 import subprocess
 import sys
 from copy import deepcopy
+from unittest.mock import patch
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multisigma import FixedWeighting, Gaussian, Laplace, MultisigmaError, Softmax, UncertaintyWeighting, Weighting
+from multisigma import FixedWeighting, Gaussian, Laplace, MultisigmaError, Softmax, UncertaintyWeighting
+from multisigma.weighting import weighting as weighting_module
 from multisigma.weighting.weighting import PresentLosses
 
 
@@ -29,41 +31,83 @@ def test_objective_is_the_sum_of_the_terms(values: list[float]) -> None:
     assert make()(losses).item() == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
-def test_gradients_by_finite_differences() -> None:
-    weighting = make().double()
-    weighting.forward({"semantic": torch.tensor(0.7), "depth": torch.tensor(3.0), "pose": torch.tensor(2.0)}).backward()
-    losses = {"semantic": 0.7, "depth": 3.0, "pose": 2.0}
-    for name in weighting.tasks:
-        parameter, step = weighting.log_variance(name), 1e-3
-        values = []
-        for sign in (1, -1):
-            with torch.no_grad():
-                parameter += sign * step
-                values.append(weighting({k: torch.tensor(v) for k, v in losses.items()}).item())
-                parameter -= sign * step
-        assert parameter.grad is not None
-        assert parameter.grad.item() == pytest.approx((values[0] - values[1]) / (2 * step), abs=2e-3)
+class Likewise:
+    """A Gaussian that does not say so, as a user's own likelihood."""
+
+    def weight(self, log_variance: torch.Tensor) -> torch.Tensor:
+        return Gaussian().weight(log_variance)
+
+    def normaliser(self, log_variance: torch.Tensor) -> torch.Tensor:
+        return Gaussian().normaliser(log_variance)
 
 
 @given(
     st.lists(st.floats(0, 1e6, width=32), min_size=3, max_size=3),
     st.lists(st.floats(-20, 40, width=32), min_size=3, max_size=3),
+    st.lists(st.integers(0, 2), min_size=3, max_size=3),
 )
-def test_the_quick_way_is_the_general_one(values: list[float], noise: list[float]) -> None:
-    """With noise within the bounds, and beyond them; gradients of first and second order."""
+def test_the_family_in_one_node_is_the_graph_of_its_parts(
+    values: list[float], noise: list[float], counts: list[int]
+) -> None:
+    """With noise within the bounds and beyond, tasks absent and present; gradients of first and second order."""
     found = []
-    for forward in (UncertaintyWeighting.forward, Weighting.forward):
-        weighting = make()
+    for pose in (Gaussian(), Likewise()):
+        weighting = UncertaintyWeighting({"semantic": Softmax(), "depth": Laplace(), "pose": pose})
         parameters = list(weighting.parameters())
         with torch.no_grad():
             for parameter, value in zip(parameters, noise, strict=True):
                 parameter.fill_(value)
         losses = [torch.tensor(v, requires_grad=True) for v in values]
-        objective = forward(weighting, dict(zip(weighting.tasks, losses, strict=True)))
+        # Counts that are not read, as on an accelerator: absent tasks are masked.
+        with patch.object(weighting_module, "_read", lambda count: count):
+            pairs = [(loss, torch.tensor(count)) for loss, count in zip(losses, counts, strict=True)]
+            objective = weighting(dict(zip(weighting.tasks, pairs, strict=True)))
         first = torch.autograd.grad(objective, [*losses, *parameters], create_graph=True)
         second = torch.autograd.grad(torch.cat([g.reshape(1) for g in first]).sum(), [*losses, *parameters])
         found.append(torch.cat([g.reshape(1) for g in (objective, *first, *second)]))
     torch.testing.assert_close(*found)
+
+
+def test_derivatives_by_finite_differences() -> None:
+    weighting = make().double()
+    names = [name for name, _ in weighting.named_parameters()]
+
+    def objective(*values: torch.Tensor) -> torch.Tensor:
+        losses = dict(zip(weighting.tasks, values[:3], strict=True))
+        return torch.func.functional_call(weighting, dict(zip(names, values[3:], strict=True)), (losses,))
+
+    losses = [torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (0.7, 3.0, 2.0)]
+    # One within its bounds and one beyond each of them.
+    noise = [torch.tensor([value], dtype=torch.float64, requires_grad=True) for value in (0.3, -14.7, 31.0)]
+    assert torch.autograd.gradcheck(objective, [*losses, *noise])
+    assert torch.autograd.gradgradcheck(objective, [*losses, *noise])
+
+
+def test_transforms_of_torch_func() -> None:
+    weighting = make()
+    parameters = {name: parameter.detach() for name, parameter in weighting.named_parameters()}
+
+    def objective(parameters: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        losses = {name: (i * x).square() for i, name in enumerate(weighting.tasks, 1)}
+        return torch.func.functional_call(weighting, parameters, (losses,))
+
+    x, one = torch.tensor(2.0), torch.tensor(1.0)
+    slope = 2 * sum(weight * i**2 for i, weight in enumerate(weighting.weights.values(), 1))
+    assert torch.func.grad(objective, 1)(parameters, x).item() == pytest.approx(slope * 2.0, rel=1e-6)
+    assert torch.func.hessian(objective, 1)(parameters, x).item() == pytest.approx(slope, rel=1e-6)
+    assert torch.func.jvp(lambda y: objective(parameters, y), (x,), (one,))[1].item() == pytest.approx(2 * slope)
+    noise = torch.func.grad(objective)(parameters, x)
+    weighting({name: (i * x).square() for i, name in enumerate(weighting.tasks, 1)}).backward()
+    for name, parameter in weighting.named_parameters():
+        assert torch.allclose(noise[name], parameter.grad)  # type: ignore[arg-type]
+
+
+def test_a_subclass_of_a_likelihood_with_a_formula_of_its_own_is_heard() -> None:
+    class Tripled(Gaussian):
+        def weight(self, log_variance: torch.Tensor) -> torch.Tensor:
+            return 3 * super().weight(log_variance)
+
+    assert UncertaintyWeighting({"a": Tripled()})({"a": torch.tensor(2.0)}).item() == 3.0
 
 
 def test_a_subclass_with_a_combination_of_its_own_is_heard() -> None:

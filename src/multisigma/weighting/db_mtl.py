@@ -21,7 +21,7 @@ class LogWeighting(AdaptiveWeighting):
     def __init__(self, tasks: Iterable[str], epsilon: float = 1e-8) -> None:
         super().__init__(tasks)
         self.epsilon = epsilon
-        self.needs_nonnegative = True
+        self.nonnegative_tasks = frozenset(self.tasks)
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled

@@ -54,7 +54,7 @@ class DynamicWeightAverage(AdaptiveWeighting):
             self._add(index, means.detach(), labelled)
         return masked_sum(weights * means, labelled)
 
-    def _add(self, index: slice | list[int], means: Tensor, labelled: Tensor | None) -> None:
+    def _add(self, index: slice | list[int] | Tensor, means: Tensor, labelled: Tensor | None) -> None:
         ones = torch.ones_like(means) if labelled is None else labelled.to(means)
         self.sums[2, index] += (means * ones).to(self.sums)
         self.counts[2, index] += ones.to(self.counts)

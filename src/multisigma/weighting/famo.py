@@ -94,7 +94,7 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
                 self._learn(self.index(present.names), present.means, present.labelled)
                 self.waiting.zero_()
 
-    def _learn(self, index: slice | list[int], after: Tensor, labelled: Tensor | None) -> None:
+    def _learn(self, index: slice | list[int] | Tensor, after: Tensor, labelled: Tensor | None) -> None:
         known = torch.zeros_like(self.waiting)
         known[index] = True if labelled is None else labelled
         known &= self.waiting

@@ -20,7 +20,7 @@ class GeometricWeighting(AdaptiveWeighting):
 
     def __init__(self, tasks: Iterable[str]) -> None:
         super().__init__(tasks)
-        self.needs_nonnegative = True
+        self.nonnegative_tasks = frozenset(self.tasks)
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled

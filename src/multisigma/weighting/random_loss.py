@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from multisigma.errors import MultisigmaError
 from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum
 
 
@@ -12,34 +13,53 @@ class RandomWeighting(AdaptiveWeighting):
     """The weights of each step are the softmax of standard normal numbers; they sum to 1 over the tasks present.
 
     The numbers come from the seed and the step alone, so that all processes draw the same and a resumed run goes on
-    with the same.
+    with the same. torch's generators would break a compiled graph, and their state would be no part of ours.
 
     Args:
         tasks: The tasks' names.
         seed: Seed of the random numbers.
+
+    Raises:
+        MultisigmaError: The seed does not fit into 64 bits.
     """
+
+    seed: Tensor
+    step: Tensor
 
     def __init__(self, tasks: Iterable[str], seed: int = 0) -> None:
         super().__init__(tasks)
-        self.seed, self.step = seed, 0
+        if not -(2**63) <= seed < 2**63:
+            raise MultisigmaError(f"Parameter `seed` must be at least -2^63 and below 2^63; found {seed}.")
+        self.register_buffer("seed", torch.tensor(seed, dtype=torch.int64))
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
+        drawn = standard_normal(self.seed, self.step, len(self.tasks))[self.index(names)].to(means)
         if self.training:
             self.step += 1
-        drawn = torch.randn(len(self.tasks), generator=generator)[self.index(names)].to(means)
         weights = softmax_of_labelled(drawn, labelled)
         self.remember(names, weights)
         return masked_sum(weights * means, labelled)
 
-    def get_extra_state(self) -> dict[str, int]:
-        """What the next numbers come from."""
-        return {"seed": self.seed, "step": self.step}
 
-    def set_extra_state(self, state: dict[str, int]) -> None:
-        """Takes up what `get_extra_state` gave."""
-        self.seed, self.step = state["seed"], state["step"]
+def standard_normal(seed: Tensor, step: Tensor, count: int) -> Tensor:
+    """Standard normal numbers (count,) that are a function of the seed and the step, drawn where these are."""
+    place = torch.arange(count, device=step.device)
+    bits = _mixed(_mixed(_mixed(_mixed(seed >> 32) + seed) + step) + place)
+    # The middles of 2^23 equal parts of (0, 1), all of which float32 can tell apart.
+    return ((bits >> 9).float() + 0.5).mul(2.0**-22).sub(1.0).erfinv() * 2**0.5
+
+
+_BITS = 0xFFFFFFFF
+
+
+def _mixed(x: Tensor) -> Tensor:
+    """A hash of 32 bits to 32 bits, held in int64: Wellons, "Prospecting for Hash Functions", 2018, lowbias32."""
+    x = x & _BITS
+    x = ((x ^ (x >> 16)) * 0x7FEB352D) & _BITS
+    x = ((x ^ (x >> 15)) * 0x846CA68B) & _BITS
+    return x ^ (x >> 16)
 
 
 def softmax_of_labelled(values: Tensor, labelled: Tensor | None) -> Tensor:

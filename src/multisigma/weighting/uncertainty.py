@@ -84,7 +84,7 @@ class UncertaintyWeighting(Weighting):
         for name, values in self._family.items():
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
         if closed_form:
-            self.needs_nonnegative = not self._own
+            self.nonnegative_tasks = frozenset(self.tasks) - set(self._own)
             self.register_buffer("initial", torch.tensor(starts, dtype=torch.float32))
             self.register_buffer("running_loss", torch.zeros(len(starts), dtype=torch.float32))
             self.register_buffer("running_share", torch.zeros(len(starts), dtype=torch.float32))
@@ -221,7 +221,7 @@ class UncertaintyWeighting(Weighting):
                 return None
         return self.bounds
 
-    def _update_running(self, index: slice | list[int], means: Tensor, labelled: Tensor | None) -> None:
+    def _update_running(self, index: slice | list[int] | Tensor, means: Tensor, labelled: Tensor | None) -> None:
         if not self.training:
             return
         for running, new in ((self.running_loss, means), (self.running_share, torch.ones_like(means))):

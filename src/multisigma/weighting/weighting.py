@@ -64,9 +64,10 @@ class Weighting(nn.Module, ABC):
             if not name or "." in name:
                 raise MultisigmaError(f"Task name {name!r}: a name must be non-empty and hold no dot; rename the task.")
         self._index = {name: i for i, name in enumerate(self.tasks)}
+        self._indices: dict[tuple[torch.device, tuple[str, ...]], Tensor] = {}
         self._steps = 0
-        #: Whether the method is defined for losses of zero and above alone.
-        self.needs_nonnegative = False
+        #: The tasks for whose loss the method is defined at zero and above alone.
+        self.nonnegative_tasks: frozenset[str] = frozenset()
         #: The tasks whose loss must be a `Prediction`.
         self.takes_predictions: frozenset[str] = frozenset()
         # Zero for each task until its loss has been NaN or infinite, and NaN from then on.
@@ -134,14 +135,30 @@ class Weighting(nn.Module, ABC):
         """The loss of a prediction as (sum, count), where the task's likelihood takes predictions."""
         raise MultisigmaError(f"Task {name!r}: {type(self).__name__} takes losses; found a Prediction.")
 
-    def index(self, names: Sequence[str]) -> slice | list[int]:
+    def index(self, names: Sequence[str]) -> slice | list[int] | Tensor:
         """The places of tasks among all of them, to index what is kept for all."""
-        return slice(None) if len(names) == len(self.tasks) else [self._index[name] for name in names]
+        if len(names) == len(self.tasks):
+            return slice(None)
+        places = [self._index[name] for name in names]
+        home = self.found_nonfinite.device
+        if home.type == "cpu" or torch.compiler.is_compiling():
+            return places
+        # To copy a list to an accelerator waits for it: once for each set of tasks is enough.
+        key = home, tuple(names)
+        if key not in self._indices:
+            self._indices[key] = torch.tensor(places, device=home)
+        return self._indices[key]
 
     def by_name(self, values: Tensor) -> dict[str, float]:
         """Values of all tasks, shape (n,), for logs: waits for the device, and looks for NaN while it is at it."""
         self.raise_if_nonfinite()
-        return dict(zip(self.tasks, values.tolist(), strict=True))
+        found = dict(zip(self.tasks, values.tolist(), strict=True))
+        if lost := [name for name, value in found.items() if math.isnan(value)]:
+            raise MultisigmaError(
+                f"The weight or noise of {_listed(lost)} is NaN: a gradient was NaN or infinite, or a closed form met "
+                "a negative loss. Lower the learning rate, or choose a likelihood for such a loss."
+            )
+        return found
 
     def raise_if_nonfinite(self) -> None:
         """Waits for the device.
@@ -152,9 +169,10 @@ class Weighting(nn.Module, ABC):
         found = self.found_nonfinite.tolist()
         if any(map(math.isnan, found)):
             names = [name for name, seen in zip(self.tasks, found, strict=True) if math.isnan(seen)]
+            negative = ", or negative, which this method does not take" if self.nonnegative_tasks else ""
             raise MultisigmaError(
-                f"The loss of {_listed(names)} has been NaN or infinite: look at the targets, or lower the learning "
-                "rate."
+                f"The loss of {_listed(names)} has been NaN or infinite{negative}: look at the targets, or lower the "
+                "learning rate."
             )
 
     def _nothing(self, losses: Mapping[str, Loss]) -> Tensor:
@@ -174,8 +192,10 @@ class Weighting(nn.Module, ABC):
                         f"The loss of {_listed(list(found))} is not finite but {', '.join(map(str, found.values()))}: "
                         "look at the targets, or lower the learning rate."
                     )
-                if self.needs_nonnegative and min(numbers) < 0:
-                    below = {n: v for n, v in zip(names, numbers, strict=True) if v < 0}
+                if self.nonnegative_tasks and min(numbers) < 0:
+                    below = {n: v for n, v in zip(names, numbers, strict=True) if v < 0 and n in self.nonnegative_tasks}
+                    if not below:
+                        return
                     raise MultisigmaError(
                         f"The loss of {_listed(list(below))} is {', '.join(map(str, below.values()))}, and this use of "
                         f"{type(self).__name__} takes no negative loss: choose a method that does, or a loss that is "
@@ -190,11 +210,15 @@ class Weighting(nn.Module, ABC):
             self._steps += 1
             if self._steps % _STEPS_BETWEEN_LOOKS == 0:
                 self.raise_if_nonfinite()
-        # Zero times a loss is NaN if that is NaN or infinite: one operation, where to ask whether it is takes six.
+        # Zero times a loss is NaN if that is NaN or infinite: one operation, where to ask whether it is takes six. And
+        # so is the root of a negative one.
+        looked_at = means.detach()
+        if self.nonnegative_tasks.issuperset(names):
+            looked_at = looked_at.sqrt()
         if len(names) == len(self.tasks):
-            self.found_nonfinite.add_(means.detach(), alpha=0)
+            self.found_nonfinite.add_(looked_at, alpha=0)
         else:
-            self.found_nonfinite[self.index(names)] += 0.0 * means.detach()
+            self.found_nonfinite[self.index(names)] += 0.0 * looked_at
 
     def present(
         self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None
@@ -268,6 +292,13 @@ class Weighting(nn.Module, ABC):
             totals.append(total)
             counts.append(count)
         return names, totals, counts, counted
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # A state that was cast, and is put in place of ours and not copied into it, would bring its precision along.
+        for name, value in state_dict.items():
+            if name.startswith(prefix) and isinstance(value, Tensor) and value.is_floating_point():
+                state_dict[name] = at_least_single(value)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # Noise at bfloat16's two or three digits would not move by the small steps that it learns in.

@@ -139,14 +139,12 @@ class Weighting(nn.Module, ABC):
         """The places of tasks among all of them, to index what is kept for all."""
         if len(names) == len(self.tasks):
             return slice(None)
-        places = [self._index[name] for name in names]
-        home = self.found_nonfinite.device
-        if home.type == "cpu" or torch.compiler.is_compiling():
-            return places
+        if torch.compiler.is_compiling():
+            return [self._index[name] for name in names]
         # To copy a list to an accelerator waits for it: once for each set of tasks is enough.
-        key = home, tuple(names)
+        key = self.found_nonfinite.device, tuple(names)
         if key not in self._indices:
-            self._indices[key] = torch.tensor(places, device=home)
+            self._indices[key] = torch.tensor([self._index[name] for name in names], device=key[0])
         return self._indices[key]
 
     def by_name(self, values: Tensor) -> dict[str, float]:

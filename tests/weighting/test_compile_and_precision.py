@@ -99,8 +99,7 @@ def test_nan_is_noticed_later_where_a_look_would_wait(backend: str, others: dict
     call({**others, "b": torch.tensor(value)})
     with pytest.raises(MultisigmaError, match="task 'b' has been NaN"):
         print(weighting.weights)
-    with pytest.raises(MultisigmaError, match="task 'b'"):
-        print(weighting.sigma)
+    assert weighting.sigma  # said once, and not for ever
 
 
 def test_losses_on_an_accelerator_are_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -305,7 +305,7 @@ def test_weights_for_logs_are_the_losses_gradients(name: str, values: list[float
     ids=lambda weighting: type(weighting).__name__,
 )
 def test_a_negative_loss_is_an_error_where_the_method_has_no_meaning_for_it(weighting: Weighting) -> None:
-    others = {name: torch.tensor(-1.0) for name in weighting.tasks if name not in weighting.nonnegative_tasks}
+    others = {name: torch.tensor(-1.0) for name in weighting.tasks if name not in weighting.lowest_losses}
     weighting(others)
     with pytest.raises(MultisigmaError, match=r"task 'b' is -1\.5"):
         weighting({**others, "b": torch.tensor(-1.5)})

@@ -1,7 +1,8 @@
 """Two processes with unequal label counts give the gradients of one process with all the data."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,19 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from multisigma import ExactSoftmax, Gaussian, Laplace, Prediction, Softmax, UncertaintyWeighting, Weighting
-from tests.weighting.methods import EVERY, TASKS
+from tests.weighting.methods import EVERY, GRADIENT_METHODS, METHODS, TASKS
 
 STEPS = 4
+
+
+@contextmanager
+def two_processes(rank: int, folder: str) -> Iterator[None]:
+    """One of two, which goes only when both are done: gloo's threads abort where the other one has gone."""
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    yield
+    distributed.barrier()
+    distributed.destroy_process_group()
 
 
 class Model(nn.Module):
@@ -72,12 +83,10 @@ def train(
 
 
 def process(rank: int, folder: str, names: list[str], sharded: bool, at_features: bool) -> None:
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    for name in names:
-        wrap = (lambda m: fully_shard(m)) if sharded else DistributedDataParallel
-        torch.save(train(EVERY[name], rank, wrap, at_features), f"{folder}/{name} {rank}.pt")
-    distributed.destroy_process_group()
+    with two_processes(rank, folder):
+        for name in names:
+            wrap = (lambda m: fully_shard(m)) if sharded else DistributedDataParallel
+            torch.save(train(EVERY[name], rank, wrap, at_features), f"{folder}/{name} {rank}.pt")
 
 
 def compare(folder: Path, names: list[str], sharded: bool = False, at_features: bool = False) -> None:
@@ -97,8 +106,25 @@ def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
     compare(tmp_path, list(EVERY))
 
 
-def test_two_processes_give_the_norms_of_one_at_the_features(tmp_path: Path) -> None:
-    compare(tmp_path, ["gradnorm"], at_features=True)
+def test_two_processes_give_the_gradients_of_one_at_the_features(tmp_path: Path) -> None:
+    compare(tmp_path, ["gradnorm", *GRADIENT_METHODS], at_features=True)
+
+
+def without_losses(rank: int, folder: str) -> None:
+    with two_processes(rank, folder):
+        for name in EXACT_ALONE:
+            x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+            present = {"a": x[0], "b": x[1]} if not rank else {}
+            EVERY[name]()(present).backward()
+            assert bool(x.grad is not None) == (rank == 0), name
+
+
+# Methods that need no `shared`.
+EXACT_ALONE = [name for name in METHODS if name != "gradnorm"]
+
+
+def test_a_process_without_any_loss_has_a_backward_pass_too(tmp_path: Path) -> None:
+    mp.spawn(without_losses, (str(tmp_path),), nprocs=2)
 
 
 def test_sharded_parameters(tmp_path: Path) -> None:
@@ -107,13 +133,11 @@ def test_sharded_parameters(tmp_path: Path) -> None:
 
 
 def mixed(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    model = nn.Sequential(UncertaintyWeighting({"a": Gaussian()}, 4.6123))
-    fully_shard(model[0])
-    fully_shard(model, mp_policy=MixedPrecisionPolicy(param_dtype=torch.bfloat16, cast_forward_inputs=False))
-    torch.save(model({"a": torch.tensor(2.0)}).detach(), f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
+    with two_processes(rank, folder):
+        model = nn.Sequential(UncertaintyWeighting({"a": Gaussian()}, 4.6123))
+        fully_shard(model[0])
+        fully_shard(model, mp_policy=MixedPrecisionPolicy(param_dtype=torch.bfloat16, cast_forward_inputs=False))
+        torch.save(model({"a": torch.tensor(2.0)}).detach(), f"{folder}/{rank}.pt")
 
 
 def test_noise_sharded_by_itself_is_not_rounded_with_the_network(tmp_path: Path) -> None:
@@ -125,21 +149,21 @@ def test_noise_sharded_by_itself_is_not_rounded_with_the_network(tmp_path: Path)
 
 
 def counting(rank: int, folder: str) -> None:
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    calls = []
-    reduce = distributed.all_reduce
-    distributed.all_reduce = lambda tensor, *args, **kwargs: (calls.append(tensor.numel()), reduce(tensor))[1]
-    weighting = UncertaintyWeighting({"a": Softmax(), "b": Laplace(), "c": Gaussian(), "d": ExactSoftmax()})
-    # Each kind of absence in one process alone: nobody waits for an all-reduce that does not come.
-    logits = Prediction(torch.zeros(3, 2), torch.tensor([0, 1, 1]))
-    losses: dict[str, Any] = {"a": torch.tensor(1.0), "b": (torch.tensor(2.0), 1), "c": torch.tensor(4.0), "d": logits}
-    if rank:
-        losses = {"b": (torch.tensor(0.0), torch.tensor(0)), "c": None, "d": logits}
-    objective = weighting(losses)
-    objective.backward()
-    # Scalars count as one element each: the mean is that of the process which has one.
-    torch.save((len(calls), objective.item(), weighting.log_variance("d").grad), f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
+    with two_processes(rank, folder):
+        calls = []
+        reduce = distributed.all_reduce
+        distributed.all_reduce = lambda tensor, *args, **kwargs: (calls.append(tensor.numel()), reduce(tensor))[1]
+        weighting = UncertaintyWeighting({"a": Softmax(), "b": Laplace(), "c": Gaussian(), "d": ExactSoftmax()})
+        # Each kind of absence in one process alone: nobody waits for an all-reduce that does not come.
+        logits = Prediction(torch.zeros(3, 2), torch.tensor([0, 1, 1]))
+        one, nothing = torch.tensor(1.0), (torch.tensor(math.nan), torch.tensor(0))
+        losses: dict[str, Any] = {"a": one, "b": (2 * one, 1), "c": 4 * one, "d": logits}
+        if rank:
+            losses = {"b": nothing, "c": None, "d": logits}
+        objective = weighting(losses)
+        objective.backward()
+        # Scalars count as one element each: the mean is that of the process which has one.
+        torch.save((len(calls), objective.item(), weighting.log_variance("d").grad), f"{folder}/{rank}.pt")
 
 
 def test_one_all_reduce_whatever_is_absent_where(tmp_path: Path) -> None:

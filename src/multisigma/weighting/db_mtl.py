@@ -1,9 +1,11 @@
 """The loss part of DB-MTL: Lin et al., "Dual-Balancing for Multi-Task Learning", 2023."""
 
+import math
 from collections.abc import Iterable
 
 from torch import Tensor
 
+from multisigma.errors import MultisigmaError
 from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum
 
 
@@ -16,12 +18,17 @@ class LogWeighting(AdaptiveWeighting):
     Args:
         tasks: The tasks' names.
         epsilon: Keeps the logarithm finite where a loss reaches zero; the paper's official code has 1e-8.
+
+    Raises:
+        MultisigmaError: Epsilon is not positive and finite.
     """
 
     def __init__(self, tasks: Iterable[str], epsilon: float = 1e-8) -> None:
         super().__init__(tasks)
+        if not 0 < epsilon < math.inf:
+            raise MultisigmaError(f"Parameter `epsilon` must be positive and finite; found {epsilon}.")
         self.epsilon = epsilon
-        self.nonnegative_tasks = frozenset(self.tasks)
+        self.lowest_losses = dict.fromkeys(self.tasks, 0.0)
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled

@@ -13,8 +13,8 @@ from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, mas
 class DynamicWeightAverage(AdaptiveWeighting):
     """Tasks whose loss falls slowly weigh more: `w = T softmax(r / temperature)`, r being the last two epochs' ratio.
 
-    Equation 7 of the paper. The weights are 1 in the first two epochs, and for a task without a loss in one of them
-    the ratio is 1. They sum to the number of tasks present.
+    Equation 7 of the paper. The weights are 1 in the first two epochs, and for a task without a loss in one of them,
+    or with a loss of zero in the first, the ratio is 1. They sum to the number of tasks present.
 
     Args:
         tasks: The tasks' names.
@@ -46,7 +46,8 @@ class DynamicWeightAverage(AdaptiveWeighting):
         index = self.index(names)
         seen = (self.counts[:2] > 0).all(0)
         epochs = self.sums[:2] / self.counts[:2].clamp_min(1.0)
-        ratios = torch.where(seen, epochs[1] / epochs[0].clamp_min(torch.finfo(epochs.dtype).tiny), 1.0)[index]
+        seen &= epochs[0] > 0  # a loss that was zero has no ratio
+        ratios = torch.where(seen, epochs[1] / epochs[0].where(seen, 1.0), 1.0)[index]
         number = len(names) if labelled is None else labelled.sum()
         weights = softmax_of_labelled(ratios / self.temperature, labelled) * number
         self.remember(names, weights)

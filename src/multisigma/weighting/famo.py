@@ -57,13 +57,13 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
             raise MultisigmaError(f"Parameter `weight_decay` must not be negative; found {weight_decay}.")
         self.lr, self.weight_decay = lr, weight_decay
         zeros = torch.zeros(len(self.tasks), dtype=torch.float32)
-        lowest = [float(bounds.get(name, 0.0)) for name in self.tasks]
-        self.register_buffer("lower_bounds", torch.tensor(lowest, dtype=torch.float32))
-        for name in ("logits", "adam_mean", "adam_square", "before"):
+        self.lowest_losses = {name: float(bounds.get(name, 0.0)) for name in self.tasks}
+        self.register_buffer("lower_bounds", torch.tensor([*self.lowest_losses.values()], dtype=torch.float32))
+        for name in ("logits", "adam_mean", "adam_square", "adam_steps", "before"):
             self.register_buffer(name, zeros.clone())
-        self.register_buffer("adam_steps", torch.zeros((), dtype=torch.float32))
-        # Which tasks' losses of the last step have not been compared yet.
-        self.register_buffer("waiting", torch.zeros(len(self.tasks), dtype=torch.bool))
+        # One for tasks whose losses of the last step have not been compared yet. A number: averages of models take no
+        # truth values.
+        self.register_buffer("waiting", zeros.clone())
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled
@@ -72,7 +72,7 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
             self._learn(index, means.detach(), labelled)
             self.before[index] = means.detach().to(self.before)
             self.waiting.zero_()
-            self.waiting[index] = True if labelled is None else labelled
+            self.waiting[index] = 1.0 if labelled is None else labelled.to(self.waiting)
         z = softmax_of_labelled(self.logits[index].to(means), labelled)
         height = (means - self.lower_bounds[index].to(means)).clamp_min(0.0) + _TINY
         c = 1.0 / masked_sum(z / height.detach(), labelled).clamp_min(torch.finfo(means.dtype).tiny)
@@ -95,9 +95,9 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
                 self.waiting.zero_()
 
     def _learn(self, index: slice | list[int] | Tensor, after: Tensor, labelled: Tensor | None) -> None:
-        known = torch.zeros_like(self.waiting)
+        known = torch.zeros_like(self.waiting, dtype=torch.bool)
         known[index] = True if labelled is None else labelled
-        known &= self.waiting
+        known &= self.waiting > 0
         now = torch.zeros_like(self.before)
         now[index] = after.to(now)
         height_before = (self.before - self.lower_bounds).clamp_min(0.0) + _TINY
@@ -106,8 +106,7 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
         z = softmax_of_labelled(self.logits, known)
         # The gradient of z . fall by the logits; Adam with weight decay in the gradient, as torch.optim.Adam has it.
         gradient = z * (fall - (z * fall).sum()) + self.weight_decay * self.logits.where(known, 0.0)
-        learn = known.any().to(gradient)
-        self.adam_steps += learn
+        self.adam_steps += known
         first = torch.where(known, 0.9 * self.adam_mean + 0.1 * gradient, self.adam_mean)
         second = torch.where(known, 0.999 * self.adam_square + 0.001 * gradient.square(), self.adam_square)
         self.adam_mean.copy_(first)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
+from multisigma.weighting.task_state import checked_names
 from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum
 
 
@@ -20,38 +21,26 @@ class FixedWeighting(Weighting):
         MultisigmaError: A weight is negative or not finite.
     """
 
-    _multipliers: Tensor
+    multipliers: Tensor
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         super().__init__(weights)
         for name, weight in weights.items():
             if not (math.isfinite(weight) and weight >= 0):
                 raise MultisigmaError(f"Task {name!r}: a weight must be finite and not negative; found {weight}.")
-        self._weights = {name: float(weight) for name, weight in weights.items()}
-        self.register_buffer(
-            "_multipliers", torch.tensor(list(self._weights.values()), dtype=torch.float32), persistent=False
-        )
+        self._given = [float(weight) for weight in weights.values()]
+        self.register_buffer("multipliers", torch.tensor(self._given, dtype=torch.float32))
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled
-        return masked_sum(self._multipliers[self.index(names)] * means, labelled)
-
-    def _constants(self) -> dict[str, list[float]]:
-        return super()._constants() | {"_multipliers": list(self._weights.values())}
+        return masked_sum(self.multipliers[self.index(names)] * means, labelled)
 
     @property
     def weights(self) -> dict[str, float]:
-        self.raise_if_nonfinite()
-        return dict(self._weights)
-
-    def get_extra_state(self) -> dict[str, float]:
-        """The weights, so that a checkpoint is complete."""
-        return dict(self._weights)
-
-    def set_extra_state(self, state: dict[str, float]) -> None:
-        """Takes up what `get_extra_state` gave."""
-        self._weights = dict(state)
-        self._multipliers.copy_(torch.tensor(list(self._weights.values())))
+        # As they were given, unless a checkpoint has brought others.
+        single = torch.tensor(self._given, dtype=torch.float32).tolist()
+        held = self.by_name(self.multipliers)
+        return {n: g if s == h else h for (n, h), g, s in zip(held.items(), self._given, single, strict=True)}
 
 
 class EqualWeighting(FixedWeighting):
@@ -62,4 +51,4 @@ class EqualWeighting(FixedWeighting):
     """
 
     def __init__(self, tasks: Iterable[str]) -> None:
-        super().__init__(dict.fromkeys(tasks, 1.0))
+        super().__init__(dict.fromkeys(checked_names(tasks), 1.0))

@@ -20,7 +20,7 @@ class GeometricWeighting(AdaptiveWeighting):
 
     def __init__(self, tasks: Iterable[str]) -> None:
         super().__init__(tasks)
-        self.nonnegative_tasks = frozenset(self.tasks)
+        self.lowest_losses = dict.fromkeys(self.tasks, 0.0)
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled

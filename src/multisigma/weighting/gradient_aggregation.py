@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from multisigma.errors import MultisigmaError
+from multisigma.weighting.likelihoods import at_least_single
 from multisigma.weighting.shared_gradients import gradient_matrix, have_copies_in_processes, mean_over_processes
-from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum
+from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum, several_processes
 
 Aggregator = Callable[[Tensor], Tensor]
 
@@ -39,8 +40,9 @@ class GradientAggregation(Weighting):
 
     The objective's value is the plain sum of the losses; its gradient at the shared tensors is the aggregate. Tasks
     absent from a batch have no row in the matrix of gradients; to know which, a count on an accelerator is waited for.
-    Under data parallelism the parameters' aggregate is that of all processes' gradients, for one more all-reduce of a
-    gradient for each task; features are each process's own, and so are their aggregates.
+    Under data parallelism the aggregate is that of all processes' gradients, for one more all-reduce: with parameters
+    of a gradient for each task, with features of the products of these. A function of your own that is no aggregator of
+    TorchJD's with a `weighting` is given each process's own gradients at the features.
 
     Args:
         tasks: The tasks' names.
@@ -70,15 +72,38 @@ class GradientAggregation(Weighting):
             own = own[present.labelled]
         if not len(own):
             return objective
-        with torch.no_grad():
-            matrix = mean_over_processes(own) if have_copies_in_processes(shared) else own
-            aggregate = matrix[0] if len(matrix) == 1 else self._aggregator(len(matrix))(matrix)
+        with torch.no_grad(), torch.autocast(own.device.type, enabled=False):
+            aggregate = own[0]
+            if len(own) > 1:
+                before = self.memory() if not self.training else None
+                aggregate = self._aggregate(own, have_copies_in_processes(shared)).to(own)
+                if before is not None:
+                    self.remember_again(before)
+            elif have_copies_in_processes(shared):
+                aggregate = mean_over_processes(own)[0]
             # The sum of the losses brings the sum of the rows; what is missing is added as a linear term.
-            missing = torch.split(aggregate.to(own) - own.sum(0), [tensor.numel() for tensor in shared])
+            missing = torch.split(aggregate - own.sum(0), [tensor.numel() for tensor in shared])
         for tensor, part in zip(shared, missing, strict=True):
-            linear = (tensor * part.view_as(tensor).to(tensor.dtype)).sum()
+            linear = (at_least_single(tensor) * part.view_as(tensor)).sum()
             objective = objective + (linear - linear.detach()).to(objective.dtype)
         return objective
+
+    def _aggregate(self, own: Tensor, copies: bool) -> Tensor:
+        """This process's part of the aggregate of all processes' gradients, of its own (n, elements)."""
+        aggregator = self._aggregator(len(own))
+        if not several_processes():
+            return aggregator(own) if own.any() else own[0]
+        if copies:
+            matrix = mean_over_processes(own)
+            return aggregator(matrix) if matrix.any() else matrix[0]
+        weigh = getattr(aggregator, "weighting", None)
+        if weigh is None:
+            return aggregator(own)
+        # Together the processes' features are the batch's, and TorchJD's methods give the rows weights that follow from
+        # their products: any rows with the products of all serve.
+        values, vectors = torch.linalg.eigh(mean_over_processes(own @ own.T / distributed.get_world_size()).double())
+        rows = vectors * values.clamp_min(0.0).sqrt()
+        return weigh(rows).to(own) @ own if rows.any() else own[0]
 
     @property
     def weights(self) -> dict[str, float]:
@@ -93,22 +118,22 @@ class GradientAggregation(Weighting):
             self._aggregators[rows] = _from_torchjd(self.method, rows)
         return self._aggregators[rows]
 
-    def get_extra_state(self) -> dict[int, dict[str, dict[str, Tensor]]]:
+    def memory(self) -> dict[str, Any]:
         """What the aggregators remember from step to step, by number of tasks present."""
-        return {rows: _memory(aggregator) for rows, aggregator in self._each().items()}
+        found = {str(rows): _memory(aggregator) for rows, aggregator in self._each().items()}
+        return {rows: parts for rows, parts in found.items() if any(parts.values())}
 
-    def set_extra_state(self, state: dict[int, dict[str, dict[str, Tensor]]]) -> None:
-        """Takes up what `get_extra_state` gave."""
-        for rows, memory in state.items():
-            for part_name, values in memory.items():
-                part = _parts(self._aggregator(rows))[part_name]
-                for name, value in values.items():
+    def remember_again(self, memory: dict[str, Any]) -> None:
+        for rows, parts in memory.items():
+            for part_name, values in parts.items():
+                part = _parts(self._aggregator(int(rows)))[part_name]
+                for name, (kind, value) in values.items():
                     kept = getattr(part, name)
-                    setattr(
-                        part,
-                        name,
-                        value if isinstance(kept, Tensor) else value.item() if name == "step" else value.numpy(),
-                    )
+                    restored = torch.tensor(value, dtype=getattr(torch, kind))
+                    if isinstance(kept, Tensor):
+                        setattr(part, name, restored.to(kept.device))
+                    else:
+                        setattr(part, name, value if name == "step" else restored.numpy())
                 if "step" in values and hasattr(part, "_init_optim_problem"):
                     part._init_optim_problem()  # TorchJD's Nash-MTL poses its problem at step 0 alone
 
@@ -120,11 +145,11 @@ def _parts(aggregator: Aggregator) -> dict[str, Any]:
     return dict(aggregator.named_modules()) if isinstance(aggregator, torch.nn.Module) else {"": aggregator}
 
 
-def _memory(aggregator: Aggregator) -> dict[str, dict[str, Tensor]]:
+def _memory(aggregator: Aggregator) -> dict[str, dict[str, Any]]:
     """Tensors, arrays and the count of steps among the attributes, by the part: TorchJD keeps its state there."""
     return {
         part_name: {
-            name: torch.as_tensor(value).clone()
+            name: (str(torch.as_tensor(value).dtype).removeprefix("torch."), torch.as_tensor(value).tolist())
             for name, value in vars(part).items()
             if isinstance(value, Tensor) or hasattr(value, "__array_interface__") or name == "step"
         }

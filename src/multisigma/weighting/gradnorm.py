@@ -8,14 +8,14 @@ from torch import Tensor, distributed
 
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.shared_gradients import at_shared, flat, have_copies_in_processes, mean_over_processes
-from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum, several_processes
+from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum, several_processes
 
 
-class GradNormWeighting(AdaptiveWeighting):
+class GradNormWeighting(Weighting):
     """Weights under which the tasks' gradients have norms that go with how far each loss still is, algorithm 1.
 
     Call with `shared`, for which the paper takes the weights of the last shared layer. The weights take a gradient step
-    of their own at each call in training mode, and sum to the number of tasks.
+    of their own at each call in training mode, and sum to the number of tasks. Losses must not be negative.
 
     Args:
         tasks: The tasks' names.
@@ -36,17 +36,20 @@ class GradNormWeighting(AdaptiveWeighting):
         if not lr > 0:
             raise MultisigmaError(f"Parameter `lr` must be positive; found {lr}.")
         self.alpha, self.lr = alpha, lr
+        self.lowest_losses = dict.fromkeys(self.tasks, 0.0)
         self.register_buffer("task_weights", torch.ones(len(self.tasks), dtype=torch.float32))
-        # NaN before a task's first loss.
+        # NaN before a task's first loss above zero.
         self.register_buffer("first_losses", torch.full((len(self.tasks),), torch.nan, dtype=torch.float32))
 
     def combine(self, present: PresentLosses) -> Tensor:
         index, means = self.index(present.names), present.means
         if self.training and torch.is_grad_enabled():
             self._learn(present)
-        weights = self.task_weights[index].to(means)
-        self.remember(present.names, weights)
-        return masked_sum(weights * means, present.labelled)
+        return masked_sum(self.task_weights[index].to(means) * means, present.labelled)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        return self.by_name(self.task_weights)
 
     def _learn(self, present: PresentLosses) -> None:
         index = self.index(present.names)
@@ -54,20 +57,20 @@ class GradNormWeighting(AdaptiveWeighting):
         losses = present.means.detach().to(self.task_weights)
         labelled = torch.ones_like(losses, dtype=torch.bool) if present.labelled is None else present.labelled
         first = self.first_losses[index]
-        first = torch.where(first.isnan() & labelled, losses, first)
+        first = torch.where(first.isnan() & labelled & (losses > 0), losses, first)
         self.first_losses[index] = first
         count = labelled.sum().clamp_min(1)
         weights = self.task_weights[index]
         scaled = weights * norms
-        ratios = (losses / first.clamp_min(1e-12)).where(labelled, 0.0)
+        ratios = (losses / first).where(labelled & ~first.isnan(), 0.0)
         rates = ratios / (ratios.sum() / count).clamp_min(1e-12)
         target = scaled.where(labelled, 0.0).sum() / count * rates**self.alpha
         # The gradient of sum |w G - target| by w, the target held constant.
         stepped = (weights - self.lr * (scaled - target).sign() * norms).clamp_min(1e-3)
-        weights = weights.clone().copy_(stepped.where(labelled, weights))
-        updated = self.task_weights.clone()
-        updated[index] = weights
-        self.task_weights.copy_(updated * (len(self.tasks) / updated.sum()))
+        stepped = stepped.where(labelled, 0.0)
+        # What the absent tasks have is theirs.
+        stepped = stepped * (weights.where(labelled, 0.0).sum() / stepped.sum().clamp_min(1e-12))
+        self.task_weights[index] = stepped.where(labelled, weights)
 
     def _norms(self, present: PresentLosses) -> Tensor:
         """Each task's norm of the gradient of its mean over all processes, shape (n,)."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from multisigma.weighting.likelihoods import Scaled
+from multisigma.weighting.task_state import checked_names
 from multisigma.weighting.uncertainty import UncertaintyWeighting
 
 
@@ -30,4 +31,4 @@ class ImpartialWeighting(UncertaintyWeighting):
         initial: float | Mapping[str, float] = 0.0,
         bounds: tuple[float, float] = (-14.0, 30.0),
     ) -> None:
-        super().__init__(dict.fromkeys(tasks, _Impartial()), initial, bounds)
+        super().__init__(dict.fromkeys(checked_names(tasks), _Impartial()), initial, bounds)

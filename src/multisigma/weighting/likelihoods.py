@@ -156,8 +156,9 @@ class Poisson:
 class ExactSoftmax(NoiseInside):
     """A class with temperature `sigma^2`, exactly: the cross entropy of `logits / sigma^2`; equations 8 and 9.
 
-    Takes `Prediction(logits, classes)` with logits (B, C, ...) and integer classes (B, ...). The optimum over the noise
-    is the temperature that calibrates the logits (Guo et al., "On Calibration of Modern Neural Networks", 2017).
+    Takes `Prediction(logits, classes)` with logits (B, C, ...) and integer classes (B, ...); or with probabilities of
+    the logits' shape, which all count as labelled. The optimum over the noise is the temperature that calibrates the
+    logits (Guo et al., "On Calibration of Modern Neural Networks", 2017).
     In a training from scratch it is not a property of the data: the network can scale its logits as it likes.
 
     Args:
@@ -168,13 +169,28 @@ class ExactSoftmax(NoiseInside):
 
     def negative_log_likelihood(self, prediction: Prediction, log_variance: Tensor) -> tuple[Tensor, Tensor]:
         """The sum over labelled elements, and their number."""
-        logits = at_least_single(prediction.output) * (-log_variance).exp()
-        total = F.cross_entropy(logits, prediction.target, ignore_index=self.ignore_index, reduction="sum")
-        return total, (prediction.target != self.ignore_index).sum()
+        output, target = prediction.output, prediction.target
+        logits = at_least_single(output) * (-log_variance).exp()
+        if target.is_floating_point():
+            _check_shapes(output.shape, target.shape, output.shape)
+            total = F.cross_entropy(logits, target.to(logits.dtype), reduction="sum")
+            return total, torch.tensor(target.numel() / max(output.shape[1], 1), device=output.device)
+        _check_shapes(output.shape, target.shape, output.shape[:1] + output.shape[2:])
+        total = F.cross_entropy(logits, target.long(), ignore_index=self.ignore_index, reduction="sum")
+        return total, (target != self.ignore_index).sum()
+
+
+def _check_shapes(output: torch.Size, target: torch.Size, expected: torch.Size) -> None:
+    if target != expected:
+        raise MultisigmaError(
+            f"The target of an output of shape {tuple(output)} must have the shape {tuple(expected)}; found "
+            f"{tuple(target)}."
+        )
 
 
 def _labelled(prediction: Prediction) -> tuple[Tensor, Tensor, Tensor]:
     """Output, target with zeros where it is NaN, and the mask of labelled elements."""
+    _check_shapes(prediction.output.shape, prediction.target.shape, prediction.output.shape)
     labelled = ~prediction.target.isnan()
     output = at_least_single(prediction.output)
     return output, prediction.target.to(output.dtype).where(labelled, 0.0), labelled

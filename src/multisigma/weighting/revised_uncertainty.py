@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
+from multisigma.weighting.task_state import checked_names
 from multisigma.weighting.uncertainty import UncertaintyWeighting
 
 
@@ -35,4 +36,4 @@ class RevisedUncertaintyWeighting(UncertaintyWeighting):
         initial: float | Mapping[str, float] = 0.0,
         bounds: tuple[float, float] = (-14.0, 30.0),
     ) -> None:
-        super().__init__(dict.fromkeys(tasks, _Revised()), initial, bounds)
+        super().__init__(dict.fromkeys(checked_names(tasks), _Revised()), initial, bounds)

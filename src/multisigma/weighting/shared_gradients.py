@@ -16,7 +16,8 @@ def at_shared(present: PresentLosses, method: str) -> tuple[list[Tensor], Iterat
     Frozen tensors are left out; where a task does not depend on a tensor its gradient is zero.
 
     Raises:
-        MultisigmaError: Nothing shared was given, nothing of it can learn, or a loss has no graph.
+        MultisigmaError: Nothing shared was given, nothing of it can learn, a loss has no graph, or (after the last
+            task) no loss is a function of anything shared.
     """
     shared = [tensor for tensor in present.shared if tensor.requires_grad]
     if not shared:
@@ -29,6 +30,7 @@ def at_shared(present: PresentLosses, method: str) -> tuple[list[Tensor], Iterat
 
 
 def _gradients(present: PresentLosses, shared: list[Tensor], method: str) -> Iterator[list[Tensor]]:
+    graphs, reached = 0, False
     for i, (name, total) in enumerate(zip(present.names, present.totals, strict=True)):
         if not total.requires_grad:
             if present.labelled is None:
@@ -36,8 +38,14 @@ def _gradients(present: PresentLosses, shared: list[Tensor], method: str) -> Ite
             yield [torch.zeros_like(tensor) for tensor in shared]
             continue
         found = torch.autograd.grad(total, shared, retain_graph=True, allow_unused=True)
+        graphs, reached = graphs + 1, reached or any(g is not None for g in found)
         gradient = [torch.zeros_like(t) if g is None else g for g, t in zip(found, shared, strict=True)]
         yield gradient if present.factors is None else [part * present.factors[i] for part in gradient]
+    if graphs and not reached and not several_processes():
+        raise MultisigmaError(
+            f"{method}: no task's loss is a function of any of the {len(shared)} tensors in `shared`. Give the very "
+            "tensors that the losses were computed from, not copies or another module's."
+        )
 
 
 def flat(tensors: Sequence[Tensor]) -> Tensor:

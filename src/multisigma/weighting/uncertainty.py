@@ -64,12 +64,20 @@ class UncertaintyWeighting(Weighting):
         closed_form: bool = False,
         decay: float = 0.99,
     ) -> None:
+        if not isinstance(likelihoods, Mapping):
+            raise MultisigmaError(
+                "Parameter `likelihoods` must be a dictionary from task names to likelihoods, such as "
+                f"{{'depth': Laplace()}}; found {type(likelihoods).__name__}."
+            )
         super().__init__(likelihoods)
         self.likelihoods = dict(likelihoods)
-        self.bounds = (float(bounds[0]), float(bounds[1]))
+        self.bounds = bounds
         self.normalise, self.closed_form, self.decay = normalise, closed_form, decay
         self._check_settings()
         self.takes_predictions = frozenset(n for n, lik in self.likelihoods.items() if isinstance(lik, NoiseInside))
+        for name, likelihood in self.likelihoods.items():
+            if isinstance(likelihood, nn.Module):
+                self.add_module(f"likelihood_{name}", likelihood)  # for what it learns itself
         starts = self._starts(initial)
         # What is in the family is computed for all tasks at once; the others' own terms are added.
         family = [lik if _is_of_family(lik) else None for lik in self.likelihoods.values()]
@@ -84,7 +92,7 @@ class UncertaintyWeighting(Weighting):
         for name, values in self._family.items():
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
         if closed_form:
-            self.nonnegative_tasks = frozenset(self.tasks) - set(self._own)
+            self.lowest_losses = {name: 0.0 for name in self.tasks if name not in self._own}
             self.register_buffer("initial", torch.tensor(starts, dtype=torch.float32))
             self.register_buffer("running_loss", torch.zeros(len(starts), dtype=torch.float32))
             self.register_buffer("running_share", torch.zeros(len(starts), dtype=torch.float32))
@@ -95,13 +103,15 @@ class UncertaintyWeighting(Weighting):
             for key, start in zip(self._keys.values(), starts, strict=True):
                 self.register_parameter(key, nn.Parameter(torch.tensor([start], dtype=torch.float32)))
 
-    def _constants(self) -> dict[str, list[float]]:
-        return super()._constants() | self._family
+    def constants(self) -> dict[str, list[float]]:
+        return super().constants() | self._family
 
     def _check_settings(self) -> None:
-        low, high = self.bounds
-        if not low < high:
-            raise MultisigmaError(f"Parameter `bounds` must be (lowest, highest); found {self.bounds}.")
+        if not (isinstance(self.bounds, tuple | list) and len(self.bounds) == 2 and self.bounds[0] < self.bounds[1]):
+            raise MultisigmaError(
+                f"Parameter `bounds` must be (lowest, highest), infinite for none; found {self.bounds}."
+            )
+        self.bounds = (float(self.bounds[0]), float(self.bounds[1]))
         if self.normalise is not None and not (math.isfinite(self.normalise) and self.normalise > 0):
             raise MultisigmaError(f"Parameter `normalise` must be positive and finite; found {self.normalise}.")
         if not 0 <= self.decay < 1:
@@ -140,7 +150,13 @@ class UncertaintyWeighting(Weighting):
         return starts
 
     def log_variance(self, name: str) -> Tensor:
-        """The task's log variance, shape (1,): the learned parameter, or the closed form's value."""
+        """The task's log variance, shape (1,): the learned parameter, or the closed form's value.
+
+        Raises:
+            MultisigmaError: There is no such task.
+        """
+        if name not in self.tasks:
+            raise MultisigmaError(f"There is no task {name!r}; this weighting has {list(self.tasks)}.")
         if self.closed_form:
             i = self.tasks.index(name)
             return self._optimum()[i : i + 1]
@@ -154,7 +170,10 @@ class UncertaintyWeighting(Weighting):
             )
         parameter = torch.cat(self._parameters_of([name]))
         inside, _ = _within(parameter, self._bounds_to_keep(parameter))
-        return likelihood.negative_log_likelihood(prediction, inside.squeeze(0))
+        try:
+            return likelihood.negative_log_likelihood(prediction, inside.squeeze(0))
+        except MultisigmaError as error:
+            raise MultisigmaError(f"Task {name!r}: {error}") from None
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled
@@ -203,8 +222,9 @@ class UncertaintyWeighting(Weighting):
             if name in self._own:
                 likelihood, one = self.likelihoods[name], s[i : i + 1]
                 # The weight of a noise that stands inside the loss is in it already.
-                weights[i] = torch.ones_like(one) if isinstance(likelihood, NoiseInside) else likelihood.weight(one)
-                normalisers[i] = likelihood.normaliser(one)
+                inside = isinstance(likelihood, NoiseInside)
+                weights[i] = torch.ones_like(one) if inside else _like(one, likelihood.weight(one))
+                normalisers[i] = _like(one, likelihood.normaliser(one))
         return torch.cat(weights), torch.cat(normalisers)
 
     def _parameters_of(self, names: Sequence[str]) -> list[Tensor]:
@@ -238,7 +258,8 @@ class UncertaintyWeighting(Weighting):
             each = list(torch.split(best, 1))
             for i, (name, likelihood) in enumerate(self.likelihoods.items()):
                 if name in self._own:
-                    each[i] = likelihood.optimum(means[i : i + 1])  # type: ignore[attr-defined]
+                    mean = means[i : i + 1]
+                    each[i] = _like(mean, likelihood.optimum(mean))  # type: ignore[attr-defined]
             best = torch.cat(each)
         return best.where(seen, self.initial).clamp(*self.bounds)
 
@@ -250,7 +271,8 @@ class UncertaintyWeighting(Weighting):
     @property
     def weights(self) -> dict[str, float]:
         s = self._all_log_variances()
-        found = torch.cat([likelihood.weight(s[i : i + 1]) for i, likelihood in enumerate(self.likelihoods.values())])
+        each = zip(torch.split(s, 1), self.likelihoods.values(), strict=True)
+        found = torch.cat([_like(one, likelihood.weight(one)) for one, likelihood in each])
         return self.by_name(found if self.normalise is None else found * (self.normalise / found.sum()))
 
     @property
@@ -260,8 +282,13 @@ class UncertaintyWeighting(Weighting):
 
 def _is_of_family(likelihood: Likelihood) -> TypeGuard[Scaled]:
     """Whether its methods are the family's own, and not a subclass's."""
-    kind = type(likelihood)
-    return isinstance(likelihood, Scaled) and (kind.weight, kind.normaliser) == (Scaled.weight, Scaled.normaliser)
+    methods = ("weight", "normaliser", "optimum")
+    return isinstance(likelihood, Scaled) and all(getattr(type(likelihood), m) is getattr(Scaled, m) for m in methods)
+
+
+def _like(one: Tensor, value: Tensor | float) -> Tensor:
+    """What a user's own likelihood gives, which may be a constant, as a tensor like that which it was given."""
+    return torch.as_tensor(value, dtype=one.dtype, device=one.device).expand_as(one)
 
 
 def _within(s: Tensor, bounds: tuple[float, float] | None) -> tuple[Tensor, Tensor | None]:

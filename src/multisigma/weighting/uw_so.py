@@ -28,7 +28,7 @@ class SoftOptimalUncertaintyWeighting(AdaptiveWeighting):
         if not temperature > 0:
             raise MultisigmaError(f"Parameter `temperature` must be positive; found {temperature}.")
         self.temperature = temperature
-        self.nonnegative_tasks = frozenset(self.tasks)
+        self.lowest_losses = dict.fromkeys(self.tasks, 0.0)
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled

@@ -2,14 +2,16 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.likelihoods import Prediction, at_least_single
+from multisigma.weighting.task_state import TaskState
 
 Loss = Tensor | tuple[Tensor, Tensor | int | float] | Prediction | None
 """A task's loss in a batch: its mean as a scalar tensor, a pair (sum over elements, number of elements), a prediction
@@ -41,7 +43,7 @@ class PresentLosses(NamedTuple):
     shared: Sequence[Tensor]
 
 
-class Weighting(nn.Module, ABC):
+class Weighting(TaskState, ABC):
     """Sums the tasks' losses, each with its weight.
 
     Everything that a method remembers is in its `state_dict`, kept in float32 or better whatever the model is cast to.
@@ -50,24 +52,17 @@ class Weighting(nn.Module, ABC):
         tasks: The tasks' names.
 
     Raises:
-        MultisigmaError: There is no task, or a name is empty or holds a dot (torch forbids dots in parameter names).
+        MultisigmaError: As for `TaskState`.
     """
 
     found_nonfinite: Tensor
 
     def __init__(self, tasks: Iterable[str]) -> None:
-        super().__init__()
-        self.tasks = tuple(tasks)
-        if not self.tasks:
-            raise MultisigmaError("A weighting needs at least one task; found none.")
-        for name in self.tasks:
-            if not name or "." in name:
-                raise MultisigmaError(f"Task name {name!r}: a name must be non-empty and hold no dot; rename the task.")
+        super().__init__(tasks)
         self._index = {name: i for i, name in enumerate(self.tasks)}
-        self._indices: dict[tuple[torch.device, tuple[str, ...]], Tensor] = {}
         self._steps = 0
-        #: The tasks for whose loss the method is defined at zero and above alone.
-        self.nonnegative_tasks: frozenset[str] = frozenset()
+        #: The least loss for which the method is defined, for the tasks that have one.
+        self.lowest_losses: dict[str, float] = {}
         #: The tasks whose loss must be a `Prediction`.
         self.takes_predictions: frozenset[str] = frozenset()
         # Zero for each task until its loss has been NaN or infinite, and NaN from then on.
@@ -92,14 +87,19 @@ class Weighting(nn.Module, ABC):
 
         Raises:
             MultisigmaError: A key names no task of this weighting; a loss is no scalar tensor, or is on another device
-                than the others or the weighting; a mean loss is NaN or infinite (on an accelerator or under
-                `torch.compile` this is noticed within some steps, or when `weights` or `sigma` is read, for a look at
-                each step would wait for the device), or, on the CPU, negative where the method takes no negative one.
+                than the others or the weighting; a count is negative or not finite; a mean loss is NaN or infinite, or
+                negative where the method takes no negative one. A look at each step would wait for an accelerator:
+                there a loss is looked at every hundred steps, and when `weights` or `sigma` is read; under
+                `torch.compile` only when they are read.
         """
         present = self.present(losses, shared)
         if present is None:
             return self._nothing(losses)
-        return self.combine(present)
+        objective = self.combine(present)
+        if not objective.requires_grad and torch.is_grad_enabled() and several_processes():
+            # Nothing to learn from here, but other processes wait for this one's backward pass.
+            return objective + self._nothing({})
+        return objective
 
     @abstractmethod
     def combine(self, present: PresentLosses) -> Tensor:
@@ -139,13 +139,15 @@ class Weighting(nn.Module, ABC):
         """The places of tasks among all of them, to index what is kept for all."""
         if len(names) == len(self.tasks):
             return slice(None)
+        places = [self._index[name] for name in names]
         if torch.compiler.is_compiling():
-            return [self._index[name] for name in names]
-        # To copy a list to an accelerator waits for it: once for each set of tasks is enough.
-        key = self.found_nonfinite.device, tuple(names)
-        if key not in self._indices:
-            self._indices[key] = torch.tensor([self._index[name] for name in names], device=key[0])
-        return self._indices[key]
+            return places
+        home = self.found_nonfinite.device
+        if home.type == "cpu":
+            return torch.tensor(places)
+        # To copy a list to an accelerator would wait for it.
+        each = torch.arange(len(self.tasks), device=home)
+        return torch.stack([each[place] for place in places])
 
     def by_name(self, values: Tensor) -> dict[str, float]:
         """Values of all tasks, shape (n,), for logs: waits for the device, and looks for NaN while it is at it."""
@@ -162,12 +164,14 @@ class Weighting(nn.Module, ABC):
         """Waits for the device.
 
         Raises:
-            MultisigmaError: A task's mean loss has been NaN or infinite.
+            MultisigmaError: A task's mean loss has been NaN or infinite since this was last asked, or negative where
+                the method takes no negative one.
         """
         found = self.found_nonfinite.tolist()
         if any(map(math.isnan, found)):
             names = [name for name, seen in zip(self.tasks, found, strict=True) if math.isnan(seen)]
-            negative = ", or negative, which this method does not take" if self.nonnegative_tasks else ""
+            self.found_nonfinite.zero_()
+            negative = ", or negative, which this method does not take" if self.lowest_losses else ""
             raise MultisigmaError(
                 f"The loss of {_listed(names)} has been NaN or infinite{negative}: look at the targets, or lower the "
                 "learning rate."
@@ -175,9 +179,13 @@ class Weighting(nn.Module, ABC):
 
     def _nothing(self, losses: Mapping[str, Loss]) -> Tensor:
         """Zero, as a function of the empty sums, so that what they depend on gets a gradient of zero."""
-        zero = torch.zeros((), dtype=torch.float32, device=self.found_nonfinite.device, requires_grad=True)
-        sums = [loss[0] for loss in losses.values() if isinstance(loss, tuple)]
-        return zero if not sums else zero + (0.0 * torch.stack(sums)).sum()
+        compiled = torch.compiler.is_compiling()
+        zero = torch.zeros((), dtype=torch.float32, device=self.found_nonfinite.device, requires_grad=not compiled)
+        sums = [loss[0] for loss in losses.values() if isinstance(loss, tuple) and isinstance(loss[0], Tensor)]
+        # A compiled graph can make no leaf of its own.
+        for tensor in [*sums, *self.parameters()] if compiled else sums:
+            zero = zero + 0.0 * tensor.sum().nan_to_num(0.0, 0.0, 0.0)
+        return zero
 
     def _look_for_nonfinite(self, names: Sequence[str], means: Tensor) -> None:
         if not torch.compiler.is_compiling():
@@ -190,15 +198,16 @@ class Weighting(nn.Module, ABC):
                         f"The loss of {_listed(list(found))} is not finite but {', '.join(map(str, found.values()))}: "
                         "look at the targets, or lower the learning rate."
                     )
-                if self.nonnegative_tasks and min(numbers) < 0:
-                    below = {n: v for n, v in zip(names, numbers, strict=True) if v < 0 and n in self.nonnegative_tasks}
-                    if not below:
-                        return
-                    raise MultisigmaError(
-                        f"The loss of {_listed(list(below))} is {', '.join(map(str, below.values()))}, and this use of "
-                        f"{type(self).__name__} takes no negative loss: choose a method that does, or a loss that is "
-                        "at least zero."
-                    )
+                if self.lowest_losses:
+                    lowest = self.lowest_losses
+                    found = {n: v for n, v in zip(names, numbers, strict=True) if v < lowest.get(n, v)}
+                    if found:
+                        least = ", ".join(str(lowest[name]) for name in found)
+                        raise MultisigmaError(
+                            f"The loss of {_listed(list(found))} is {', '.join(map(str, found.values()))}, and this "
+                            f"use of {type(self).__name__} takes none below {least}: choose a method that does, or add "
+                            "a constant to the loss."
+                        )
                 return
             if means.device != home.device:
                 raise MultisigmaError(
@@ -211,7 +220,7 @@ class Weighting(nn.Module, ABC):
         # Zero times a loss is NaN if that is NaN or infinite: one operation, where to ask whether it is takes six. And
         # so is the root of a negative one.
         looked_at = means.detach()
-        if self.nonnegative_tasks.issuperset(names):
+        if len(self.lowest_losses) == len(self.tasks) and not any(self.lowest_losses.values()):
             looked_at = looked_at.sqrt()
         if len(names) == len(self.tasks):
             self.found_nonfinite.add_(looked_at, alpha=0)
@@ -222,6 +231,8 @@ class Weighting(nn.Module, ABC):
         self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None
     ) -> PresentLosses | None:
         """The losses of the tasks present, checked, their means over all processes; None where there is none."""
+        if not isinstance(losses, dict) and not isinstance(losses, Mapping):
+            raise MultisigmaError(f"Losses must be a dictionary by task name; found {type(losses).__name__}.")
         spread = several_processes()
         names: Sequence[str] = self.tasks
         counts: list[Tensor | int | float] = []
@@ -242,12 +253,14 @@ class Weighting(nn.Module, ABC):
             found = ", ".join(f"{name!r} on {device}" for device, name in where.items())
             raise MultisigmaError(f"The losses must be on one device; found that of task {found}.") from None
         if means.dtype is not torch.float32:
+            if means.is_complex():
+                found = _listed([name for name, total in zip(names, totals, strict=True) if total.is_complex()])
+                raise MultisigmaError(f"The loss of {found} is complex; a loss must be real.")
             means = at_least_single(means)
         if counted:
             means, labelled, factors = _means(means, counts, spread)
         self._look_for_nonfinite(names, means)
-        together = () if shared is None else (shared,) if isinstance(shared, Tensor) else tuple(shared)
-        return PresentLosses(names, means, labelled, totals, factors, together)
+        return PresentLosses(names, means, labelled, totals, factors, _tensors(shared))
 
     def _gather(
         self, losses: Mapping[str, Loss], spread: bool
@@ -271,6 +284,8 @@ class Weighting(nn.Module, ABC):
             count: Tensor | int | float = 1
             total = loss
             if isinstance(loss, tuple):
+                if len(loss) != 2:
+                    raise MultisigmaError(f"Task {name!r}: a pair is (sum, count); found {len(loss)} values.")
                 counted = True
                 total, count = loss
             if total is None:
@@ -283,38 +298,15 @@ class Weighting(nn.Module, ABC):
                     f"Task {name!r}: its loss must be a scalar tensor or a pair (sum, count) of scalars; found {found}."
                 )
             if counted:
-                count = _read(count)
-            if not spread and isinstance(count, (int, float)) and count <= 0:
+                count = _read(name, count)
+            if not spread and isinstance(count, (int, float)) and count == 0:
                 continue
             names.append(name)
             totals.append(total)
             counts.append(count)
         return names, totals, counts, counted
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # A state that was cast, and is put in place of ours and not copied into it, would bring its precision along.
-        for name, value in state_dict.items():
-            if name.startswith(prefix) and isinstance(value, Tensor) and value.is_floating_point():
-                state_dict[name] = at_least_single(value)
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        # Noise at bfloat16's two or three digits would not move by the small steps that it learns in.
-        def keep(tensor: Tensor) -> Tensor:
-            moved = fn(tensor)
-            if tensor.is_floating_point() and moved.dtype.itemsize < 4:
-                return tensor.to(moved.device, torch.float32)
-            return moved
-
-        was_empty = self.found_nonfinite.is_meta
-        super()._apply(keep, recurse)  # type: ignore[no-untyped-call]
-        if was_empty and not self.found_nonfinite.is_meta:
-            for name, values in self._constants().items():
-                self._buffers[name].copy_(torch.tensor(values, dtype=torch.float32))  # type: ignore[union-attr]
-        return self
-
-    def _constants(self) -> dict[str, list[float]]:
-        """What no checkpoint brings, by buffer: filled in where a module made on the meta device becomes real."""
+    def constants(self) -> dict[str, list[float]]:
         return {"found_nonfinite": [0.0] * len(self.tasks)}
 
 
@@ -328,8 +320,9 @@ class AdaptiveWeighting(Weighting):
         self.register_buffer("last_weights", torch.ones(len(self.tasks), dtype=torch.float32))
 
     def remember(self, names: Sequence[str], weights: Tensor) -> None:
-        """Keeps the multipliers (n,) of the tasks present."""
-        self.last_weights[self.index(names)] = weights.detach().to(self.last_weights)
+        """Keeps the multipliers (n,) of the tasks present, in training mode."""
+        if self.training:
+            self.last_weights[self.index(names)] = weights.detach().to(self.last_weights)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -348,6 +341,7 @@ def _means(
         labelled = numbers > 0
         factors = 1.0 / numbers.where(labelled, 1.0)
         return (totals * factors).where(labelled, 1.0), labelled, factors
+    totals = totals.where(numbers > 0, 0.0)  # a mean over nothing here is no loss of the others'
     gathered = torch.stack([totals.detach(), numbers])
     distributed.all_reduce(gathered)
     labelled = gathered[1] > 0
@@ -383,11 +377,30 @@ def several_processes() -> bool:
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
-def _read(count: Tensor | int | float) -> Tensor | int | float:
-    """The count as a number, where that can be had without waiting for a device."""
-    if isinstance(count, Tensor) and count.device.type == "cpu" and not torch.compiler.is_compiling():
-        return count.item()
-    return count
+def _read(name: str, count: Tensor | int | float) -> Tensor | int | float:
+    """The count as a number, where that can be had without waiting for a device; then it is checked."""
+    if torch.compiler.is_compiling():
+        return count
+    if isinstance(count, Tensor) and count.numel() == 1:
+        if not count.is_cpu:
+            return count
+        count = count.item()
+    if not (isinstance(count, Real) and math.isfinite(count) and count >= 0):
+        found = f"shape {tuple(count.shape)}" if isinstance(count, Tensor) else repr(count)
+        raise MultisigmaError(f"Task {name!r}: a count must be one number, zero or more and finite; found {found}.")
+    return float(count)
+
+
+def _tensors(shared: Tensor | Iterable[Tensor] | None) -> tuple[Tensor, ...]:
+    if shared is None:
+        return ()
+    together = (shared,) if isinstance(shared, Tensor) else tuple(shared) if isinstance(shared, Iterable) else (None,)
+    if not all(isinstance(tensor, Tensor) for tensor in together):
+        raise MultisigmaError(
+            "Parameter `shared` must be tensors, as shared=model.encoder.parameters() or the features; found "
+            f"{type(shared).__name__}."
+        )
+    return together
 
 
 def _listed(names: list[str]) -> str:

@@ -1,0 +1,148 @@
+"""A saved state is taken up by the tasks' names, in any file format, wherever the module was made."""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from multisigma import (
+    DynamicWeightAverage,
+    EqualWeighting,
+    FastAdaptiveWeighting,
+    FixedWeighting,
+    Gaussian,
+    GeometricWeighting,
+    GradientAggregation,
+    GradNormWeighting,
+    ImpartialWeighting,
+    Laplace,
+    MultisigmaError,
+    SmoothTchebycheffWeighting,
+    UncertaintyWeighting,
+    Weighting,
+)
+from tests.weighting.methods import EVERY, TASKS
+
+LIKELIHOODS = {"a": Gaussian(), "b": Laplace(), "c": Laplace(), "d": Gaussian()}
+BY_TASK = {
+    "uncertainty": lambda tasks: UncertaintyWeighting({name: LIKELIHOODS[name] for name in tasks}),
+    "closed form": lambda tasks: UncertaintyWeighting({name: LIKELIHOODS[name] for name in tasks}, closed_form=True),
+    "fixed": lambda tasks: FixedWeighting({name: 0.1 + ord(name) - ord("a") for name in tasks}),
+    "dwa": lambda tasks: DynamicWeightAverage(tasks, steps_per_epoch=1),
+    "geometric": GeometricWeighting,
+    "famo": FastAdaptiveWeighting,
+    "gradnorm": GradNormWeighting,
+    "stch": lambda tasks: SmoothTchebycheffWeighting(tasks, preferences={n: 1 + ord(n) - ord("a") for n in tasks}),
+}
+
+
+def trained(name: str, tasks: Iterable[str], steps: int = 4) -> Weighting:
+    weighting = BY_TASK[name](tasks)
+    optimizer = torch.optim.SGD([*weighting.parameters(), torch.nn.Parameter(torch.zeros(()))], lr=0.1)
+    for step in range(1, steps + 1):
+        x = torch.ones((), requires_grad=True)
+        losses = {n: x * (1 + ord(n) - ord("a")) ** 2 / (step if n == "a" else 1) for n in weighting.tasks}
+        weighting(losses, shared=x).backward()
+        optimizer.step()
+    return weighting
+
+
+def values(weighting: Weighting) -> dict[str, float]:
+    """The gradient of each task's loss at the next step, by name."""
+    leaves = {name: torch.tensor(2.0, requires_grad=True) for name in weighting.tasks}
+    x = torch.ones((), requires_grad=True)
+    weighting({name: leaf * x for name, leaf in leaves.items()}, shared=x).backward()
+    return {name: leaf.grad.item() for name, leaf in leaves.items()}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", BY_TASK)
+def test_tasks_in_another_order(name: str) -> None:
+    saved, other = trained(name, list("abc")), BY_TASK[name](list("cab"))
+    other.load_state_dict(saved.state_dict())
+    assert other.weights == saved.weights
+    assert values(other) == pytest.approx(values(saved), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", BY_TASK)
+def test_other_tasks_are_an_error(name: str) -> None:
+    with pytest.raises(RuntimeError, match=r"Missing key\(s\).*task 'd'.*\n.*Unexpected key\(s\).*task 'c'"):
+        BY_TASK[name](list("abd")).load_state_dict(trained(name, list("abc")).state_dict())
+
+
+@pytest.mark.parametrize("name", BY_TASK)
+def test_tasks_in_common_are_taken_over_where_asked_for(name: str) -> None:
+    saved, fresh = trained(name, list("abc")), BY_TASK[name](list("dcb"))
+    before = fresh.weights
+    fresh.load_state_dict(saved.state_dict(), strict=False)
+    assert {n: fresh.weights[n] for n in "bc"} == {n: saved.weights[n] for n in "bc"}
+    assert fresh.weights["d"] == before["d"]
+
+
+def test_what_an_aggregator_remembers_is_of_an_order() -> None:
+    saved = GradientAggregation(list("abc"), "nash_mtl")
+    x = torch.ones(3, requires_grad=True)
+    saved(dict(zip("abc", (x * x).unbind(), strict=True)), shared=x)
+    with pytest.raises(MultisigmaError, match=r"\['a', 'b', 'c'\].*\['c', 'b', 'a'\]"):
+        GradientAggregation(list("cba"), "nash_mtl").load_state_dict(saved.state_dict())
+
+
+def test_a_state_without_names_is_of_our_tasks() -> None:
+    saved = trained("uncertainty", list("abc"))
+    fresh = BY_TASK["uncertainty"](list("abc"))
+    fresh.load_state_dict({key: value for key, value in saved.state_dict().items() if key != "_extra_state"})
+    assert fresh.weights == saved.weights
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_state_in_safetensors(name: str, tmp_path: Path) -> None:
+    saved, x = EVERY[name](), torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    saved(dict(zip(TASKS, x.square().unbind(), strict=True)), shared=x)
+    save_file(saved.state_dict(), tmp_path / "state.safetensors")
+    fresh = EVERY[name]()
+    fresh.load_state_dict(load_file(tmp_path / "state.safetensors"))
+    assert fresh.weights == saved.weights
+    for key, value in saved.state_dict().items():
+        assert torch.equal(fresh.state_dict()[key].nan_to_num(), value.nan_to_num())
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_state_assigned_to_a_module_without_memory(name: str) -> None:
+    whole = EVERY[name]()
+    with torch.device("meta"):
+        empty = EVERY[name]()
+    empty.load_state_dict(deepcopy(whole.state_dict()), assign=True)
+    objectives = []
+    for weighting in (whole, empty):
+        x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        objectives.append(weighting(dict(zip(TASKS, x.square().unbind(), strict=True)), shared=x).item())
+    assert objectives[0] == objectives[1]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_averages_of_models_take_it(name: str) -> None:
+    averaged = AveragedModel(weighting := EVERY[name](), use_buffers=True)
+    x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    for _ in range(3):
+        weighting(dict(zip(TASKS, x.square().unbind(), strict=True)), shared=x)
+        averaged.update_parameters(weighting)
+    assert averaged.module.weights.keys() == set(TASKS)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "words"),
+    [("abc", "one text"), (["a", "b", "a"], "'a' is there twice"), ([1], "name 1"), ([], "at least one")],
+)
+@pytest.mark.parametrize("kind", [EqualWeighting, GeometricWeighting, ImpartialWeighting])
+def test_names(kind: type[Weighting], tasks: Iterable[str], words: str) -> None:
+    with pytest.raises(MultisigmaError, match=words):
+        kind(tasks)  # type: ignore[call-arg]
+
+
+def test_the_state_is_of_tensors_alone() -> None:
+    for make in EVERY.values():
+        assert all(isinstance(value, Tensor) for value in make().state_dict().values())

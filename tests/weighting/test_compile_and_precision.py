@@ -52,6 +52,15 @@ def test_no_graph_break(name: str, pairs: bool) -> None:
     assert compiled.weights == pytest.approx(eager.weights, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", COMPILED)
+def test_no_graph_break_where_all_tasks_are_absent(name: str) -> None:
+    weighting = METHODS[name]()
+    call = torch.compile(weighting, fullgraph=True, backend="aot_eager")
+    assert call({}).item() == 0.0
+    assert call({"a": None}).item() == 0.0
+    assert all(p.grad is None or not p.grad.any() for p in weighting.parameters())
+
+
 def test_no_graph_break_where_the_noise_is_inside() -> None:
     likelihoods = {"class": ExactSoftmax(), "depth": StudentT(), "pose": Laplace()}
     eager, compiled = UncertaintyWeighting(likelihoods), UncertaintyWeighting(likelihoods)

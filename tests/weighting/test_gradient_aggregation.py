@@ -1,6 +1,7 @@
 """Gradient methods behind the common call, against TorchJD's own engine."""
 
 import importlib
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torchjd import aggregation
 from torchjd.autojac import jac_to_grad, mtl_backward
 
-from multisigma import GradientAggregation, MultisigmaError
+from multisigma import GradientAggregation, GradNormWeighting, MultisigmaError, Weighting
 from tests.weighting.methods import GRADIENT_METHODS, TASKS
 
 
@@ -157,3 +158,38 @@ def test_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(MultisigmaError, match=r"multisigma\[gradients\]"):
         GradientAggregation(TASKS)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", GRADIENT_METHODS)
+def test_within_autocast(name: str, dtype: torch.dtype) -> None:
+    """The solvers take no half precision, and autocast would hand it to them."""
+    trunk, heads = network()
+    with torch.autocast("cpu", dtype=dtype):
+        losses = losses_of(trunk(INPUT), heads)
+        objective = GRADIENT_METHODS[name]()(losses, shared=trunk.parameters())
+    objective.backward()
+    found = torch.cat([g.flatten() for g in gradients(trunk)])
+    assert found.isfinite().all()
+    assert found.any()
+
+
+@pytest.mark.parametrize("name", GRADIENT_METHODS)
+def test_gradients_that_are_all_zero(name: str) -> None:
+    x = torch.zeros(3, requires_grad=True)
+    GRADIENT_METHODS[name]()(dict(zip(TASKS, x.square().unbind(), strict=True)), shared=x).backward()
+    assert not x.grad.any()  # type: ignore[union-attr]
+
+
+def test_large_features_in_half_precision_do_not_overflow() -> None:
+    features = torch.full((100_000,), 100.0, dtype=torch.float16, requires_grad=True)
+    weighting = GradientAggregation(["a", "b"], "mgda")
+    objective = weighting({"a": features.float().mean(), "b": 2 * features.float().sum()}, shared=features)
+    assert objective.isfinite()
+
+
+@pytest.mark.parametrize("make", [lambda: GradientAggregation(TASKS, "mgda"), lambda: GradNormWeighting(TASKS)])
+def test_shared_tensors_that_no_loss_depends_on_are_an_error(make: Callable[[], Weighting]) -> None:
+    x, other = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    with pytest.raises(MultisigmaError, match="no task's loss is a function of any of the 1 tensors"):
+        make()(dict(zip(TASKS, x.square().unbind(), strict=True)), shared=other)

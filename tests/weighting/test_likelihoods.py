@@ -10,6 +10,7 @@ from torch.distributions import Categorical, Normal
 from torch.distributions import Laplace as LaplaceDistribution
 from torch.distributions import Poisson as PoissonDistribution
 from torch.distributions import StudentT as StudentTDistribution
+from torch.nn import functional as F
 
 from multisigma import (
     Bernoulli,
@@ -78,6 +79,36 @@ def test_noise_converges_to_its_closed_form(likelihood, optimum, loss: float, in
 
     optimizer.step(closure)
     assert weighting.sigma["task"] == pytest.approx(optimum(loss), rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(20, 7), (4, 7, 3, 5)])
+def test_exact_softmax_of_probabilities_is_torchs(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, target = torch.randn(shape, generator=generator), torch.randn(shape, generator=generator).softmax(1)
+    for s in (0.0, 1.5):
+        found = UncertaintyWeighting({"a": ExactSoftmax()}, s)({"a": Prediction(logits, target)})
+        assert found.item() == pytest.approx(F.cross_entropy(logits * math.exp(-s), target).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int32])
+def test_exact_softmax_takes_classes_of_any_integer_type(kind: torch.dtype) -> None:
+    logits, classes = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 4
+    found = UncertaintyWeighting({"a": ExactSoftmax()})({"a": Prediction(logits, classes.to(kind))})
+    assert found.item() == pytest.approx(F.cross_entropy(logits, classes).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "output", "target"),
+    [
+        (StudentT(), torch.zeros(5, 1), torch.zeros(5)),
+        (ExactBernoulli(), torch.zeros(5, 1), torch.zeros(5)),
+        (ExactSoftmax(), torch.zeros(5, 3), torch.zeros(5, 2)),
+        (ExactSoftmax(), torch.zeros(5, 3, 2), torch.zeros(5, dtype=torch.int64)),
+    ],
+)
+def test_shapes_that_do_not_go_together(likelihood: Likelihood, output: Tensor, target: Tensor) -> None:
+    with pytest.raises(MultisigmaError, match=r"Task 'a': .*must have the shape.*found"):
+        UncertaintyWeighting({"a": likelihood})({"a": Prediction(output, target)})
 
 
 def objective(likelihood: Likelihood, loss: Tensor | Prediction, s: float = 0.0) -> Tensor:

@@ -118,6 +118,55 @@ def test_revised_uncertainty_has_the_optimum_of_its_docstring(loss: float) -> No
     assert values[1] < min(values[0], values[2])
 
 
+@pytest.mark.parametrize("first", [0.0, 1e-30])
+def test_dynamic_weight_average_takes_a_loss_that_was_zero(first: float) -> None:
+    weighting = DynamicWeightAverage(["a", "b"], 1)
+    for loss in (first, 5.0, 1.0):
+        objective = weighting({"a": torch.tensor(loss), "b": torch.tensor(1.0)})
+        assert objective.isfinite()
+
+
+def test_famo_takes_no_loss_below_its_bound() -> None:
+    weighting = FastAdaptiveWeighting(["a", "b"], lower_bounds={"b": 0.5})
+    with pytest.raises(MultisigmaError, match=r"task 'b' is 0\.25.*none below 0\.5"):
+        weighting({"a": torch.tensor(1.0), "b": torch.tensor(0.25)})
+
+
+def gradnorm_steps(losses: list[list[float | None]]) -> GradNormWeighting:
+    weighting, x = GradNormWeighting(TASKS), torch.ones((), requires_grad=True)
+    for step in losses:
+        given = {name: None if loss is None else loss * x for name, loss in zip(TASKS, step, strict=True)}
+        weighting(given, shared=x)
+    return weighting
+
+
+def test_gradnorm_leaves_the_weight_of_an_absent_task_alone() -> None:
+    weighting = gradnorm_steps([[1.0 + i, None, 1.5] for i in range(40)])
+    assert weighting.weights["b"] == 1.0
+    assert sum(weighting.weights.values()) == pytest.approx(3.0, rel=1e-5)
+    assert weighting.weights["a"] != pytest.approx(1.0, rel=0.1)
+
+
+def test_gradnorm_counts_from_the_first_loss_above_zero() -> None:
+    late = gradnorm_steps([[0.0, 1.0, 1.0], *([[1.0, 1.0, 1.0]] * 100)])
+    assert late.weights == pytest.approx(dict.fromkeys(TASKS, 1.0), rel=0.2)
+
+
+@pytest.mark.parametrize("name", [*METHODS, "nash_mtl"])
+def test_nothing_is_remembered_in_evaluation(name: str) -> None:
+    weighting, x = EVERY[name](), torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+
+    def call(scale: float) -> None:
+        weighting(dict(zip(TASKS, (scale * x).square().unbind(), strict=True)), shared=x)
+
+    call(1.0)
+    before = deepcopy(weighting.state_dict())
+    weighting.eval()
+    call(3.0)
+    for key, value in weighting.state_dict().items():
+        assert torch.equal(value.nan_to_num(), before[key].nan_to_num()), key
+
+
 def test_random_weights_are_a_softmax_of_normal_numbers() -> None:
     weighting = RandomWeighting(TASKS, seed=3)
     drawn = []

@@ -151,6 +151,16 @@ def test_closed_form_follows_a_running_mean_in_training_alone() -> None:
     assert weighting.sigma == before
 
 
+def test_an_optimum_of_ones_own_is_heard() -> None:
+    class Cautious(Gaussian):
+        def optimum(self, loss: Tensor) -> Tensor:
+            return super().optimum(loss) + 1
+
+    weighting = UncertaintyWeighting({"a": Cautious()}, closed_form=True)
+    weighting({"a": torch.tensor(2.0)})
+    assert weighting.log_variance("a").item() == pytest.approx(math.log(2.0) + 1)
+
+
 def test_poisson_in_closed_form_keeps_weight_one() -> None:
     weighting = UncertaintyWeighting({"count": Poisson(), "depth": Laplace()}, closed_form=True)
     weighting({"count": torch.tensor(-3.0), "depth": torch.tensor(0.5)})

@@ -7,6 +7,7 @@ import sys
 from copy import deepcopy
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -143,6 +144,37 @@ def test_all_tasks_absent_is_zero_with_a_usable_graph(weighting: UncertaintyWeig
     assert all(parameter.grad is None or not parameter.grad for parameter in weighting.parameters())
 
 
+@pytest.mark.parametrize("others", [{}, {"semantic": torch.tensor(1.0)}])
+def test_a_nan_over_nothing_is_nothing(others: dict[str, torch.Tensor]) -> None:
+    assert make()({**others, "depth": (torch.tensor(math.nan), 0)}).item() == make()(others).item()
+
+
+@pytest.mark.parametrize("count", [4, 4.0, torch.tensor(4), torch.tensor(4.0), torch.tensor([4]), np.int64(4)])
+def test_counts_of_any_type(count: int) -> None:
+    assert make()({"depth": (torch.tensor(6.0), count)}).item() == make()({"depth": torch.tensor(1.5)}).item()
+
+
+def test_a_likelihood_that_learns_is_a_part_of_the_weighting() -> None:
+    class Tempered(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = torch.nn.Parameter(torch.tensor(2.0))
+
+        def weight(self, log_variance: torch.Tensor) -> torch.Tensor:
+            return self.factor * torch.exp(-log_variance)
+
+        def normaliser(self, log_variance: torch.Tensor) -> float:
+            return 0.0  # a constant serves too
+
+    weighting = UncertaintyWeighting({"a": Tempered(), "b": Laplace()})
+    weighting({"a": torch.tensor(3.0), "b": torch.tensor(1.0)}).backward()
+    gradients = {name: parameter.grad.item() for name, parameter in weighting.named_parameters()}  # type: ignore[union-attr]
+    assert gradients["likelihood_a.factor"] == 3.0
+    assert len(weighting.param_groups()[0]["params"]) == 3
+    assert "likelihood_a.factor" in weighting.state_dict()
+    assert weighting.weights == {"a": 2.0, "b": 1.0}
+
+
 def test_pair_is_the_mean() -> None:
     pair, mean = make()({"depth": (torch.tensor(6.0), torch.tensor(4))}), make()({"depth": torch.tensor(1.5)})
     assert pair.item() == mean.item()
@@ -223,6 +255,20 @@ def test_a_users_own_likelihood() -> None:
             "'semantic' on meta, 'depth' on cpu",
         ),
         (lambda: make().param_groups(lr=-1.0), "`lr`"),
+        (lambda: make()([torch.tensor(1.0)]), "dictionary by task name; found list"),  # type: ignore[arg-type]
+        (lambda: make()({"depth": torch.tensor(1j)}), "task 'depth' is complex"),
+        (lambda: make()({"depth": (torch.tensor(1.0), 2, 3)}), "found 3 values"),  # type: ignore[dict-item]
+        (lambda: make()({"depth": (torch.tensor(1.0), -1)}), "'depth'.*found -1"),
+        (lambda: make()({"depth": (torch.tensor(1.0), torch.tensor(-1))}), "'depth'.*found -1"),
+        (lambda: make()({"depth": (torch.tensor(1.0), math.inf)}), "'depth'.*found inf"),
+        (lambda: make()({"depth": (torch.tensor(1.0), math.nan)}), "'depth'.*found nan"),
+        (lambda: make()({"depth": (torch.tensor(1.0), torch.ones(2))}), r"'depth'.*found shape \(2,\)"),
+        (lambda: make()({"depth": (torch.tensor(1.0), "8")}), "'depth'.*found '8'"),  # type: ignore[dict-item]
+        (lambda: make()({"depth": torch.tensor(1.0)}, shared=torch.nn.Linear(1, 1)), "`shared`.*Linear"),  # type: ignore[arg-type]
+        (lambda: make()({"depth": torch.tensor(1.0)}, shared=[("name", torch.ones(1))]), "`shared`.*list"),  # type: ignore[list-item]
+        (lambda: make().log_variance("normals"), "no task 'normals'"),
+        (lambda: UncertaintyWeighting(["a"]), "`likelihoods`.*found list"),  # type: ignore[arg-type]
+        (lambda: UncertaintyWeighting({"a": Laplace()}, bounds=None), "`bounds`.*None"),  # type: ignore[arg-type]
     ],
 )
 def test_errors_name_the_parameter_and_the_value(make_it, words: str) -> None:  # type: ignore[no-untyped-def]

@@ -192,7 +192,7 @@ class Weighting(TaskState, ABC):
             home: Any = self._buffers["found_nonfinite"]  # quicker than to ask the module
             if means.is_cpu and home.is_cpu:
                 numbers = means.tolist()
-                if not all(map(math.isfinite, numbers)):
+                if not math.isfinite(sum(numbers)) and not all(map(math.isfinite, numbers)):
                     found = {n: v for n, v in zip(names, numbers, strict=True) if not math.isfinite(v)}
                     raise MultisigmaError(
                         f"The loss of {_listed(list(found))} is not finite but {', '.join(map(str, found.values()))}: "
@@ -236,8 +236,7 @@ class Weighting(TaskState, ABC):
         spread = several_processes()
         names: Sequence[str] = self.tasks
         counts: list[Tensor | int | float] = []
-        given = [losses.get(name) for name in names]
-        totals = [loss for loss in given if isinstance(loss, Tensor) and not loss.ndim]
+        totals = [loss for loss in map(losses.get, names) if isinstance(loss, Tensor) and not loss.ndim]
         counted = False
         # The commonest case needs no more than that.
         if not len(totals) == len(losses) == len(names) or spread or self.takes_predictions:

@@ -187,27 +187,12 @@ class Weighting(TaskState, ABC):
             zero = zero + 0.0 * tensor.sum().nan_to_num(0.0, 0.0, 0.0)
         return zero
 
-    def _look_for_nonfinite(self, names: Sequence[str], means: Tensor) -> None:
+    def _look_at(self, names: Sequence[str], means: Tensor) -> None:
+        """Raises where a mean is none that the method takes; takes note of it where that would wait for a device."""
         if not torch.compiler.is_compiling():
             home: Any = self._buffers["found_nonfinite"]  # quicker than to ask the module
             if means.is_cpu and home.is_cpu:
-                numbers = means.tolist()
-                if not math.isfinite(sum(numbers)) and not all(map(math.isfinite, numbers)):
-                    found = {n: v for n, v in zip(names, numbers, strict=True) if not math.isfinite(v)}
-                    raise MultisigmaError(
-                        f"The loss of {_listed(list(found))} is not finite but {', '.join(map(str, found.values()))}: "
-                        "look at the targets, or lower the learning rate."
-                    )
-                if self.lowest_losses:
-                    lowest = self.lowest_losses
-                    found = {n: v for n, v in zip(names, numbers, strict=True) if v < lowest.get(n, v)}
-                    if found:
-                        least = ", ".join(str(lowest[name]) for name in found)
-                        raise MultisigmaError(
-                            f"The loss of {_listed(list(found))} is {', '.join(map(str, found.values()))}, and this "
-                            f"use of {type(self).__name__} takes none below {least}: choose a method that does, or add "
-                            "a constant to the loss."
-                        )
+                self._check(names, means.tolist())
                 return
             if means.device != home.device:
                 raise MultisigmaError(
@@ -226,6 +211,22 @@ class Weighting(TaskState, ABC):
             self.found_nonfinite.add_(looked_at, alpha=0)
         else:
             self.found_nonfinite[self.index(names)] += 0.0 * looked_at
+
+    def _check(self, names: Sequence[str], means: list[float]) -> None:
+        if not math.isfinite(sum(means)) and (
+            wrong := {n: v for n, v in zip(names, means, strict=True) if not math.isfinite(v)}
+        ):
+            raise MultisigmaError(
+                f"The loss of {_listed(list(wrong))} is not finite but {', '.join(map(str, wrong.values()))}: look at "
+                "the targets, or lower the learning rate."
+            )
+        lowest = self.lowest_losses
+        if lowest and (wrong := {n: v for n, v in zip(names, means, strict=True) if v < lowest.get(n, v)}):
+            raise MultisigmaError(
+                f"The loss of {_listed(list(wrong))} is {', '.join(map(str, wrong.values()))}, and this use of "
+                f"{type(self).__name__} takes none below {', '.join(str(lowest[n]) for n in wrong)}: choose a method "
+                "that does, or add a constant to the loss."
+            )
 
     def present(
         self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None
@@ -258,7 +259,7 @@ class Weighting(TaskState, ABC):
             means = at_least_single(means)
         if counted:
             means, labelled, factors = _means(means, counts, spread)
-        self._look_for_nonfinite(names, means)
+        self._look_at(names, means)
         return PresentLosses(names, means, labelled, totals, factors, _tensors(shared))
 
     def _gather(

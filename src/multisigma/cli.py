@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import glob
 import json
 import sys
 import time
@@ -130,7 +131,8 @@ def make_train_parser(arguments: Sequence[str]) -> ArgumentParser:
 
     parser = ArgumentParser(
         description="Train the scene network; every field of the configuration is an option, a preset sets them all.",
-        default_config_files=[source] if source and arguments[:1] == ["train"] else [],
+        # These are patterns: a bracket in a path would find another file, or none.
+        default_config_files=[glob.escape(source)] if source and arguments[:1] == ["train"] else [],
     )
     parser.add_argument("--config", action="config", help="YAML file with fields of the configuration")
     parser.add_argument("--preset", type=str, default="full", help=f"named configuration: {', '.join(PRESETS)}")

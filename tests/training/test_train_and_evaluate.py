@@ -162,6 +162,14 @@ def test_a_resumed_run_ends_with_the_same_weights(run: Path, root: Path, tmp_pat
     assert np.array_equal(losses[1], resumed[1])
 
 
+def test_a_run_in_a_folder_with_brackets_keeps_its_configuration(root: Path, tmp_path: Path) -> None:
+    run, trap = tmp_path / "run[1]", tmp_path / "run1"
+    assert train(root, run, "--iterations", "2") == 0
+    trap.mkdir()
+    (trap / "config.yaml").write_text("iterations: 7\n")
+    assert main(["train", "--resume", "--out", str(run)]) == 0
+
+
 def test_a_run_stopped_before_its_first_checkpoint_starts_again(root: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     from multisigma.training.scene_module import SceneModule
 

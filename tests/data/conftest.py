@@ -37,7 +37,7 @@ def make_root(tmp_path: Path) -> MakeRoot:
         root = tmp_path / "root"
         for index, frame in enumerate(frames):
             split, name = frame.split("/")
-            city = name.split("_")[0]
+            city = name.rsplit("_", 2)[0]
             arrays = draw_arrays(index, size)
             _write(root / f"leftImg8bit/{split}/{city}/{name}_leftImg8bit.png", arrays["image"][:, :, ::-1])
             if "gtFine" not in without:

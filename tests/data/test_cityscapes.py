@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import pickle
 import shutil
 import struct
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from multisigma.data.cityscapes import FrameFiles, list_frames, read_camera, read_frame
+from multisigma.data.cityscapes import FrameFiles, find_splits, list_frames, read_camera, read_frame
 from multisigma.data.images import PngFormat, decode_disparity, encode_disparity, read_png, write_png
 from multisigma.data.labels import INSTANCE_CLASSES
 from multisigma.data.problems import DataError
@@ -99,8 +100,36 @@ class TestSoundRoots:
         bochum = next(files for files in list_frames(root, "train") if files.city == "bochum")
         assert all((getattr(bochum, field) is None) == (level != "train/aachen") for field in fields)
 
-    def test_hidden_files_are_passed_over(self, make_root: MakeRoot) -> None:
+    def test_a_kind_without_any_file_leaves_frames_unlabelled(self, make_root: MakeRoot) -> None:
         root = make_root()
+        (root / INSTANCES).unlink()
+        files = aachen(root)
+        assert files.instances is None
+        assert files.labels is not None
+        frame = read_frame(files)
+        assert frame.centroids is None
+        assert frame.labels is not None
+        assert all(files.instances for files in list_frames(root, "train") if files.city == "bochum")
+
+    def test_the_city_is_the_name_of_the_folder(self, make_root: MakeRoot) -> None:
+        """The official split of videos has 'stuttgart_00/stuttgart_00_000000_000001_leftImg8bit.png'."""
+        root = make_root(["demoVideo/stuttgart_00_000000_000001", "train/aachen_000000_000019"])
+        (frame,) = list_frames(root, "demoVideo")
+        assert (frame.name, frame.city) == ("stuttgart_00_000000_000001", "stuttgart_00")
+        assert read_frame(frame).camera is not None
+
+    def test_folders_without_images_are_no_splits(self, make_root: MakeRoot) -> None:
+        root = make_root()
+        (root / "leftImg8bit/@eaDir").mkdir()
+        (root / "leftImg8bit/train/@eaDir").mkdir()
+        (root / "leftImg8bit/old/aachen").mkdir(parents=True)
+        assert find_splits(root) == ["train", "val"]
+        assert len(list_frames(root, "train")) == 2
+
+    def test_other_files_are_passed_over(self, make_root: MakeRoot) -> None:
+        root = make_root()
+        (root / "leftImg8bit/train/aachen/Thumbs.db").touch()
+        (root / "leftImg8bit/train/aachen/desktop.ini").touch()
         (root / "leftImg8bit/train/.DS_Store").touch()
         (root / "leftImg8bit/train/aachen/._aachen_000000_000019_leftImg8bit.png").touch()
         assert len(list_frames(root, "train")) == 2
@@ -145,10 +174,10 @@ class TestMalformedLayouts:
 
     @pytest.mark.parametrize("file", [LABELS, INSTANCES, DISPARITY, CAMERA])
     def test_missing_partner(self, make_root: MakeRoot, file: str) -> None:
-        root = make_root()
+        root = make_root(["train/aachen_000000_000019", "train/aachen_000001_000019"])
         (root / file).unlink()
-        fails(lambda: list_frames(root, "train"), root / file, "partner", "unlabelled")
-        files = next(f for f in list_frames(root, "train", missing_labels="unlabelled") if f.city == "aachen")
+        fails(lambda: list_frames(root, "train"), root / file, "partner", "--missing-labels unlabelled", "of the city")
+        files = list_frames(root, "train", missing_labels="unlabelled")[0]
         missing = [field for field in ("labels", "instances", "disparity", "camera") if getattr(files, field) is None]
         assert len(missing) == 1
         assert getattr(read_frame(files), missing[0]) is None
@@ -160,7 +189,7 @@ class TestMalformedLayouts:
             "aachen_000000_000019_leftImg8bit.jpg",
             "aachen_0000_000019_leftImg8bit.png",
             "bochum_000000_000019_leftImg8bit.png",
-            "aachen_000000_000019_leftImg8bit.png.bak",
+            "aachen_000000_000019_leftImg8bit.PNG",
             "../aachen_000003_000019_leftImg8bit.png",
         ],
     )
@@ -171,9 +200,34 @@ class TestMalformedLayouts:
         shutil.copy(root / IMAGE, path)
         fails(lambda: list_frames(root, "train", missing_labels), path, "CITY_SEQUENCE_FRAME")  # type: ignore[arg-type]
 
+    @pytest.mark.parametrize("place", ["", "leftImg8bit", "leftImg8bit/val/lindau", "gtFine/train/aachen"])
+    def test_unreadable_folder(self, make_root: MakeRoot, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+        root, scandir = make_root(), os.scandir
+
+        def forbid(path: Path) -> object:
+            if path == root / place:
+                raise PermissionError(13, "Permission denied")
+            return scandir(path)
+
+        if place == "":
+            shutil.rmtree(root / "leftImg8bit")
+        monkeypatch.setattr("os.scandir", forbid)
+        fails(lambda: list_frames(root, "train"), root / place, "folder must be readable; found Permission denied")
+
+    def test_folder_behind_an_unreadable_one(self, make_root: MakeRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+        root, is_dir = make_root(), Path.is_dir
+
+        def forbid(path: Path) -> bool:
+            if path == root / "gtFine/train/aachen":
+                raise PermissionError(13, "Permission denied")
+            return is_dir(path)
+
+        monkeypatch.setattr(Path, "is_dir", forbid)
+        fails(lambda: list_frames(root, "train"), root / "gtFine/train/aachen", "folder must be readable")
+
     def test_message_is_cut_after_five(self, make_root: MakeRoot) -> None:
-        root = make_root([f"train/ulm_{i:06}_000019" for i in range(8)])
-        for path in (root / "disparity/train/ulm").iterdir():
+        root = make_root([f"train/ulm_{i:06}_000019" for i in range(9)])
+        for path in sorted((root / "disparity/train/ulm").iterdir())[:8]:
             path.unlink()
         message = fails(
             lambda: list_frames(root, "train"), root / "disparity/train/ulm/ulm_000000_000019_disparity.png"

@@ -77,6 +77,16 @@ def test_files_may_lie_in_folders_and_have_longer_names(data: Path, predictions:
     assert all(file.semantic.parent.name == "lindau" for file in files)
 
 
+def test_a_semantic_copy_of_a_root_and_a_city_with_an_underscore(make_root: MakeRoot, tmp_path: Path) -> None:
+    name = "stuttgart_00_000000_000001"
+    root = make_root([f"val/{name}"], SIZE, without=["disparity"])
+    next(root.rglob("*_instanceIds.png")).unlink()
+    write_submission(tmp_path, name, scene_of(0), SIZE)
+    metrics = evaluate_predictions(tmp_path, root)
+    assert metrics["iou_class"] is not None
+    assert "ap" not in metrics
+
+
 def test_a_folder_that_is_not_there_is_not_evaluated(data: Path, predictions: Path) -> None:
     whole = evaluate_predictions(predictions, data)
     shutil.rmtree(predictions / "instance")

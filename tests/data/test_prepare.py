@@ -98,6 +98,18 @@ def test_copy_is_a_sound_root_with_the_same_files(make_root: MakeRoot, tmp_path:
     assert {path.name for path in tmp_path.iterdir()} == {"root", "empty", "deep"}
 
 
+def test_a_root_of_any_make(make_root: MakeRoot, tmp_path: Path) -> None:
+    """No instance ids, a city with an underscore, a folder and a file that are no part of it."""
+    root = make_root(["train/aachen_000000_000019", "demoVideo/stuttgart_00_000000_000001"])
+    for path in root.rglob("*_instanceIds.png"):
+        path.unlink()
+    expected = files_of(root)
+    (root / "leftImg8bit/@eaDir").mkdir()
+    (root / "leftImg8bit/train/aachen/desktop.ini").touch()
+    prepare(root, tmp_path / "tiny", 8, 16, progress=False)
+    assert files_of(tmp_path / "tiny") == expected
+
+
 def refused(root: Path, out: Path, words: str, size: tuple[int, int] = (8, 16)) -> None:
     """`prepare` fails with the words, and nothing has changed in the folder around."""
     before = {path: path.stat().st_mtime_ns for path in root.parent.rglob("*")}
@@ -140,7 +152,7 @@ def test_a_malformed_root_leaves_nothing_behind(make_root: MakeRoot, tmp_path: P
 
 
 def test_a_missing_partner_leaves_nothing_behind(make_root: MakeRoot, tmp_path: Path) -> None:
-    root = make_root(extras=True)
+    root = make_root(["train/aachen_000000_000019", "train/aachen_000001_000019"], extras=True)
     (root / f"disparity_exact/{AACHEN}_disparity.png").unlink()
     refused(root, tmp_path / "new/tiny", "partner")
 

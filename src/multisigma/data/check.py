@@ -19,6 +19,7 @@ from multisigma.data.cityscapes import (
     FrameFiles,
     find_splits,
     inspect_frame,
+    is_folder,
     list_files,
     list_folders,
     read_disparity,
@@ -127,25 +128,33 @@ def _faults_of(files: FrameFiles) -> list[Problem]:
 
 
 def _orphans(root: Path, names: set[str]) -> Iterator[Problem]:
-    """Labels without an image: a whole split's or city's folder as one problem, else file by file."""
+    """Labels without an image: a whole split's or city's folder as one problem, else file by file.
+
+    A folder without any label, such as the scripts' gtFine/cityscapes_panoptic_train/, needs no images.
+    """
     rule = "labels must belong to an image"
     remedy = "Restore the image, or remove the labels."
     for folder in sorted({kind.folder for kind in PARTNERS + EXTRAS}):
-        endings = [kind.ending for kind in PARTNERS + EXTRAS if kind.folder == folder]
-        if not (root / folder).is_dir():
+        endings = tuple(kind.ending for kind in PARTNERS + EXTRAS if kind.folder == folder)
+        if not is_folder(root / folder):
             continue
         for split in list_folders(root / folder):
-            if not (root / IMAGE.folder / split).is_dir():
-                yield Problem(root / folder / split, rule, f"no folder {IMAGE.folder}/{split}/", remedy)
+            labels = {
+                city: [file for file in list_files(root / folder / split / city) if file.endswith(endings)]
+                for city in list_folders(root / folder / split)
+            }
+            if not is_folder(root / IMAGE.folder / split):
+                if any(labels.values()):
+                    yield Problem(root / folder / split, rule, f"no folder {IMAGE.folder}/{split}/", remedy)
                 continue
-            for city in list_folders(root / folder / split):
-                if not (root / IMAGE.folder / split / city).is_dir():
-                    found = f"no folder {IMAGE.folder}/{split}/{city}/"
-                    yield Problem(root / folder / split / city, rule, found, remedy)
+            for city, files in labels.items():
+                if not is_folder(root / IMAGE.folder / split / city):
+                    if files:
+                        found = f"no folder {IMAGE.folder}/{split}/{city}/"
+                        yield Problem(root / folder / split / city, rule, found, remedy)
                     continue
-                for file in list_files(root / folder / split / city):
-                    for ending in endings:
-                        name = file.removesuffix(ending)
-                        if file.endswith(ending) and name not in names:
-                            image = IMAGE.path(root, split, name)
-                            yield Problem(root / folder / split / city / file, rule, f"no {image}", remedy)
+                for file in files:
+                    name = next(file.removesuffix(ending) for ending in endings if file.endswith(ending))
+                    if name not in names:
+                        image = IMAGE.path(root, split, city, name)
+                        yield Problem(root / folder / split / city / file, rule, f"no {image}", remedy)

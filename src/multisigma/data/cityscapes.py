@@ -6,8 +6,9 @@
     ROOT/disparity/SPLIT/CITY/CITY_SEQUENCE_FRAME_disparity.png              16-bit, 0 invalid, else (p - 1) / 256 px
     ROOT/camera/SPLIT/CITY/CITY_SEQUENCE_FRAME_camera.json                   baseline and intrinsics
 
-Only the left images are needed. Beside them may stand `rightImg8bit/` and `disparity_exact/` (the true disparity of
-generated scenes, named and stored as `disparity/`), which reading leaves alone.
+CITY is the name of the folder, with underscores or without. Only the left images are needed. Beside them may stand
+`rightImg8bit/` and `disparity_exact/` (the true disparity of generated scenes, named and stored as `disparity/`), which
+reading leaves alone.
 
 Source: the README of the Cityscapes scripts (Cordts et al., 2016).
 """
@@ -18,7 +19,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -40,6 +42,7 @@ __all__ = [
     "find_splits",
     "inspect_frame",
     "inspect_truth",
+    "is_folder",
     "list_files",
     "list_folders",
     "list_frames",
@@ -68,9 +71,9 @@ class Kind:
     folder: str
     ending: str
 
-    def path(self, root: Path, split: str, name: str) -> Path:
+    def path(self, root: Path, split: str, city: str, name: str) -> Path:
         """Where the file of frame `name` stands, whether or not it exists."""
-        return root / self.folder / split / name.split("_")[0] / (name + self.ending)
+        return root / self.folder / split / city / (name + self.ending)
 
 
 IMAGE: Final = Kind("image", "leftImg8bit", "_leftImg8bit.png")
@@ -88,7 +91,9 @@ KINDS: Final[dict[str, Kind]] = {kind.field: kind for kind in (IMAGE, *PARTNERS,
 """Every kind of file by its field of `FrameFiles`, from image to disparity_exact."""
 
 _T = TypeVar("_T")
-_IMAGE_NAME = re.compile(r"(?P<name>(?P<city>[^_]+)_\d{6}_\d{6})" + re.escape(IMAGE.ending))
+_IMAGE_NAME = re.compile(r"(?P<name>(?P<city>.+)_\d{6}_\d{6})" + re.escape(IMAGE.ending))
+# What else lies in a folder, such as a Thumbs.db, is no image under a wrong name.
+_IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ class FrameFiles:
 
     Args:
         name: Name such as 'aachen_000000_000019'.
-        city: City, the first part of the name and the folder of the files.
+        city: City, the name's part before both numbers and the folder of the files.
         split: Split such as 'train'.
         image: Left image.
         labels: Label ids.
@@ -121,16 +126,16 @@ class FrameFiles:
 
 
 def find_splits(root: Path) -> list[str]:
-    """Names of the splits of a root, sorted.
+    """Names of the splits of a root, sorted; a folder without any image is none.
 
     Args:
         root: Folder that holds `leftImg8bit/`.
 
     Raises:
-        DataError: If the root or its `leftImg8bit/` does not exist or holds no split.
+        DataError: If the root or its `leftImg8bit/` does not exist, cannot be read or holds no split.
     """
     images = root / IMAGE.folder
-    if not root.is_dir():
+    if not is_folder(root):
         raise DataError(
             Problem(
                 root,
@@ -139,7 +144,7 @@ def find_splits(root: Path) -> list[str]:
                 "Check the path.",
             )
         )
-    if not images.is_dir():
+    if not is_folder(images):
         there = _enumerate(list_folders(root)) or "no folders"
         raise DataError(
             Problem(
@@ -149,12 +154,12 @@ def find_splits(root: Path) -> list[str]:
                 f"Give the folder that holds {IMAGE.folder}/ itself.",
             )
         )
-    splits = list_folders(images)
+    splits = [split for split in list_folders(images) if _holds_images(images / split)]
     if not splits:
         raise DataError(
             Problem(
                 images,
-                "there must be one folder per split, such as train/ and val/",
+                "there must be one folder per split with images in it, such as train/ and val/",
                 "none",
                 f"Put the images into {IMAGE.folder}/SPLIT/CITY/.",
             )
@@ -165,6 +170,8 @@ def find_splits(root: Path) -> list[str]:
 def scan_split(root: Path, split: str, kinds: tuple[Kind, ...] = PARTNERS) -> tuple[list[FrameFiles], list[Problem]]:
     """List the frames of a split, and every fault of its layout.
 
+    A kind of which a city has no file at all is absent there, which is no fault.
+
     Args:
         root: Folder that holds `leftImg8bit/`.
         split: Name of the split, such as 'train'.
@@ -174,11 +181,11 @@ def scan_split(root: Path, split: str, kinds: tuple[Kind, ...] = PARTNERS) -> tu
         The frames, sorted by name, a missing file as None; and the faults found.
 
     Raises:
-        DataError: If the root has no such split.
+        DataError: If the root has no such split, or a folder cannot be read.
     """
     splits = find_splits(root)
     folder = root / IMAGE.folder / split
-    if split not in splits:
+    if not is_folder(folder):
         raise DataError(
             Problem(
                 folder,
@@ -188,33 +195,33 @@ def scan_split(root: Path, split: str, kinds: tuple[Kind, ...] = PARTNERS) -> tu
             )
         )
     frames: list[FrameFiles] = []
-    problems = [_misnamed(folder / file) for file in list_files(folder) if file.endswith(".png")]
+    problems = [_misnamed(folder / file) for file in list_files(folder) if _is_image(file)]
     for city in list_folders(folder):
-        present = {
+        files = {
             kind.folder: set(list_files(root / kind.folder / split / city))
             for kind in kinds
-            if (root / kind.folder / split / city).is_dir()
+            if is_folder(root / kind.folder / split / city)
         }
-        for file in list_files(folder / city):
+        present = [kind for kind in kinds if any(f.endswith(kind.ending) for f in files.get(kind.folder, ()))]
+        for file in filter(_is_image, list_files(folder / city)):
             match = _IMAGE_NAME.fullmatch(file)
             if match is None or match["city"] != city:
                 problems.append(_misnamed(folder / city / file))
                 continue
             name = match["name"]
             found: dict[str, Path | None] = {kind.field: None for kind in PARTNERS}
-            for kind in kinds:
-                path = kind.path(root, split, name)
-                if kind.folder not in present:
-                    continue
-                if path.name in present[kind.folder]:
+            for kind in present:
+                path = kind.path(root, split, city, name)
+                if path.name in files[kind.folder]:
                     found[kind.field] = path
                 else:
                     problems.append(
                         Problem(
                             path,
-                            f"every image must have its partner where {kind.folder}/{split}/{city}/ exists",
+                            f"every image must have its partner where {kind.folder}/{split}/{city}/ has any such file",
                             f"no such file for {folder / city / file}",
-                            "Restore it, or train with --missing-labels unlabelled to go on without.",
+                            f"Restore it. To go on without, train with --missing-labels unlabelled; or remove every "
+                            f"*{kind.ending} of the city.",
                         )
                     )
             frames.append(FrameFiles(name, city, split, folder / city / file, **found))
@@ -233,8 +240,8 @@ def scan_split(root: Path, split: str, kinds: tuple[Kind, ...] = PARTNERS) -> tu
 def list_frames(root: Path, split: str, missing_labels: Literal["error", "unlabelled"] = "error") -> list[FrameFiles]:
     """List the frames of a split.
 
-    Labels of a kind (`gtFine`, `disparity`, `camera`) that are absent as a whole, as the root's, the split's or the
-    city's folder, leave those frames unlabelled for that kind. A single missing file is an error.
+    Labels of a kind (label ids, instance ids, disparity, camera) that are absent as a whole from the root, a split or a
+    city leave those frames unlabelled for that kind. A single missing file is an error.
 
     Args:
         root: Folder that holds `leftImg8bit/`.
@@ -469,19 +476,45 @@ def _misnamed(path: Path) -> Problem:
     return Problem(
         path,
         f"images must be named {IMAGE.folder}/SPLIT/CITY/CITY_SEQUENCE_FRAME{IMAGE.ending}, both numbers of six "
-        "digits and the city without underscores",
+        "digits and CITY the name of the folder",
         "another name",
         "Rename or remove the file.",
     )
 
 
+def _is_image(file: str) -> bool:
+    return Path(file).suffix.lower() in _IMAGE_SUFFIXES
+
+
+def _holds_images(split: Path) -> bool:
+    """Whether there is any image in a split's folder or in those of its cities."""
+    return any(any(map(_is_image, list_files(split / city))) for city in ("", *list_folders(split)))
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = "Give yourself the permission to read it, or check the disk."
+        raise DataError(Problem(folder, "the folder must be readable", error.strerror or str(error), remedy)) from error
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder. Raises `DataError` if that may not be known."""
+    with _readable(path):
+        return path.is_dir()
+
+
 def list_folders(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
+    """Names of the folders in a folder, sorted, without hidden ones. Raises `DataError`."""
+    with _readable(folder), os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
 def list_files(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
+    """Names of the files in a folder, sorted, without hidden ones. Raises `DataError`."""
+    with _readable(folder), os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith("."))
 
 

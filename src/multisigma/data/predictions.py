@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from multisigma.data.cityscapes import FrameFiles, read_disparity, read_labels
+from multisigma.data.cityscapes import FrameFiles, is_folder, read_disparity, read_labels
 from multisigma.data.images import read_png
 from multisigma.data.labels import LABELS
 from multisigma.data.problems import DataError, Problem
@@ -36,7 +36,7 @@ __all__ = ["ENDINGS", "PredictionFiles", "inspect_prediction", "list_predictions
 ENDINGS: Final = {"semantic": ".png", "instance": ".txt", "disparity": ".png"}
 """The ending of a prediction's file in each folder."""
 
-_NAME = re.compile(r"(?P<name>[^_]+_\d{6}_\d{6}).*")
+_NAME = re.compile(r"(?P<name>.+?_\d{6}_\d{6}).*")
 _LABEL_IDS: Final = frozenset(label.id for label in LABELS)
 
 
@@ -68,9 +68,9 @@ def list_predictions(root: Path, frames: Sequence[FrameFiles]) -> tuple[list[Pre
         The files for each frame, in the order of the frames; and the faults found.
 
     Raises:
-        DataError: If there is none of the folders.
+        DataError: If there is none of the folders, or one that cannot be read.
     """
-    folders = [root / kind for kind in ENDINGS if (root / kind).is_dir()]
+    folders = [root / kind for kind in ENDINGS if is_folder(root / kind)]
     if not folders:
         there = ", ".join(sorted(p.name for p in root.iterdir())[:5]) if root.is_dir() else ""
         raise DataError(

@@ -138,7 +138,7 @@ def write_samples_page(root: Path, path: Path) -> None:
 
 def _row(root: Path, files: FrameFiles) -> str:
     frame = read_frame(files)
-    exact_path = KINDS["disparity_exact"].path(root, files.split, files.name)
+    exact_path = KINDS["disparity_exact"].path(root, files.split, files.city, files.name)
     exact = read_disparity(exact_path) if exact_path.is_file() else None
     known = [d[np.isfinite(d)] for d in (frame.disparity, exact) if d is not None]
     values = np.concatenate(known) if known else np.zeros(0)

@@ -20,6 +20,7 @@ try:
     from jsonargparse.typing import register_type
     from rich.console import Console
     from rich.progress import track
+    from rich.text import Text
 
     from multisigma.training.config import PRESETS, Names, Size, TrainConfig
 except ModuleNotFoundError as error:
@@ -46,13 +47,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = make_parser(arguments).parse_args(arguments)
         COMMANDS[options.command](options[options.command])
     except MultisigmaError as error:
-        errors.print("error:", style="bold red", end=" ")
-        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        complain("error:", "bold red", error)
         return 2
     except KeyboardInterrupt:
         errors.print("interrupted", style="bold red")
         return 130
     return 0
+
+
+def say(text: object) -> None:
+    """Prints a line as it is: a path may hold brackets, and is copied in one piece."""
+    console.print(str(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def complain(what: str, style: str, text: object) -> None:
+    """Prints a fault or a warning on standard error."""
+    errors.print(what, style=style, end=" ")
+    errors.print(str(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def make_parser(arguments: Sequence[str]) -> ArgumentParser:
@@ -155,7 +166,7 @@ def run_generate(options: Namespace) -> None:
 
     size = options.size
     generate(options.root, options.train, options.val, size.height, size.width, options.seed, options.processes)
-    console.print(f"{options.train + options.val} frames of {size} in {options.root}")
+    say(f"{options.train + options.val} frames of {size} in {options.root}")
 
 
 def run_check(options: Namespace) -> None:
@@ -164,9 +175,11 @@ def run_check(options: Namespace) -> None:
 
     report = check_root(options.root)
     console.print(report.table())
+    for warning in report.warnings:
+        complain("warning:", "bold yellow", warning)
     if report.problems:
         raise MultisigmaError("\n".join([f"{len(report.problems)} faults", *map(str, report.problems)]))
-    console.print("no faults")
+    say("no faults")
 
 
 def run_prepare(options: Namespace) -> None:
@@ -174,7 +187,7 @@ def run_prepare(options: Namespace) -> None:
     from multisigma.data.prepare import prepare
 
     prepare(options.root, options.out, options.size.height, options.size.width)
-    console.print(f"frames of {options.size} in {options.out}")
+    say(f"frames of {options.size} in {options.out}")
 
 
 def run_train(options: Namespace) -> None:
@@ -186,7 +199,7 @@ def run_train(options: Namespace) -> None:
     values = {f.name: options[f.name] for f in dataclasses.fields(TrainConfig)}
     begin = time.perf_counter()
     train(TrainConfig(**values), options.out, options.resume)
-    console.print(f"trained in {time.perf_counter() - begin:.0f} s; the run is in {options.out}")
+    say(f"trained in {time.perf_counter() - begin:.0f} s; the run is in {options.out}")
 
 
 def run_evaluate(options: Namespace) -> None:
@@ -227,7 +240,7 @@ def run_report(options: Namespace) -> None:
     """`multisigma report`."""
     from multisigma.outputs.report import write_report
 
-    console.print(f"open {write_report(options.run).absolute().as_uri()}")
+    say(f"open {write_report(options.run).absolute().as_uri()}")
 
 
 def run_demo(options: Namespace) -> None:
@@ -240,7 +253,7 @@ def run_demo(options: Namespace) -> None:
         ["evaluate", run, "--data", tiny],
         ["report", run],
     ):
-        console.rule(f"multisigma {' '.join(command)}", align="left")
+        console.rule(Text(f"multisigma {' '.join(command)}"), align="left")
         parsed = make_parser(command).parse_args(command)
         COMMANDS[parsed.command](parsed[parsed.command])
 

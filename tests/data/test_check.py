@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from multisigma.cli import main
 from multisigma.data.check import CheckReport, SplitCounts, check_root
 
 MakeRoot = Callable[..., Path]
@@ -43,6 +44,33 @@ def test_what_official_packages_and_systems_add_is_no_fault(make_root: MakeRoot)
         (root / folder).mkdir()
     (root / "leftImg8bit/train/aachen/Thumbs.db").touch()
     assert check_root(root, progress=False).problems == []
+
+
+def test_what_is_mostly_a_mistake_is_warned_of(make_root: MakeRoot) -> None:
+    root = make_root(
+        [f"train/{city}_000000_000019" for city in ("aachen", "bochum", "ulm")] + ["val/lindau_000000_000019"]
+    )
+    assert check_root(root, progress=False).warnings == []
+    shutil.rmtree(root / "gtFine/train/ulm")
+    shutil.rmtree(root / "disparity/val")
+    (root / "gtCoarse").mkdir()
+    report = check_root(root, progress=False)
+    assert report.problems == []
+    assert [(str(warning.path.relative_to(root)), warning.found) for warning in report.warnings] == [
+        ("gtCoarse", "coarse ones, which stay unread"),
+        ("leftImg8bit/train/ulm", "1 images without labels, instances"),
+        ("leftImg8bit/val", "1 images without disparity"),
+    ]
+    assert "Unzip gtFine_trainvaltest.zip into" in str(report.warnings[1])
+
+
+def test_a_root_without_labels_is_warned_of(make_root: MakeRoot, capsys: pytest.CaptureFixture[str]) -> None:
+    root = make_root(without=["gtFine", "disparity"])
+    assert main(["check", str(root)]) == 0
+    shown = capsys.readouterr()
+    assert "warning:" in shown.err
+    assert f"{root}: training and evaluation need labels; found 3 images without" in shown.err
+    assert "no faults" in shown.out
 
 
 def test_table_shows_the_counts() -> None:

@@ -157,7 +157,7 @@ class TestMalformedLayouts:
     def test_no_images_folder(self, make_root: MakeRoot) -> None:
         root = make_root()
         shutil.rmtree(root / "leftImg8bit")
-        fails(lambda: list_frames(root, "train"), root, "leftImg8bit/", "'gtFine'")
+        fails(lambda: list_frames(root, "train"), root, "leftImg8bit/", "'gtFine'", "each package")
 
     def test_no_splits(self, tmp_path: Path) -> None:
         (tmp_path / "leftImg8bit").mkdir()

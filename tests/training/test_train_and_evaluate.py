@@ -184,7 +184,9 @@ def test_a_run_stopped_before_its_first_checkpoint_starts_again(root: Path, tmp_
 
 
 @pytest.mark.parametrize("without", ["disparity", "gtFine", "camera"])
-def test_a_root_without_a_kind_of_label_trains_the_rest(root: Path, tmp_path: Path, without: str) -> None:
+def test_a_root_without_a_kind_of_label_trains_the_rest(
+    root: Path, tmp_path: Path, without: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(root, tmp_path / "root", ignore=shutil.ignore_patterns(f"{without}*"))
     run = tmp_path / "run"
     assert train(tmp_path / "root", run, "--iterations", "2", "--validate-every", "2") == 0
@@ -192,12 +194,92 @@ def test_a_root_without_a_kind_of_label_trains_the_rest(root: Path, tmp_path: Pa
     state = weights(run)
     for task in ("semantic", "instance", "depth"):
         assert (state[f"weighting.log_variance_{task}"] == 0) == (task in unlabelled)
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning:" in line]
+    assert len(warnings) == len(unlabelled)
+    for task, warning in zip(sorted(unlabelled, reverse=True), warnings, strict=True):
+        assert f"warning: Task '{task}': no pixel is labelled in the 4 frames" in warning
+        assert f"Unzip {without}_trainvaltest.zip into {tmp_path / 'root'}" in warning
+        assert f"--tasks {'semantic,instance' if without == 'disparity' else 'depth'}." in warning
     assert main(["evaluate", str(run), "--data", str(tmp_path / "root")]) == 0
+    counts = ", ".join(f"{kind} {count}" for kind, count in labelled_frames(run).items())
+    assert counts in " ".join(capsys.readouterr().out.split())
+    assert labelled_frames(run) == {
+        "labels": 0 if without == "gtFine" else 2,
+        "instances": 0 if without == "gtFine" else 2,
+        "disparity": 0 if without == "disparity" else 2,
+        "camera": 0 if without == "camera" else 2,
+    }
     metrics = json.loads((run / "metrics.json").read_text())
     assert (metrics["disparity_error_px"] is None) == (without == "disparity")
     assert (metrics["trivial"]["disparity_error_px"] is None) == (without == "disparity")
     assert (metrics["iou_class"] is None) == (without == "gtFine")
     assert main(["report", str(run)]) == 0
+
+
+def labelled_frames(run: Path) -> dict[str, int]:
+    return json.loads((run / "metrics.json").read_text())["labelled_frames"]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "without", "words"),
+    [
+        ("semantic,instance,depth", ("gtFine", "disparity"), ("'semantic'", "'instance'", "'depth'", "found 0 files")),
+        ("depth", ("disparity",), ("'depth'", "/disparity/train/CITY/*_disparity.png", "disparity_trainvaltest.zip")),
+    ],
+)
+def test_nothing_to_learn_from_is_an_error(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], tasks: str, without: tuple[str, ...], words: str
+) -> None:
+    shutil.copytree(root, tmp_path / "root", ignore=shutil.ignore_patterns(*without))
+    shutil.copytree(root / "gtFine", tmp_path / "root" / "gtCoarse")
+    assert train(tmp_path / "root", tmp_path / "run", "--tasks", tasks, "--iterations", "2") == 2
+    message = capsys.readouterr().err
+    for word in words:
+        assert word in message
+    assert "--tasks" not in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_labels_of_nothing_but_void_are_told_apart(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root, tmp_path / "root")
+    for path in (tmp_path / "root" / "gtFine" / "train").glob("*/*Ids.png"):
+        write_png(path, np.zeros((64, 128), np.uint8 if "labelIds" in path.name else np.uint16))
+    assert train(tmp_path / "root", tmp_path / "run", "--tasks", "semantic,instance", "--iterations", "2") == 2
+    message = capsys.readouterr().err
+    assert "found 4 files" in message
+    assert "All their pixels are void" in message
+    assert "Unzip" not in message
+
+
+def test_a_split_without_any_label_is_not_evaluated(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root, tmp_path / "root", ignore=shutil.ignore_patterns("gtFine", "disparity*"))
+    arguments = ["evaluate", str(run), "--data", str(tmp_path / "root")]
+    (tmp_path / "semantic").mkdir()
+    for command in (arguments, ["evaluate", "--predictions", str(tmp_path), *arguments[2:]]):
+        assert main(command) == 2
+        message = capsys.readouterr().err
+        assert "leftImg8bit/val: training and evaluation need labels; found 2 images without" in message
+        assert "Unzip gtFine_trainvaltest.zip" in message
+    # Predictions for images without labels are what a submission is made of.
+    shutil.copytree(run, tmp_path / "run")
+    arguments[1] = str(tmp_path / "run")
+    assert main([*arguments, "--pictures", "0", "--save-predictions", str(tmp_path / "saved")]) == 0
+    assert len(list((tmp_path / "saved" / "semantic").iterdir())) == 2
+
+
+def test_a_fault_of_validation_shows_before_training(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root, tmp_path / "root")
+    path = sorted((tmp_path / "root" / "disparity" / "val").glob("*/*.png"))[-1]
+    path.write_bytes(b"")
+    assert train(tmp_path / "root", tmp_path / "run", "--iterations", "2", "--validate-every", "2") == 2
+    assert path.name in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_city_without_disparity_beside_one_with(root: Path, tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -17,6 +18,8 @@ from multisigma.data.cityscapes import (
     IMAGE,
     PARTNERS,
     FrameFiles,
+    Kind,
+    count_labels,
     find_splits,
     inspect_frame,
     is_folder,
@@ -26,6 +29,7 @@ from multisigma.data.cityscapes import (
     read_image,
     require_size,
     scan_split,
+    unlabelled,
 )
 from multisigma.data.problems import DataError, Problem
 
@@ -58,10 +62,12 @@ class CheckReport:
     Args:
         splits: Counts of every split by its name.
         problems: All faults, sorted by path; none if the root is sound.
+        warnings: What a sound root may be, but is mostly by mistake.
     """
 
     splits: dict[str, SplitCounts]
     problems: list[Problem]
+    warnings: list[Problem] = field(default_factory=list)
 
     def table(self) -> Table:
         """The counts as a table for the terminal, one row per split."""
@@ -69,7 +75,7 @@ class CheckReport:
         for column in fields(SplitCounts):
             table.add_column(column.name, justify="right")
         for split, counts in self.splits.items():
-            table.add_row(split, *map(str, astuple(counts)))
+            table.add_row(escape(split), *map(str, astuple(counts)))
         return table
 
 
@@ -84,7 +90,7 @@ def check_root(root: Path, progress: bool = True) -> CheckReport:
         progress: Whether to show a progress bar, on standard error.
 
     Returns:
-        Counts per split, and all faults.
+        Counts per split, all faults, and warnings.
     """
     try:
         names = find_splits(root)
@@ -97,9 +103,7 @@ def check_root(root: Path, progress: bool = True) -> CheckReport:
         found, faults = scan_split(root, split, PARTNERS + EXTRAS)
         frames += found
         problems += faults
-        splits[split] = SplitCounts(
-            len(found), **{kind.field: sum(getattr(f, kind.field) is not None for f in found) for kind in PARTNERS}
-        )
+        splits[split] = SplitCounts(len(found), **count_labels(found))
     problems += _orphans(root, {frame.name for frame in frames})
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for faults in track(
@@ -110,7 +114,40 @@ def check_root(root: Path, progress: bool = True) -> CheckReport:
             disable=not progress,
         ):
             problems += faults
-    return CheckReport(splits, sorted(problems, key=lambda problem: (problem.path, problem.rule)))
+    problems.sort(key=lambda problem: (problem.path, problem.rule))
+    return CheckReport(splits, problems, list(_warnings(root, frames)))
+
+
+def _warnings(root: Path, frames: Sequence[FrameFiles]) -> Iterator[Problem]:
+    """Kinds of label that a split or a city lacks and others have; no labels at all; coarse labels."""
+    if is_folder(root / "gtCoarse"):
+        remedy = "Unzip gtFine_trainvaltest.zip too, unless gtFine/ is here."
+        yield Problem(root / "gtCoarse", "labels are read from gtFine/ alone", "coarse ones, which stay unread", remedy)
+    if problem := unlabelled(root, root, frames):
+        yield problem
+    counts = count_labels(frames)
+    expected = [kind for kind in PARTNERS if counts[kind.field]]
+    for split, of_split in _grouped(frames, "split"):
+        folder = root / IMAGE.folder / split
+        counts = count_labels(of_split)
+        yield from _lacking(root, folder, [kind for kind in expected if not counts[kind.field]], len(of_split))
+        here = [kind for kind in expected if counts[kind.field]]
+        for city, of_city in _grouped(of_split, "city"):
+            counts = count_labels(of_city)
+            yield from _lacking(root, folder / city, [kind for kind in here if not counts[kind.field]], len(of_city))
+
+
+def _grouped(frames: Sequence[FrameFiles], field: str) -> Iterator[tuple[str, list[FrameFiles]]]:
+    for name in sorted({getattr(files, field) for files in frames}):
+        yield name, [files for files in frames if getattr(files, field) == name]
+
+
+def _lacking(root: Path, folder: Path, kinds: Sequence[Kind], frames: int) -> Iterator[Problem]:
+    if kinds:
+        rule = "a kind of label that others of the root have should be here too"
+        found = f"{frames} images without {', '.join(kind.field for kind in kinds)}"
+        packages = " and ".join(sorted({kind.package for kind in kinds}))
+        yield Problem(folder, rule, found, f"Unzip {packages} into {root}, or leave them unlabelled.")
 
 
 def _faults_of(files: FrameFiles) -> list[Problem]:

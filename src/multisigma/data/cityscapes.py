@@ -19,7 +19,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,7 @@ __all__ = [
     "KINDS",
     "FrameFiles",
     "Kind",
+    "count_labels",
     "find_splits",
     "inspect_frame",
     "inspect_truth",
@@ -54,6 +55,7 @@ __all__ = [
     "read_labels",
     "require_size",
     "scan_split",
+    "unlabelled",
 ]
 
 
@@ -74,6 +76,11 @@ class Kind:
     def path(self, root: Path, split: str, city: str, name: str) -> Path:
         """Where the file of frame `name` stands, whether or not it exists."""
         return root / self.folder / split / city / (name + self.ending)
+
+    @property
+    def package(self) -> str:
+        """The official package that holds these files."""
+        return f"{self.folder}_trainvaltest.zip"
 
 
 IMAGE: Final = Kind("image", "leftImg8bit", "_leftImg8bit.png")
@@ -151,7 +158,8 @@ def find_splits(root: Path) -> list[str]:
                 root,
                 f"a Cityscapes root must hold the folder {IMAGE.folder}/",
                 there,
-                f"Give the folder that holds {IMAGE.folder}/ itself.",
+                f"Give the folder that holds {IMAGE.folder}/ itself; where each package was unpacked into a folder of "
+                "its own, move what they hold into one.",
             )
         )
     splits = [split for split in list_folders(images) if _holds_images(images / split)]
@@ -260,6 +268,21 @@ def list_frames(root: Path, split: str, missing_labels: Literal["error", "unlabe
     if problems:
         raise DataError(*problems)
     return frames
+
+
+def count_labels(frames: Sequence[FrameFiles]) -> dict[str, int]:
+    """How many of the frames have each kind of label, from 'labels' to 'camera'."""
+    return {kind.field: sum(getattr(files, kind.field) is not None for files in frames) for kind in PARTNERS}
+
+
+def unlabelled(root: Path, folder: Path, frames: Sequence[FrameFiles]) -> Problem | None:
+    """The problem that no frame of a folder has anything to learn or to be measured by; None if one has."""
+    counts = count_labels(frames)
+    if counts["labels"] or counts["instances"] or counts["disparity"]:
+        return None
+    found = f"{len(frames)} images without label ids, instance ids or disparity"
+    remedy = f"Unzip {KINDS['labels'].package} or {KINDS['disparity'].package} into {root}."
+    return Problem(folder, "training and evaluation need labels", found, remedy)
 
 
 def read_frame(files: FrameFiles) -> Frame:

@@ -215,6 +215,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     described = ", ".join(
         f"{key} {metrics[key]}" for key in ("data", "split", "frames") if metrics.get(key) is not None
     )
+    if labelled := metrics.get("labelled_frames"):
+        described += f"; with {', '.join(f'{kind} {count}' for kind, count in labelled.items())}"
     table = Table(title="Evaluation", caption=escape(described) or None, title_justify="left", caption_justify="left")
     table.add_column("metric")
     table.add_column("unit")

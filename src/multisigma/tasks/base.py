@@ -28,11 +28,13 @@ class Task(ABC):
         name: The key of this task everywhere: outputs, losses, logs, pictures, command line.
         channels: The number of the network's output channels.
         likelihood: What the loss stands for.
+        kind: The field of `FrameFiles` that its labels come from, for messages; None if they are no file's.
     """
 
     name: ClassVar[str]
     channels: ClassVar[int]
     likelihood: ClassVar[Likelihood]
+    kind: ClassVar[str | None] = None
 
     @abstractmethod
     def target(self, frame: Frame) -> Tensor:

@@ -24,6 +24,7 @@ class Depth(RegressionTask):
     name = "depth"
     channels = 1
     likelihood = Laplace()
+    kind = "disparity"
 
     def target(self, frame: Frame) -> Tensor:
         disparity = _with_sky(frame)

@@ -33,6 +33,7 @@ class Instance(RegressionTask):
     name = "instance"
     channels = 2
     likelihood = Laplace()
+    kind = "instances"
 
     def target(self, frame: Frame) -> Tensor:
         if frame.instances is None:

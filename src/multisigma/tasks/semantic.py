@@ -29,6 +29,7 @@ class Semantic(Task):
     name = "semantic"
     channels = len(TRAIN_CLASSES)
     likelihood = Softmax()
+    kind = "labels"
 
     def target(self, frame: Frame) -> Tensor:
         if frame.labels is None:

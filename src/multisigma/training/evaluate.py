@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torchmetrics import Metric
 
-from multisigma.data.cityscapes import inspect_truth, list_frames
+from multisigma.data.cityscapes import KINDS, FrameFiles, count_labels, inspect_truth, list_frames, unlabelled
 from multisigma.data.module import WholeFrames, readable_worker_errors, whole_frame_loader
 from multisigma.data.picture import Picture, Sample
 from multisigma.data.predictions import inspect_prediction, list_predictions
+from multisigma.data.problems import DataError
 from multisigma.data.scene import Scene, truth_of
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import scene_metrics
@@ -66,11 +67,13 @@ def evaluate(
         The numbers; not-a-number where nothing was labelled.
 
     Raises:
-        MultisigmaError: The run or the data is at fault.
+        MultisigmaError: The run or the data is at fault, or no frame has a label and `keep` is None.
     """
     module = load_module(run, checkpoint)
     config, tasks = module.config, module.tasks
     files = list_frames(data, split, config.missing_labels)
+    if keep is None:
+        _require_labels(data, split, files)
     shown = {f.name for f in evenly(files, pictures)} if pictures else set()
     device = torch.device("cuda" if torch.cuda.is_available() and config.accelerator != "cpu" else "cpu")
     module = module.to(device)
@@ -109,7 +112,7 @@ def evaluate(
         | _measured(joint)
         | _compute([metric for task in tasks for metric in calibration[task.name]])
         | {"trivial": _compute([metric for task in tasks for metric in trivial_metrics[task.name]])}
-        | _described(data, split, len(files), begin)
+        | _described(data, split, files, begin)
         | {"checkpoint": checkpoint}
     )
     return Evaluation(numbers, samples)
@@ -128,10 +131,12 @@ def evaluate_predictions(predictions: Path, data: Path, split: str = "val", prog
         The numbers of the scene, as they stand in `metrics.json`.
 
     Raises:
-        MultisigmaError: Files are missing, too many or malformed; the message lists all faults.
+        MultisigmaError: Files are missing, too many or malformed, and the message lists all faults; or no frame has a
+            label.
     """
     begin = time.perf_counter()
     frames = list_frames(data, split)
+    _require_labels(data, split, frames)
     found, problems = list_predictions(predictions, frames)
     joint = scene_metrics()
     for frame, files in progress(list(zip(frames, found, strict=True))):
@@ -144,7 +149,13 @@ def evaluate_predictions(predictions: Path, data: Path, split: str = "val", prog
                 _update(joint, scene, truth)
     if problems:
         raise MultisigmaError("\n".join([f"{len(problems)} faults", *map(str, problems)]))
-    return _measured(joint) | _described(data, split, len(frames), begin) | {"predictions": str(predictions)}
+    return _measured(joint) | _described(data, split, frames, begin) | {"predictions": str(predictions)}
+
+
+def _require_labels(data: Path, split: str, frames: Sequence[FrameFiles]) -> None:
+    """Raises `DataError` where there is nothing to hold predictions against."""
+    if problem := unlabelled(data, data / KINDS["image"].folder / split, frames):
+        raise DataError(problem)
 
 
 def _update(metrics: Sequence[Metric], prediction: Any, target: Any) -> None:
@@ -177,11 +188,12 @@ def _measured(joint: Sequence[Metric]) -> dict[str, Any]:
     return {k: v for part in numbers if any(isinstance(n, float) for n in part.values()) for k, v in part.items()}
 
 
-def _described(data: Path, split: str, frames: int, begin: float) -> dict[str, Any]:
+def _described(data: Path, split: str, frames: Sequence[FrameFiles], begin: float) -> dict[str, Any]:
     return {
         "notes": NOTES,
         "data": str(data),
         "split": split,
-        "frames": frames,
+        "frames": len(frames),
+        "labelled_frames": count_labels(frames),
         "seconds": round(time.perf_counter() - begin, 1),
     }

@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from multisigma.data.augment import AugmentSettings
-from multisigma.data.cityscapes import FrameFiles, find_splits, list_frames, read_frame
+from multisigma.data.cityscapes import KINDS, FrameFiles, count_labels, find_splits, list_frames, read_frame
 from multisigma.data.frame import Frame
 from multisigma.data.module import (
     Batch,
@@ -73,8 +75,8 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
         The trained module.
 
     Raises:
-        MultisigmaError: The data or the configuration is at fault, the folder holds a run and `resume` is false, or it
-            holds none, or one of another configuration, and `resume` is true.
+        MultisigmaError: The data or the configuration is at fault, or no task has a labelled pixel; the folder holds a
+            run and `resume` is false, or it holds none, or one of another configuration, and `resume` is true.
     """
     tasks = load_tasks(config.tasks.values)
     # The processes that Lightning starts for further devices come here too, when the first has made the folder.
@@ -127,10 +129,12 @@ def describe_run(
 ) -> None:
     """Writes what is known before the first iteration: configuration, environment, network, trivial predictors.
 
-    The trivial predictors read every training frame once, so that a fault in the data shows now and not after hours.
+    Every frame is read once for the trivial predictors, those of validation too, so that a fault in the data shows now
+    and not after hours.
     """
     write_text(folder / "config.yaml", config.to_yaml())
-    write_trivial(folder / "trivial.npz", module.tasks, train_files, config.workers)
+    labelled = write_trivial(folder / "trivial.npz", module.tasks, train_files, val_files, config.workers)
+    report_unlabelled(config, module.tasks, labelled, train_files)
     first_frame = read_frame(train_files[0])
     size = (config.crop.height, config.crop.width) if config.crop else first_frame.image.shape[:2]
     parts = [dataclasses.asdict(part) for part in complexity(module.network, *size)]
@@ -274,18 +278,65 @@ def make_trainer(config: TrainConfig, run: Path, validate: bool, start: int) -> 
     )
 
 
-def write_trivial(path: Path, tasks: Sequence[Task], files: Sequence[FrameFiles], workers: int) -> None:
-    """Makes every task's trivial predictor from frames' labels; a task without any label is left out."""
+def write_trivial(
+    path: Path,
+    tasks: Sequence[Task],
+    train_files: Sequence[FrameFiles],
+    val_files: Sequence[FrameFiles],
+    workers: int,
+) -> set[str]:
+    """Makes every task's trivial predictor from the training labels; reads the frames of validation for faults alone.
+
+    Returns:
+        The names of the tasks that have a labelled pixel; the others have no predictor.
+    """
     predictors = {task.name: task.trivial() for task in tasks}
+    loader = whole_frame_loader(WholeFrames([*train_files, *val_files], partial(make_targets, tasks)), workers)
     with readable_worker_errors():
-        for _, batch in whole_frame_loader(WholeFrames(files, partial(make_targets, tasks)), workers):
-            for name, target in batch["targets"].items():
-                predictors[name].update(target[0].numpy())
+        for index, (_, batch) in enumerate(
+            track(loader, "reading all frames once", len(loader), console=Console(stderr=True), transient=True)
+        ):
+            if index < len(train_files):
+                for name, target in batch["targets"].items():
+                    predictors[name].update(target[0].numpy())
     predictions = {name: predictor.predict() for name, predictor in predictors.items()}
     buffer = io.BytesIO()
     labelled: dict[str, Any] = {name: value for name, value in predictions.items() if value is not None}
     np.savez_compressed(buffer, **labelled)
     write_bytes(path, buffer.getvalue())
+    return set(labelled)
+
+
+def report_unlabelled(
+    config: TrainConfig, tasks: Sequence[Task], labelled: Collection[str], files: Sequence[FrameFiles]
+) -> None:
+    """Warns of each task that has nothing to learn from; raises `MultisigmaError` if that is all of them.
+
+    Args:
+        config: The run's configuration.
+        tasks: The tasks that it names.
+        labelled: The names of those that have a labelled training pixel.
+        files: The frames of the training split.
+    """
+    messages = []
+    rest = ",".join(option for option, task in zip(config.tasks.values, tasks, strict=True) if task.name in labelled)
+    for task in tasks:
+        if task.name in labelled:
+            continue
+        message = f"Task '{task.name}': no pixel is labelled in the {len(files)} frames of the split 'train'"
+        remedy = "Add its labels"
+        if task.kind:
+            kind = KINDS[task.kind]
+            count = count_labels(files)[task.kind]
+            message += f"; found {count} files {config.data}/{kind.folder}/train/CITY/*{kind.ending}"
+            remedy = "All their pixels are void: restore them" if count else f"Unzip {kind.package} into {config.data}"
+        messages.append(f"{message}. {remedy}" + (f", or leave the task out with --tasks {rest}." if rest else "."))
+    if not labelled:
+        raise MultisigmaError("\n".join(messages))
+    for message in messages:
+        Console(stderr=True).print(
+            f"warning: {message}", style="bold yellow", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def load_module(run: Path, checkpoint: str = "last") -> SceneModule:

@@ -88,8 +88,28 @@ def test_what_is_missing_is_nan() -> None:
     without_camera = counted([(scene, replace(truth, camera=None))]).compute()
     assert isnan(without_camera["depth_rmse_m"])
     assert not isnan(without_camera["disparity_error_px"])
-    without_labels = counted([(scene, replace(truth, labels=None))]).compute()
-    assert without_labels["disparity_error_px"] == without_labels["disparity_without_sky_error_px"]
+
+
+def test_without_labels_the_sky_is_not_known() -> None:
+    labelled, (scene, truth) = frames()[1], frames()[0]
+    alone = counted([(scene, replace(truth, labels=None))]).compute()
+    assert not isnan(alone["disparity_error_px"])
+    assert isnan(alone["disparity_without_sky_error_px"])
+    assert isnan(alone["disparity_without_sky_rms_px"])
+    both = counted([labelled, (scene, replace(truth, labels=None))]).compute()
+    assert both["disparity_without_sky_error_px"] == counted([labelled]).compute()["disparity_without_sky_error_px"]
+
+
+def test_thresholds_are_decided_in_64_bits() -> None:
+    """At ratios of 1.25, where 32 bits decide otherwise."""
+    camera = Camera(0.209313, 2262.52, 2262.52, 0.0, 0.0)
+    true = np.arange(2000, 60000, 5, dtype=np.float32)[None] / 256
+    guess = (true * 0.8).astype(np.float32)
+    bf = camera.baseline * camera.fx
+    ratio = (bf / guess.astype(float)) / (bf / true.astype(float))
+    labels = np.full(true.shape, 7, np.uint8)
+    found = counted([(Scene(disparity=guess), Truth("x", labels, None, true, camera))]).compute()
+    assert found["depth_delta_1"] == np.mean(ratio < 1.25)
 
 
 def test_a_diverged_prediction_is_not_hidden() -> None:

@@ -27,7 +27,9 @@ class DepthErrors(Metric):
     """Mean and RMS error of disparity in pixels, and the errors of depth in metres that the field reports.
 
     Disparity counts over all valid pixels, the sky as a true disparity of zero (the paper, section 5); without the sky
-    besides; and with the sky times 2048 / width, the equivalent at Cityscapes' own size.
+    besides; and with the sky times 2048 / width, the equivalent at Cityscapes' own size. Where a frame has no labels
+    its sky is not known: it counts for the first and the last by the pixels with a valid disparity alone, and not at
+    all for the errors without sky.
 
     Depth is baseline * focal length / disparity of each frame's camera, over pixels with a true depth of at most 80 m;
     predictions are clipped to 0.001 to 80 m. Absolute relative error, RMSE, and the shares of pixels whose ratio of
@@ -72,21 +74,23 @@ class DepthErrors(Metric):
                 f"Found {scene.disparity.shape} and {truth.disparity.shape}."
             )
         true, sky = disparity_with_sky(truth.disparity, truth.labels)
-        errors = scene.disparity.astype(np.float64) - true
+        # Thresholds must not be decided by the rounding of 32 bits.
+        true, guess = true.astype(np.float64), scene.disparity.astype(np.float64)
+        errors = guess - true
         valid = ~np.isnan(true)
+        land = valid & ~sky if truth.labels is not None else np.zeros_like(valid)
         scale = NATIVE_WIDTH / errors.shape[1]
-        for row, kept, factor in ((_ALL, valid, 1.0), (_LAND, valid & ~sky, 1.0), (_NATIVE, valid, scale)):
+        for row, kept, factor in ((_ALL, valid, 1.0), (_LAND, land, 1.0), (_NATIVE, valid, scale)):
             some = errors[kept] * factor
             self.disparity_sums[row] += exactly([np.abs(some).sum(), np.square(some).sum()])
             self.disparity_counts[row] += some.size
         if truth.camera is not None:
             bf = truth.camera.baseline * truth.camera.fx
             near = valid & (true * FARTHEST >= bf)
-            self._count_depth(bf / scene.disparity[near].clip(bf / FARTHEST, bf / _NEAREST), bf / true[near])
+            self._count_depth(bf / guess[near].clip(bf / FARTHEST, bf / _NEAREST), bf / true[near])
 
     def _count_depth(self, depth: NDArray[np.floating], true: NDArray[np.floating]) -> None:
         """Counts predicted and true metres, shape (N,)."""
-        depth, true = depth.astype(np.float64), true.astype(np.float64)
         errors = np.abs(depth - true)
         self.depth_sums += exactly([(errors / true).sum(), np.square(errors).sum()])
         ratio = np.maximum(depth / true, true / depth)

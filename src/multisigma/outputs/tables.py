@@ -29,7 +29,10 @@ _PQ = (
     "segments, and RQ, the share of segments that are matched; the mean over classes that occur."
 )
 _NATIVE = "Disparity errors times 2048 / width: what they would be in pixels at Cityscapes' own size."
-_LAND = "Disparity errors without the sky, whose true disparity counts as zero otherwise."
+_LAND = (
+    "Disparity errors without the sky, whose true disparity counts as zero otherwise; over the frames with label ids, "
+    "which tell what is sky."
+)
 _DEPTH = (
     "Depth in metres from baseline, focal length and disparity, over pixels of at most 80 m: absolute error over the "
     "true depth, root of the mean squared error, and the share of pixels whose ratio to the true depth is below 1.25, "

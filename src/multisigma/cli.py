@@ -6,7 +6,7 @@ import glob
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -207,7 +207,6 @@ def run_evaluate(options: Namespace) -> None:
     from multisigma.files import new_folder, write_text
     from multisigma.outputs.samples import write_samples
     from multisigma.outputs.submission import write_submission
-    from multisigma.outputs.tables import metrics_table, paper_table
     from multisigma.training.evaluate import evaluate, evaluate_predictions
 
     run, predictions, save = options.run, options.predictions, options.save_predictions
@@ -218,15 +217,23 @@ def run_evaluate(options: Namespace) -> None:
         if save is not None:
             raise MultisigmaError(f"Option --save-predictions goes with a run; found --predictions {predictions}.")
         metrics = evaluate_predictions(predictions, options.data, options.split, show_progress)
+        print_metrics(metrics)
     else:
         with new_folder(save) if save else nullcontext() as folder:
             keep = partial(write_submission, folder) if folder else None
             result = evaluate(
                 run, options.data, options.split, options.checkpoint, options.pictures, show_progress, keep
             )
+            metrics = result.metrics
+            print_metrics(metrics)
         write_samples(run, result.samples)
-        metrics = result.metrics
     write_text((predictions or run) / "metrics.json", json.dumps(metrics, indent=2))
+
+
+def print_metrics(metrics: Mapping[str, Any]) -> None:
+    """Prints the tables; before anything is written, for that may fail after hours."""
+    from multisigma.outputs.tables import metrics_table, paper_table
+
     console.print(paper_table(metrics))
     console.print(metrics_table(metrics))
 

@@ -17,14 +17,15 @@ def write_bytes(path: Path, content: bytes) -> None:
         content: What to write.
 
     Raises:
-        OSError: If the file cannot be written.
+        MultisigmaError: If the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _writable(path):
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, content: str) -> None:
@@ -43,26 +44,35 @@ def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     Raises:
         MultisigmaError: If `path` holds something and `replace` is false, or the folder cannot be written.
     """
-    if not replace and path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise MultisigmaError(
-            f"{path}: must be a new or empty folder and holds something; choose another, or remove it."
-        )
-    path = path.absolute()
-    nearest = next(parent for parent in path.parents if parent.is_dir())
-    temporary = nearest / f".{path.name}.{os.getpid()}.tmp"
+    with _writable(path):
+        if not replace and path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise MultisigmaError(
+                f"{path}: must be a new or empty folder and holds something; choose another, or remove it."
+            )
+        path = path.absolute()
+        nearest = next(parent for parent in path.parents if parent.is_dir())
+        temporary = nearest / f".{path.name}.{os.getpid()}.tmp"
+        try:
+            temporary.mkdir()
+            yield temporary
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                # A folder with content cannot be replaced in one step.
+                old = nearest / f".{path.name}.{os.getpid()}.old"
+                os.replace(path, old)
+                os.replace(temporary, path)
+                shutil.rmtree(old)
+            else:
+                os.replace(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
     try:
-        temporary.mkdir()
-        yield temporary
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            # A folder with content cannot be replaced in one step.
-            old = nearest / f".{path.name}.{os.getpid()}.old"
-            os.replace(path, old)
-            os.replace(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
+        yield
     except OSError as error:
-        raise MultisigmaError(f"{path}: cannot be written: {error}. Make room or choose another folder.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        raise MultisigmaError(
+            f"{path}: cannot be written: {error.strerror or error}. Make room, or choose a place that you may write to."
+        ) from error

@@ -21,6 +21,7 @@ from multisigma.data.cityscapes import FrameFiles, find_splits, list_frames, rea
 from multisigma.data.images import PngFormat, decode_disparity, encode_disparity, read_png, write_png
 from multisigma.data.labels import INSTANCE_CLASSES
 from multisigma.data.problems import DataError
+from multisigma.errors import MultisigmaError
 
 AACHEN = "train/aachen/aachen_000000_000019"
 IMAGE = f"leftImg8bit/{AACHEN}_leftImg8bit.png"
@@ -515,7 +516,7 @@ class TestWriting:
 
     def test_failed_write_leaves_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "x.png").mkdir()
-        with pytest.raises(IsADirectoryError):
+        with pytest.raises(MultisigmaError, match=r"x\.png: cannot be written: Is a directory"):
             write_png(tmp_path / "x.png", np.zeros((2, 2), dtype=np.uint8))
         assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
 

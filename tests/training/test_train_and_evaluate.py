@@ -282,6 +282,37 @@ def test_a_fault_of_validation_shows_before_training(
     assert not (tmp_path / "run").exists()
 
 
+def test_what_cannot_be_written_is_shown_all_the_same(
+    run: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+
+    def forbid(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.replace", forbid)
+    assert main(["evaluate", str(tmp_path / "run"), "--data", str(root), "--pictures", "0"]) == 2
+    shown = capsys.readouterr()
+    assert "Table 2 of the paper" in shown.out
+    assert f"{tmp_path / 'run' / 'samples'}: cannot be written: Permission denied" in shown.err
+    monkeypatch.undo()
+    assert main(["evaluate", str(tmp_path / "run"), "--data", str(root), "--pictures", "0"]) == 0
+    monkeypatch.setattr("os.replace", forbid)
+    assert main(["report", str(tmp_path / "run")]) == 2
+    assert "report.html: cannot be written: Permission denied" in capsys.readouterr().err
+
+
+def test_paths_are_printed_as_they_are(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / ("a [bold]" + "long name" * 9)
+    shutil.copytree(run, copy)
+    assert main(["report", str(copy)]) == 0
+    assert f"open {(copy / 'report.html').as_uri()}\n" in capsys.readouterr().out
+    assert main(["prepare", str(root), str(tmp_path / "x[red]"), "--size", "16x32"]) == 0
+    assert f"frames of 16x32 in {tmp_path / 'x[red]'}\n" in capsys.readouterr().out
+
+
 def test_a_city_without_disparity_beside_one_with(root: Path, tmp_path: Path) -> None:
     copy = tmp_path / "root"
     shutil.copytree(root, copy)

@@ -193,5 +193,5 @@ def _orphans(root: Path, names: set[str]) -> Iterator[Problem]:
                 for file in files:
                     name = next(file.removesuffix(ending) for ending in endings if file.endswith(ending))
                     if name not in names:
-                        image = IMAGE.path(root, split, city, name)
+                        image = IMAGE.path(root, split, name)
                         yield Problem(root / folder / split / city / file, rule, f"no {image}", remedy)

@@ -73,9 +73,9 @@ class Kind:
     folder: str
     ending: str
 
-    def path(self, root: Path, split: str, city: str, name: str) -> Path:
+    def path(self, root: Path, split: str, name: str) -> Path:
         """Where the file of frame `name` stands, whether or not it exists."""
-        return root / self.folder / split / city / (name + self.ending)
+        return root / self.folder / split / name.rsplit("_", 2)[0] / (name + self.ending)
 
     @property
     def package(self) -> str:
@@ -219,7 +219,7 @@ def scan_split(root: Path, split: str, kinds: tuple[Kind, ...] = PARTNERS) -> tu
             name = match["name"]
             found: dict[str, Path | None] = {kind.field: None for kind in PARTNERS}
             for kind in present:
-                path = kind.path(root, split, city, name)
+                path = kind.path(root, split, name)
                 if path.name in files[kind.folder]:
                     found[kind.field] = path
                 else:

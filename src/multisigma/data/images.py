@@ -103,7 +103,7 @@ def write_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Non
         pixels: Shape (H, W, 3), RGB, uint8; or shape (H, W), uint8 or uint16.
 
     Raises:
-        OSError: If the file cannot be written.
+        MultisigmaError: If the file cannot be written.
     """
     encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels)[1]
     write_bytes(path, encoded.tobytes())

@@ -97,7 +97,7 @@ def _shrink(files: FrameFiles, out: Path, height: int, width: int) -> None:
     small = apply_transform(frame, transform)
 
     def path(field: str) -> Path:
-        path = KINDS[field].path(out, files.split, files.city, files.name)
+        path = KINDS[field].path(out, files.split, files.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from multisigma.data.cityscapes import KINDS, FrameFiles, find_splits, list_frames, read_disparity, read_frame
 from multisigma.data.frame import Frame
 from multisigma.data.labels import INSTANCE_CLASSES, LABELS, TRAIN_CLASSES, TRAIN_ID_OF
+from multisigma.files import write_text
 
 #: Share of the evaluated pixels of each training class in the fine annotations of Cityscapes train, in train-id order.
 CITYSCAPES_FREQUENCIES = (
@@ -128,17 +128,12 @@ def write_samples_page(root: Path, path: Path) -> None:
         histogram=_histogram(statistics.instances),
         rows=rows,
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, page)
 
 
 def _row(root: Path, files: FrameFiles) -> str:
     frame = read_frame(files)
-    exact_path = KINDS["disparity_exact"].path(root, files.split, files.city, files.name)
+    exact_path = KINDS["disparity_exact"].path(root, files.split, files.name)
     exact = read_disparity(exact_path) if exact_path.is_file() else None
     known = [d[np.isfinite(d)] for d in (frame.disparity, exact) if d is not None]
     values = np.concatenate(known) if known else np.zeros(0)

@@ -138,6 +138,9 @@ def make_train_parser(arguments: Sequence[str]) -> ArgumentParser:
     known, _ = ahead.parse_known_args(list(arguments))
     stored = known.out / "config.yaml" if known.out else None
     resumes = known.resume != "false" and stored is not None and stored.is_file()
+    if resumes and stored:
+        # The parser would not name the file that is at fault.
+        TrainConfig.from_yaml(stored)
     source = str(stored) if resumes else str(PRESETS.get(known.preset, ""))
 
     parser = ArgumentParser(

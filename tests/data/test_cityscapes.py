@@ -296,7 +296,8 @@ class TestMalformedFiles:
         assert pixels is not None
         pixels[3, 4:6] = value
         assert cv2.imwrite(str(root / file), pixels)
-        fails(lambda: read_frame(aachen(root)), root / file, "ids", f"found {value} (2 pixels)")
+        message = fails(lambda: read_frame(aachen(root)), root / file, "ids", f"found {value} (2 pixels)")
+        assert ("-1 stored without a sign" in message) == (value in (255, 65535))
 
     def test_label_and_instance_ids_disagree(self, make_root: MakeRoot) -> None:
         root = make_root()
@@ -346,6 +347,8 @@ class TestMalformedFiles:
             ("intrinsic", "fy", "20"),
             ("intrinsic", "u0", math.nan),
             ("intrinsic", "v0", True),
+            ("intrinsic", "fx", 10**400),
+            ("intrinsic", "u0", -(10**400)),
             ("extrinsic", None, None),
             ("intrinsic", None, 3),
         ],
@@ -365,6 +368,17 @@ class TestMalformedFiles:
             content[section] = {**content[section], key: value}  # type: ignore[dict-item]
         path.write_text(json.dumps(content))
         fails(lambda: read_camera(path), path, f"{section}.{key or ''}")
+
+    def test_deep_camera(self, tmp_path: Path) -> None:
+        path = tmp_path / "x_camera.json"
+        path.write_text("[" * 100_000)
+        fails(lambda: read_camera(path), path, "must be JSON; found maximum recursion depth exceeded")
+
+    def test_a_long_value_is_cut(self, tmp_path: Path) -> None:
+        path = tmp_path / "x_camera.json"
+        path.write_text(json.dumps({"extrinsic": {"baseline": 10**400}}))
+        message = fails(lambda: read_camera(path), path, "extrinsic.baseline")
+        assert max(map(len, message.splitlines())) < len(str(path)) + 250
 
     @given(content=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
     def test_camera_of_any_bytes(self, tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:

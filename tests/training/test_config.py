@@ -63,6 +63,7 @@ def test_rules(values: dict[str, object], words: str) -> None:
         ("iteration: 5", "iteration"),
         ("- a", "fields"),
         ("crop: 5", "HxW"),
+        ("batch_size: 0", r"config\.yaml: Option --batch-size must be positive"),
         ("{", "YAML"),
         ("iterations: many", "iterations|many|real"),
     ],

@@ -10,6 +10,7 @@ import torch
 
 from multisigma.cli import main
 from multisigma.data.images import write_png
+from multisigma.data.module import Batch
 from multisigma.data.streets import generate
 from multisigma.outputs.curves import read_log
 
@@ -181,6 +182,51 @@ def test_a_run_stopped_before_its_first_checkpoint_starts_again(root: Path, tmp_
         assert train(root, tmp_path / "run", "--iterations", "2") == 2
     assert main(["train", "--resume", "--out", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_an_interruption_tells_where_the_run_goes_on(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from multisigma.training.scene_module import SceneModule
+
+    step = SceneModule.training_step
+
+    def interrupted(self: SceneModule, batch: Batch, batch_idx: int) -> torch.Tensor:
+        if self.global_step == 3:
+            raise KeyboardInterrupt
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(SceneModule, "training_step", interrupted)
+    assert train(root, tmp_path / "run", "--iterations", "4", "--checkpoint-every", "2") == 2
+    message = capsys.readouterr().err
+    assert "Interrupted at iteration 3;" in message
+    assert "goes on from iteration 2, its last checkpoint." in message
+
+
+@pytest.mark.parametrize(
+    ("file", "command", "words"),
+    [
+        ("checkpoints/last.ckpt", "train", "the file ends too early. Put the run's best.ckpt in its place"),
+        ("checkpoints/last.ckpt", "evaluate", "the file ends too early. Evaluate another"),
+        ("trivial.npz", "evaluate", "cannot be read as trivial predictors"),
+        ("trivial.npz/", "evaluate", "cannot be read as trivial predictors: [Errno 2] No such file"),
+        ("config.yaml", "train", "must hold fields of the training configuration"),
+        ("config.yaml", "evaluate", "must hold fields of the training configuration"),
+    ],
+)
+def test_damaged_runs(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, command: str, words: str
+) -> None:
+    """A file of the run is empty; with a slash at the end, it is gone."""
+    path = tmp_path / "run" / file
+    shutil.copytree(run, tmp_path / "run")
+    path.unlink() if file.endswith("/") else path.write_bytes(b"")
+    options = {"train": ["--resume", "--out"], "evaluate": ["--data", str(root)]}[command]
+    assert main([command, *options, str(tmp_path / "run")]) == 2
+    message = capsys.readouterr().err
+    assert f"{path}: " in message
+    assert words in message
+    assert "Traceback" not in message
 
 
 @pytest.mark.parametrize("without", ["disparity", "gtFine", "camera"])

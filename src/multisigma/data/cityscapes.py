@@ -19,6 +19,8 @@ import json
 import math
 import os
 import re
+import reprlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -416,7 +418,7 @@ def read_camera(path: Path) -> Camera:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(Problem(path, "the file must be readable", error.strerror or str(error), remedy)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(Problem(path, "the camera must be JSON", str(error), remedy)) from error
     problems: list[Problem] = []
 
@@ -424,10 +426,10 @@ def read_camera(path: Path) -> Camera:
         values = content.get(section) if isinstance(content, dict) else None
         value: Any = values.get(key) if isinstance(values, dict) else None
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and math.isfinite(value) and (value > 0 or not positive):
+        if is_number and abs(value) <= sys.float_info.max and (value > 0 or not positive):
             return float(value)
         rule = f"the camera must hold {section}.{key}, a {'positive ' if positive else ''}number"
-        problems.append(Problem(path, rule, "none" if value is None else repr(value), remedy))
+        problems.append(Problem(path, rule, "none" if value is None else reprlib.repr(value), remedy))
         return math.nan
 
     camera = Camera(
@@ -492,7 +494,10 @@ def _unknown_ids(path: Path, ids: NDArray[Any], rule: str) -> Problem:
     unknown = [(value, count) for value, count in zip(values, counts, strict=True) if not _IS_KNOWN[_class_of(value)]]
     shown = ", ".join(f"{value} ({count} pixels)" for value, count in unknown[:5])
     more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-    return Problem(path, rule, shown + more, "Use the raw ids (labelIds, instanceIds), not training ids or colours.")
+    remedy = "Use the raw ids (labelIds, instanceIds), not training ids or colours."
+    if any(value in (255, 65535) for value, _ in unknown):
+        remedy += " 255 is what training ids ignore; 255 and 65535 are also -1 stored without a sign: store 0 instead."
+    return Problem(path, rule, shown + more, remedy)
 
 
 def _misnamed(path: Path) -> Problem:

@@ -184,5 +184,5 @@ class TrainConfig:
                 if values.get(name) is not None:
                     values[name] = Names.parse(values[name])
             return cls(**values)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, MultisigmaError) as error:
             raise MultisigmaError(f"{path}: {error}") from error

@@ -21,7 +21,7 @@ from multisigma.data.problems import DataError
 from multisigma.data.scene import Scene, truth_of
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import scene_metrics
-from multisigma.training.train import evenly, load_module, make_targets
+from multisigma.training.train import evenly, load_module, make_targets, read_trivial
 
 # In `metrics.json`, so that who reads a number reads this too.
 NOTES = {
@@ -82,8 +82,7 @@ def evaluate(
     sigma = module.weighting.sigma
     calibration = {task.name: list(task.calibration(sigma.get(task.name))) for task in tasks}
     joint = scene_metrics()
-    with np.load(run / "trivial.npz") as stored:
-        trivial = dict(stored)
+    trivial = read_trivial(run)
     samples: list[Sample] = []
     begin = time.perf_counter()
     loader = whole_frame_loader(WholeFrames(files, partial(make_targets, tasks)), config.workers)

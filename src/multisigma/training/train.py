@@ -8,6 +8,7 @@ import shlex
 import sys
 import time
 import warnings
+import zipfile
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +22,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -110,7 +112,8 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
         except SystemExit:
             # Lightning ends the process after an interruption.
             raise MultisigmaError(
-                f"Interrupted at iteration {trainer.global_step}; `multisigma train --resume --out {run}` goes on."
+                f"Interrupted at iteration {trainer.global_step}; `multisigma train --resume --out {run}` goes on from "
+                f"iteration {first_iteration(run)}, its last checkpoint."
             ) from None
     trainer.save_checkpoint(last_checkpoint(run), weights_only=False)
     if trainer.is_global_zero:
@@ -190,9 +193,22 @@ def last_checkpoint(run: Path) -> Path:
 
 
 def first_iteration(run: Path) -> int:
-    """The iteration that the run's newest checkpoint goes on from; 0 without one."""
+    """The iteration that the run's newest checkpoint goes on from; 0 without one. Raises `MultisigmaError`."""
     path = last_checkpoint(run)
-    return int(torch.load(path, map_location="cpu", weights_only=False)["global_step"]) if path.exists() else 0
+    if not path.is_file():
+        return 0
+    try:
+        return int(torch.load(path, map_location="cpu", weights_only=False)["global_step"])
+    except Exception as error:
+        raise _unreadable_checkpoint(
+            path, error, "Put the run's best.ckpt in its place, or remove it to train from the start."
+        ) from error
+
+
+def _unreadable_checkpoint(path: Path, error: Exception, remedy: str) -> MultisigmaError:
+    # The error at the end of a file says nothing.
+    reason = "the file ends too early" if isinstance(error, EOFError) else error
+    return MultisigmaError(f"{path}: cannot be read as a checkpoint of this run: {reason}. {remedy}")
 
 
 def check_run_folder(config: TrainConfig, run: Path, resume: bool) -> None:
@@ -339,6 +355,18 @@ def report_unlabelled(
         )
 
 
+def read_trivial(run: Path) -> dict[str, NDArray[Any]]:
+    """The trivial predictors' predictions by task name, as `write_trivial` wrote them. Raises `MultisigmaError`."""
+    path = run / "trivial.npz"
+    try:
+        with np.load(path) as stored:
+            return dict(stored)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise MultisigmaError(
+            f"{path}: cannot be read as trivial predictors: {error}. Restore it, or train the run again."
+        ) from error
+
+
 def load_module(run: Path, checkpoint: str = "last") -> SceneModule:
     """The trained module of a run, in evaluation mode.
 
@@ -356,5 +384,5 @@ def load_module(run: Path, checkpoint: str = "last") -> SceneModule:
         content = torch.load(path, map_location="cpu", weights_only=True)
         module.load_state_dict(content["state_dict"])
     except Exception as error:
-        raise MultisigmaError(f"{path}: cannot be read as a checkpoint of this run: {error}") from error
+        raise _unreadable_checkpoint(path, error, "Evaluate another with --checkpoint, or restore this one.") from error
     return module.eval()

@@ -49,6 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MultisigmaError as error:
         complain("error:", "bold red", error)
         return 2
+    except PermissionError as error:
+        # From other libraries, such as that of the logs, or from looking whether a file is there.
+        rule = "must be open to you"
+        complain("error:", "bold red", f"{error.filename}: {rule}; found {error.strerror}. Change its permissions.")
+        return 2
     except KeyboardInterrupt:
         errors.print("interrupted", style="bold red")
         return 130

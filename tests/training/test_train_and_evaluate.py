@@ -348,6 +348,17 @@ def test_what_cannot_be_written_is_shown_all_the_same(
     assert "report.html: cannot be written: Permission denied" in capsys.readouterr().err
 
 
+def test_a_folder_that_may_not_be_entered(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forbid(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", forbid)
+    assert main(["evaluate", str(tmp_path), "--data", str(root)]) == 2
+    assert f"{tmp_path / 'config.yaml'}: must be open to you; found Permission denied." in capsys.readouterr().err
+
+
 def test_paths_are_printed_as_they_are(
     run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

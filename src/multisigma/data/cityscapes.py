@@ -283,7 +283,10 @@ def unlabelled(root: Path, folder: Path, frames: Sequence[FrameFiles]) -> Proble
     if counts["labels"] or counts["instances"] or counts["disparity"]:
         return None
     found = f"{len(frames)} images without label ids, instance ids or disparity"
-    remedy = f"Unzip {KINDS['labels'].package} or {KINDS['disparity'].package} into {root}."
+    remedy = (
+        f"Unzip {KINDS['labels'].package} or {KINDS['disparity'].package} into {root}; "
+        "`evaluate RUN --save-predictions DIR` needs none."
+    )
     return Problem(folder, "training and evaluation need labels", found, remedy)
 
 

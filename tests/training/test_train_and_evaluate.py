@@ -171,7 +171,9 @@ def test_a_run_in_a_folder_with_brackets_keeps_its_configuration(root: Path, tmp
     assert main(["train", "--resume", "--out", str(run)]) == 0
 
 
-def test_a_run_stopped_before_its_first_checkpoint_starts_again(root: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_run_stopped_before_its_first_checkpoint_starts_again(
+    root: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:  # type: ignore[no-untyped-def]
     from multisigma.training.scene_module import SceneModule
 
     def interrupted(self, batch, batch_idx):  # type: ignore[no-untyped-def]
@@ -180,6 +182,7 @@ def test_a_run_stopped_before_its_first_checkpoint_starts_again(root: Path, tmp_
     with monkeypatch.context() as patch:
         patch.setattr(SceneModule, "training_step", interrupted)
         assert train(root, tmp_path / "run", "--iterations", "2") == 2
+    assert "starts again." in capsys.readouterr().err
     assert main(["train", "--resume", "--out", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
 

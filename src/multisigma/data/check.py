@@ -146,7 +146,7 @@ def _lacking(root: Path, folder: Path, kinds: Sequence[Kind], frames: int) -> It
     if kinds:
         rule = "a kind of label that others of the root have should be here too"
         found = f"{frames} images without {', '.join(kind.field for kind in kinds)}"
-        packages = " and ".join(sorted({kind.package for kind in kinds}))
+        packages = ", ".join(sorted({kind.package for kind in kinds}))
         yield Problem(folder, rule, found, f"Unzip {packages} into {root}, or leave them unlabelled.")
 
 

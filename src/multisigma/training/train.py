@@ -111,9 +111,10 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
             trainer.fit(module, training, validation, ckpt_path=checkpoint, weights_only=False)
         except SystemExit:
             # Lightning ends the process after an interruption.
+            start = first_iteration(run)
+            goes_on = f"goes on from iteration {start}, its last checkpoint" if start else "starts again"
             raise MultisigmaError(
-                f"Interrupted at iteration {trainer.global_step}; `multisigma train --resume --out {run}` goes on from "
-                f"iteration {first_iteration(run)}, its last checkpoint."
+                f"Interrupted at iteration {trainer.global_step}; `multisigma train --resume --out {run}` {goes_on}."
             ) from None
     trainer.save_checkpoint(last_checkpoint(run), weights_only=False)
     if trainer.is_global_zero:

@@ -320,6 +320,21 @@ def test_a_split_without_any_label_is_not_evaluated(
     assert len(list((tmp_path / "saved" / "semantic").iterdir())) == 2
 
 
+def test_a_validation_split_without_any_label_is_none(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root, tmp_path / "root")
+    for kind in ("gtFine", "disparity"):
+        shutil.rmtree(tmp_path / "root" / kind / "val")
+    run = tmp_path / "run"
+    assert train(tmp_path / "root", run, "--iterations", "2", "--validate-every", "1", "--checkpoint-every", "1") == 0
+    warning = capsys.readouterr().err
+    assert "leftImg8bit/val: training and evaluation need labels; found 2 images without" in warning
+    assert "There is no validation." in warning
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt"}
+    assert not [name for name in read_log(run) if name.startswith("val/")]
+
+
 def test_a_fault_of_validation_shows_before_training(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

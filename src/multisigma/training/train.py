@@ -29,7 +29,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from multisigma.data.augment import AugmentSettings
-from multisigma.data.cityscapes import KINDS, FrameFiles, count_labels, find_splits, list_frames, read_frame
+from multisigma.data.cityscapes import (
+    KINDS,
+    FrameFiles,
+    count_labels,
+    find_splits,
+    list_frames,
+    read_frame,
+    unlabelled,
+)
 from multisigma.data.frame import Frame
 from multisigma.data.module import (
     Batch,
@@ -65,7 +73,7 @@ def evenly(files: Sequence[FrameFiles], most: int | None) -> list[FrameFiles]:
 
 
 def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
-    """Trains on the split 'train' of the data, and validates on 'val' where that split exists.
+    """Trains on the split 'train' of the data, and validates on 'val' where that split exists and has labels.
 
     Args:
         config: The run's configuration.
@@ -91,6 +99,10 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
     train_files = list_frames(root, "train", config.missing_labels)
     has_val = "val" in find_splits(root)
     val_files = evenly(list_frames(root, "val", config.missing_labels), config.validation_frames) if has_val else []
+    if val_files and (problem := unlabelled(root, root / KINDS["image"].folder / "val", val_files)):
+        if first_process:
+            warn(f"{problem} There is no validation.")
+        val_files = []
 
     lightning.seed_everything(config.seed, verbose=False)
     checkpoint = last_checkpoint(run) if resume and last_checkpoint(run).is_file() else None
@@ -107,6 +119,7 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
         warnings.filterwarnings("ignore", ".*dataloader is not resumable.*")
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")
+        warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
         try:
             trainer.fit(module, training, validation, ckpt_path=checkpoint, weights_only=False)
         except SystemExit:
@@ -351,9 +364,14 @@ def report_unlabelled(
     if not labelled:
         raise MultisigmaError("\n".join(messages))
     for message in messages:
-        Console(stderr=True).print(
-            f"warning: {message}", style="bold yellow", markup=False, highlight=False, soft_wrap=True
-        )
+        warn(message)
+
+
+def warn(message: str) -> None:
+    """Prints a warning on standard error."""
+    Console(stderr=True).print(
+        f"warning: {message}", style="bold yellow", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def read_trivial(run: Path) -> dict[str, NDArray[Any]]:

@@ -189,6 +189,13 @@ def test_large_features_in_half_precision_do_not_overflow() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: GradientAggregation(TASKS, "mgda"), lambda: GradNormWeighting(TASKS)])
+def test_parameters_beside_features_are_an_error(make: Callable[[], Weighting]) -> None:
+    x, parameter = torch.ones(3, requires_grad=True), nn.Parameter(torch.ones(3))
+    with pytest.raises(MultisigmaError, match="found both"):
+        make()(dict(zip(TASKS, (x * parameter).square().unbind(), strict=True)), shared=[x, parameter])
+
+
+@pytest.mark.parametrize("make", [lambda: GradientAggregation(TASKS, "mgda"), lambda: GradNormWeighting(TASKS)])
 def test_shared_tensors_that_no_loss_depends_on_are_an_error(make: Callable[[], Weighting]) -> None:
     x, other = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
     with pytest.raises(MultisigmaError, match="no task's loss is a function of any of the 1 tensors"):

@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.distributed import checkpoint
 from torch.optim.swa_utils import AveragedModel
+from torchjd import aggregation
 
 from multisigma import (
     DynamicWeightAverage,
@@ -126,11 +128,12 @@ def test_a_state_assigned_to_a_module_without_memory(name: str) -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_averages_of_models_take_it(name: str) -> None:
     averaged = AveragedModel(weighting := EVERY[name](), use_buffers=True)
-    x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    x, weights = torch.tensor([1.0, 2.0, 3.0], requires_grad=True), []
     for _ in range(3):
         weighting(dict(zip(TASKS, x.square().unbind(), strict=True)), shared=x)
         averaged.update_parameters(weighting)
-    assert averaged.module.weights.keys() == set(TASKS)
+        weights.append(list(weighting.weights.values()))
+    assert list(averaged.module.weights.values()) == pytest.approx(torch.tensor(weights).mean(0).tolist(), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +144,53 @@ def test_averages_of_models_take_it(name: str) -> None:
 def test_names(kind: type[Weighting], tasks: Iterable[str], words: str) -> None:
     with pytest.raises(MultisigmaError, match=words):
         kind(tasks)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_distributed_checkpoint(name: str, tmp_path: Path) -> None:
+    """It reads into the tensors that are there."""
+    saved, x = EVERY[name](), torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    for _ in range(2):
+        saved(dict(zip(TASKS, x.square().unbind(), strict=True)), shared=x)
+    checkpoint.save(saved.state_dict(), checkpoint_id=tmp_path)
+    fresh = EVERY[name]()
+    state = fresh.state_dict()
+    checkpoint.load(state, checkpoint_id=tmp_path)
+    fresh.load_state_dict(state)
+    for key, value in saved.state_dict().items():
+        assert torch.equal(fresh.state_dict()[key].nan_to_num(), value.nan_to_num()), key
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_state_that_was_cast_as_a_whole(kind: torch.dtype) -> None:
+    saved = trained("closed form", list("abc"))
+    fresh = BY_TASK["closed form"](list("cab"))
+    fresh.load_state_dict({key: value.to(kind) for key, value in saved.state_dict().items()})
+    assert fresh.sigma == pytest.approx(saved.sigma, rel=1e-2)
+
+
+@pytest.mark.parametrize("state", [{"tasks": ["a"]}, torch.tensor([1, 2], dtype=torch.uint8), torch.zeros(0)])
+def test_an_extra_state_of_somebody_else_is_an_error(state: object) -> None:
+    saved = {**trained("fixed", list("abc")).state_dict(), "_extra_state": state}
+    with pytest.raises(MultisigmaError, match="`_extra_state` must be bytes"):
+        BY_TASK["fixed"](list("abc")).load_state_dict(saved)
+
+
+def test_an_aggregator_of_ones_own_that_remembers() -> None:
+    """What it remembers is its owner's; evaluation leaves it alone, and it does not come between state and module."""
+    aggregator = aggregation.GradVac()  # makes its memory at the first step
+    weighting, x = GradientAggregation(TASKS, aggregator), torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+
+    def step(scale: float) -> list[float]:
+        weighting(dict(zip(TASKS, (scale * x.square().sum(), -x[0] * x[1], x.sum()), strict=True)), shared=x)
+        return aggregator.gramian_weighting._phi_t.tolist()
+
+    before = step(1.0)
+    weighting.eval()
+    assert step(7.0) == before
+    weighting.train()
+    assert step(7.0) != before
+    GradientAggregation(TASKS, aggregation.GradVac()).load_state_dict(weighting.state_dict())
 
 
 def test_the_state_is_of_tensors_alone() -> None:

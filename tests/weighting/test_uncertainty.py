@@ -1,6 +1,7 @@
 """Learned and closed-form noise: known noise is recovered, bounds hold, weights normalise."""
 
 import math
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from multisigma import (
     StudentT,
     UncertaintyWeighting,
 )
+from multisigma.weighting import weighting as weighting_module
 
 NOISE = {"coarse": 10.0, "fine": 0.1}
 
@@ -187,6 +189,27 @@ def test_a_loss_at_zero_leaves_the_noise_at_its_bound_and_it_recovers(likelihood
     # The loss returns: a single step carries the noise far away, from where it must find back.
     expected = likelihood.optimum(torch.tensor(0.5)).item()
     assert steps(0.5, 2500) == pytest.approx(expected, abs=0.1)
+
+
+def test_a_masked_task_of_infinite_weight_has_no_gradient() -> None:
+    weighting = UncertaintyWeighting({"a": Gaussian(), "b": Gaussian()}, {"a": -200.0}, bounds=(-math.inf, math.inf))
+    with patch.object(weighting_module, "_read", lambda name, count: count):  # as on an accelerator
+        losses = {name: (torch.tensor(1.0), torch.tensor(int(name == "b"))) for name in "ab"}
+        weighting(losses).backward()
+    assert weighting.log_variance("a").grad == 0
+
+
+def test_noise_that_is_computed_from_something_else() -> None:
+    """As torch's parametrisations do, and the replicas of DataParallel hold it."""
+
+    class Doubled(nn.Module):
+        def forward(self, noise: Tensor) -> Tensor:
+            return 2 * noise
+
+    weighting = UncertaintyWeighting({"a": Gaussian()}, 0.5)
+    nn.utils.parametrize.register_parametrization(weighting, "log_variance_a", Doubled())
+    expected = UncertaintyWeighting({"a": Gaussian()}, 1.0)({"a": torch.tensor(2.0)})
+    assert torch.equal(weighting({"a": torch.tensor(2.0)}), expected)
 
 
 def test_bounds_do_not_touch_what_is_inside() -> None:

@@ -269,6 +269,7 @@ def test_a_users_own_likelihood() -> None:
         (lambda: make().log_variance("normals"), "no task 'normals'"),
         (lambda: UncertaintyWeighting(["a"]), "`likelihoods`.*found list"),  # type: ignore[arg-type]
         (lambda: UncertaintyWeighting({"a": Laplace()}, bounds=None), "`bounds`.*None"),  # type: ignore[arg-type]
+        (lambda: UncertaintyWeighting({"a": Laplace()}, bounds=("a", "b")), "`bounds`.*'a'"),  # type: ignore[arg-type]
     ],
 )
 def test_errors_name_the_parameter_and_the_value(make_it, words: str) -> None:  # type: ignore[no-untyped-def]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
+from multisigma.weighting.task_state import checked_names
 from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum
 
 
@@ -24,11 +25,11 @@ class LogWeighting(AdaptiveWeighting):
     """
 
     def __init__(self, tasks: Iterable[str], epsilon: float = 1e-8) -> None:
-        super().__init__(tasks)
+        names = checked_names(tasks)
+        super().__init__(names, dict.fromkeys(names, 0.0))
         if not 0 < epsilon < math.inf:
             raise MultisigmaError(f"Parameter `epsilon` must be positive and finite; found {epsilon}.")
         self.epsilon = epsilon
-        self.lowest_losses = dict.fromkeys(self.tasks, 0.0)
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled

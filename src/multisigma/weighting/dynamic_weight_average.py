@@ -57,9 +57,10 @@ class DynamicWeightAverage(AdaptiveWeighting):
 
     def _add(self, index: slice | list[int] | Tensor, means: Tensor, labelled: Tensor | None) -> None:
         ones = torch.ones_like(means) if labelled is None else labelled.to(means)
-        self.sums[2, index] += (means * ones).to(self.sums)
-        self.counts[2, index] += ones.to(self.counts)
-        self.step += 1
+        self.step = self.step + 1
         ended = self.step % self.steps_per_epoch == 0
-        for kept in (self.sums, self.counts):
-            kept.copy_(torch.where(ended, torch.cat([kept[1:], torch.zeros_like(kept[:1])]), kept))
+        # Anew and not in place, where a compiled backward pass would find the next step's.
+        for name, added in (("sums", means * ones), ("counts", ones)):
+            kept = getattr(self, name).clone()
+            kept[2, index] += added.to(kept)
+            setattr(self, name, torch.where(ended, torch.cat([kept[1:], torch.zeros_like(kept[:1])]), kept))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.random_loss import softmax_of_labelled
+from multisigma.weighting.task_state import checked_names
 from multisigma.weighting.weighting import AdaptiveWeighting, Loss, PresentLosses, masked_sum
 
 _TINY = 1e-8
@@ -29,7 +30,6 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
         MultisigmaError: A name is unknown, or `lr` or `weight_decay` is out of range.
     """
 
-    lower_bounds: Tensor
     logits: Tensor
     adam_mean: Tensor
     adam_square: Tensor
@@ -44,21 +44,16 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
         lr: float = 0.025,
         weight_decay: float = 1e-3,
     ) -> None:
-        super().__init__(tasks)
-        bounds = lower_bounds or {}
-        unknown = [name for name in bounds if name not in self.tasks]
-        if unknown:
-            raise MultisigmaError(
-                f"Parameter `lower_bounds` names unknown tasks {unknown}; there are {list(self.tasks)}."
-            )
+        names, bounds = checked_names(tasks), lower_bounds or {}
+        if unknown := [name for name in bounds if name not in names]:
+            raise MultisigmaError(f"Parameter `lower_bounds` names unknown tasks {unknown}; there are {list(names)}.")
+        super().__init__(names, {name: float(bounds.get(name, 0.0)) for name in names})
         if not lr > 0:
             raise MultisigmaError(f"Parameter `lr` must be positive; found {lr}.")
         if not weight_decay >= 0:
             raise MultisigmaError(f"Parameter `weight_decay` must not be negative; found {weight_decay}.")
         self.lr, self.weight_decay = lr, weight_decay
         zeros = torch.zeros(len(self.tasks), dtype=torch.float32)
-        self.lowest_losses = {name: float(bounds.get(name, 0.0)) for name in self.tasks}
-        self.register_buffer("lower_bounds", torch.tensor([*self.lowest_losses.values()], dtype=torch.float32))
         for name in ("logits", "adam_mean", "adam_square", "adam_steps", "before"):
             self.register_buffer(name, zeros.clone())
         # One for tasks whose losses of the last step have not been compared yet. A number: averages of models take no
@@ -70,17 +65,20 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
         index = self.index(names)
         if self.training:
             self._learn(index, means.detach(), labelled)
+            # Anew and not in place, where a compiled backward pass would find the next step's.
+            self.before, self.waiting = self.before.clone(), torch.zeros_like(self.waiting)
             self.before[index] = means.detach().to(self.before)
-            self.waiting.zero_()
             self.waiting[index] = 1.0 if labelled is None else labelled.to(self.waiting)
         z = softmax_of_labelled(self.logits[index].to(means), labelled)
-        height = (means - self.lower_bounds[index].to(means)).clamp_min(0.0) + _TINY
+        height = (means - self.lowest[index].to(means)).clamp_min(0.0) + _TINY
         c = 1.0 / masked_sum(z / height.detach(), labelled).clamp_min(torch.finfo(means.dtype).tiny)
         self.remember(names, c * z / height)
         return c * masked_sum(z * height.log(), labelled)
 
     def update(self, losses: Mapping[str, Loss]) -> None:
         """Lets the logits learn from the same batch's losses after the optimiser's step, as the paper does.
+
+        In evaluation mode nothing is learned.
 
         Args:
             losses: As `forward` takes them.
@@ -90,9 +88,9 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
         """
         with torch.no_grad():
             present = self.present(losses)
-            if present is not None:
+            if present is not None and self.training:
                 self._learn(self.index(present.names), present.means, present.labelled)
-                self.waiting.zero_()
+                self.waiting = torch.zeros_like(self.waiting)
 
     def _learn(self, index: slice | list[int] | Tensor, after: Tensor, labelled: Tensor | None) -> None:
         known = torch.zeros_like(self.waiting, dtype=torch.bool)
@@ -100,17 +98,16 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
         known &= self.waiting > 0
         now = torch.zeros_like(self.before)
         now[index] = after.to(now)
-        height_before = (self.before - self.lower_bounds).clamp_min(0.0) + _TINY
-        height_now = (now - self.lower_bounds).clamp_min(0.0) + _TINY
+        height_before = (self.before - self.lowest).clamp_min(0.0) + _TINY
+        height_now = (now - self.lowest).clamp_min(0.0) + _TINY
         fall = (height_before.log() - height_now.log()).where(known, 0.0)
         z = softmax_of_labelled(self.logits, known)
         # The gradient of z . fall by the logits; Adam with weight decay in the gradient, as torch.optim.Adam has it.
         gradient = z * (fall - (z * fall).sum()) + self.weight_decay * self.logits.where(known, 0.0)
-        self.adam_steps += known
+        self.adam_steps = self.adam_steps + known
         first = torch.where(known, 0.9 * self.adam_mean + 0.1 * gradient, self.adam_mean)
         second = torch.where(known, 0.999 * self.adam_square + 0.001 * gradient.square(), self.adam_square)
-        self.adam_mean.copy_(first)
-        self.adam_square.copy_(second)
+        self.adam_mean, self.adam_square = first, second
         steps = self.adam_steps.clamp_min(1.0)
         mean, square = first / (1 - 0.9**steps), second / (1 - 0.999**steps)
-        self.logits.sub_((self.lr * mean / (square.sqrt() + 1e-8)).where(known, 0.0))
+        self.logits = self.logits - (self.lr * mean / (square.sqrt() + 1e-8)).where(known, 0.0)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from multisigma.weighting.task_state import checked_names
 from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum
 
 
@@ -19,8 +20,8 @@ class GeometricWeighting(AdaptiveWeighting):
     """
 
     def __init__(self, tasks: Iterable[str]) -> None:
-        super().__init__(tasks)
-        self.lowest_losses = dict.fromkeys(self.tasks, 0.0)
+        names = checked_names(tasks)
+        super().__init__(names, dict.fromkeys(names, 0.0))
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled

@@ -6,6 +6,7 @@ Sener and Koltun (MGDA), Yu et al. (PCGrad), Liu et al. (CAGrad, IMTL-G), Navon 
 
 import importlib
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, distributed
 
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.likelihoods import at_least_single
-from multisigma.weighting.shared_gradients import gradient_matrix, have_copies_in_processes, mean_over_processes
+from multisigma.weighting.shared_gradients import have_copies_in_processes, mean_over_processes, shared_gradients
 from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum, several_processes
 
 Aggregator = Callable[[Tensor], Tensor]
@@ -41,14 +42,15 @@ class GradientAggregation(Weighting):
     The objective's value is the plain sum of the losses; its gradient at the shared tensors is the aggregate. Tasks
     absent from a batch have no row in the matrix of gradients; to know which, a count on an accelerator is waited for.
     Under data parallelism the aggregate is that of all processes' gradients, for one more all-reduce: with parameters
-    of a gradient for each task, with features of the products of these. A function of your own that is no aggregator of
-    TorchJD's with a `weighting` is given each process's own gradients at the features.
+    of a gradient for each task, with features of the products of these. At features an aggregator of your own that is
+    neither one of the names' below nor has TorchJD's `gramian_weighting` is given each process's own gradients.
 
     Args:
         tasks: The tasks' names.
         aggregator: 'mgda', 'pcgrad', 'cagrad', 'imtl_g', 'nash_mtl', 'aligned_mtl' or 'upgrad', with TorchJD's defaults
             (and c = 0.5 for CAGrad); or any function of the gradients (tasks present, elements) that gives their
-            aggregate (elements,), such as an aggregator of TorchJD's with parameters of your own.
+            aggregate (elements,), such as an aggregator of TorchJD's with parameters of your own. If such a one
+            remembers something, and is not its Nash-MTL, that is yours to save.
 
     Raises:
         MultisigmaError: The name is unknown, or TorchJD or what it needs for the method is not installed.
@@ -57,17 +59,18 @@ class GradientAggregation(Weighting):
     def __init__(self, tasks: Iterable[str], aggregator: str | Aggregator = "upgrad") -> None:
         super().__init__(tasks)
         self.method = aggregator if isinstance(aggregator, str) else type(aggregator).__name__
-        self._given = None if isinstance(aggregator, str) else aggregator
-        # One for each number of tasks present: some remember a number for each task.
+        # By number of tasks present, for some remember a number for each task; one given serves for all. In a
+        # dictionary, for what they remember is no part of a module's state as torch has it.
         self._aggregators: dict[int, Aggregator] = {}
-        if self._given is None:
-            self._aggregator(len(self.tasks))
+        if not isinstance(aggregator, str):
+            self._aggregators = dict.fromkeys(range(1, len(self.tasks) + 1), aggregator)
+        self._aggregator(len(self.tasks))
 
     def combine(self, present: PresentLosses) -> Tensor:
         objective = masked_sum(present.means, present.labelled)
         if not torch.is_grad_enabled():
             return objective
-        shared, own = gradient_matrix(present, self.method)
+        shared, own = shared_gradients(present, self.method)
         if present.labelled is not None:
             own = own[present.labelled]
         if not len(own):
@@ -75,10 +78,7 @@ class GradientAggregation(Weighting):
         with torch.no_grad(), torch.autocast(own.device.type, enabled=False):
             aggregate = own[0]
             if len(own) > 1:
-                before = self.memory() if not self.training else None
                 aggregate = self._aggregate(own, have_copies_in_processes(shared)).to(own)
-                if before is not None:
-                    self.remember_again(before)
             elif have_copies_in_processes(shared):
                 aggregate = mean_over_processes(own)[0]
             # The sum of the losses brings the sum of the rows; what is missing is added as a linear term.
@@ -91,19 +91,24 @@ class GradientAggregation(Weighting):
     def _aggregate(self, own: Tensor, copies: bool) -> Tensor:
         """This process's part of the aggregate of all processes' gradients, of its own (n, elements)."""
         aggregator = self._aggregator(len(own))
+        if not self.training:
+            aggregator = deepcopy(aggregator)  # it may remember
         if not several_processes():
             return aggregator(own) if own.any() else own[0]
         if copies:
             matrix = mean_over_processes(own)
             return aggregator(matrix) if matrix.any() else matrix[0]
-        weigh = getattr(aggregator, "weighting", None)
-        if weigh is None:
-            return aggregator(own)
-        # Together the processes' features are the batch's, and TorchJD's methods give the rows weights that follow from
-        # their products: any rows with the products of all serve.
-        values, vectors = torch.linalg.eigh(mean_over_processes(own @ own.T / distributed.get_world_size()).double())
-        rows = vectors * values.clamp_min(0.0).sqrt()
-        return weigh(rows).to(own) @ own if rows.any() else own[0]
+        # Together the processes' features are the batch's. Most methods give the rows weights that follow from their
+        # products alone.
+        gramian = mean_over_processes(own @ own.T / distributed.get_world_size())
+        if not gramian.any():
+            return own[0]
+        if weigh := getattr(aggregator, "gramian_weighting", None):
+            return weigh(gramian).to(own) @ own
+        if type(aggregator).__name__ == "NashMTL":  # it takes rows, of which it uses the products: any others serve
+            values, vectors = torch.linalg.eigh(gramian.double())
+            return aggregator.weighting(vectors * values.clamp_min(0.0).sqrt()).to(own) @ own  # type: ignore[attr-defined]
+        return aggregator(own)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -112,15 +117,14 @@ class GradientAggregation(Weighting):
         return dict.fromkeys(self.tasks, 1.0)
 
     def _aggregator(self, rows: int) -> Aggregator:
-        if self._given is not None:
-            return self._given
         if rows not in self._aggregators:
             self._aggregators[rows] = _from_torchjd(self.method, rows)
         return self._aggregators[rows]
 
     def memory(self) -> dict[str, Any]:
-        """What the aggregators remember from step to step, by number of tasks present."""
-        found = {str(rows): _memory(aggregator) for rows, aggregator in self._each().items()}
+        """What TorchJD's Nash-MTL remembers from step to step, by number of tasks present."""
+        different = {id(aggregator): rows for rows, aggregator in self._aggregators.items()}
+        found = {str(rows): _memory(self._aggregators[rows]) for rows in sorted(different.values())}
         return {rows: parts for rows, parts in found.items() if any(parts.values())}
 
     def remember_again(self, memory: dict[str, Any]) -> None:
@@ -128,34 +132,27 @@ class GradientAggregation(Weighting):
             for part_name, values in parts.items():
                 part = _parts(self._aggregator(int(rows)))[part_name]
                 for name, (kind, value) in values.items():
-                    kept = getattr(part, name)
-                    restored = torch.tensor(value, dtype=getattr(torch, kind))
-                    if isinstance(kept, Tensor):
-                        setattr(part, name, restored.to(kept.device))
-                    else:
-                        setattr(part, name, value if name == "step" else restored.numpy())
-                if "step" in values and hasattr(part, "_init_optim_problem"):
-                    part._init_optim_problem()  # TorchJD's Nash-MTL poses its problem at step 0 alone
+                    setattr(part, name, value if kind == "number" else torch.tensor(value, dtype=_TYPES[kind]).numpy())
+                if "step" in values:
+                    part._init_optim_problem()  # it poses its problem at step 0 alone
 
-    def _each(self) -> dict[int, Aggregator]:
-        return self._aggregators if self._given is None else {len(self.tasks): self._given}
+
+_TYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def _parts(aggregator: Aggregator) -> dict[str, Any]:
-    return dict(aggregator.named_modules()) if isinstance(aggregator, torch.nn.Module) else {"": aggregator}
+    return dict(aggregator.named_modules()) if isinstance(aggregator, torch.nn.Module) else {}
 
 
-def _memory(aggregator: Aggregator) -> dict[str, dict[str, Any]]:
-    """Tensors, arrays and the count of steps among the attributes, by the part: TorchJD keeps its state there."""
-    return {
-        part_name: {
-            name: (str(torch.as_tensor(value).dtype).removeprefix("torch."), torch.as_tensor(value).tolist())
-            for name, value in vars(part).items()
-            if isinstance(value, Tensor) or hasattr(value, "__array_interface__") or name == "step"
-        }
-        for part_name, part in _parts(aggregator).items()
-        if hasattr(part, "__dict__")
-    }
+def _memory(aggregator: Aggregator) -> dict[str, dict[str, tuple[str, Any]]]:
+    """Arrays, with the names of their types, and the count of steps among the attributes, by the part of a module."""
+    kept: dict[str, dict[str, tuple[str, Any]]] = {}
+    for part_name, part in _parts(aggregator).items():
+        arrays = {name: value for name, value in vars(part).items() if hasattr(value, "__array_interface__")}
+        kept[part_name] = {name: (str(value.dtype), value.tolist()) for name, value in arrays.items()}
+        if hasattr(part, "step"):
+            kept[part_name]["step"] = "number", part.step
+    return kept
 
 
 def _from_torchjd(method: str, tasks: int) -> Aggregator:

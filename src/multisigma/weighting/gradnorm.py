@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, distributed
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.shared_gradients import at_shared, flat, have_copies_in_processes, mean_over_processes
+from multisigma.weighting.shared_gradients import have_copies_in_processes, mean_over_processes, shared_gradients
+from multisigma.weighting.task_state import checked_names
 from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum, several_processes
 
 
@@ -30,13 +31,13 @@ class GradNormWeighting(Weighting):
     first_losses: Tensor
 
     def __init__(self, tasks: Iterable[str], alpha: float = 1.5, lr: float = 0.025) -> None:
-        super().__init__(tasks)
+        names = checked_names(tasks)
+        super().__init__(names, dict.fromkeys(names, 0.0))
         if not alpha >= 0:
             raise MultisigmaError(f"Parameter `alpha` must not be negative; found {alpha}.")
         if not lr > 0:
             raise MultisigmaError(f"Parameter `lr` must be positive; found {lr}.")
         self.alpha, self.lr = alpha, lr
-        self.lowest_losses = dict.fromkeys(self.tasks, 0.0)
         self.register_buffer("task_weights", torch.ones(len(self.tasks), dtype=torch.float32))
         # NaN before a task's first loss above zero.
         self.register_buffer("first_losses", torch.full((len(self.tasks),), torch.nan, dtype=torch.float32))
@@ -70,17 +71,18 @@ class GradNormWeighting(Weighting):
         stepped = stepped.where(labelled, 0.0)
         # What the absent tasks have is theirs.
         stepped = stepped * (weights.where(labelled, 0.0).sum() / stepped.sum().clamp_min(1e-12))
+        # Anew and not in place: an earlier objective may wait for its backward pass.
+        self.task_weights = self.task_weights.clone()
         self.task_weights[index] = stepped.where(labelled, weights)
 
     def _norms(self, present: PresentLosses) -> Tensor:
         """Each task's norm of the gradient of its mean over all processes, shape (n,)."""
-        shared, gradients = at_shared(present, "GradNorm")
+        shared, own = shared_gradients(present, "GradNorm")
         if have_copies_in_processes(shared):
-            return mean_over_processes(torch.stack([flat(gradient) for gradient in gradients])).norm(dim=1)
-        norms = torch.stack([flat(gradient).norm() for gradient in gradients])
+            return mean_over_processes(own).norm(dim=1)
         if not several_processes():
-            return norms
+            return own.norm(dim=1)
         # Each process has features of its own; together they are the whole batch's.
-        squares = norms.square()
+        squares = own.square().sum(1)
         distributed.all_reduce(squares)
         return squares.sqrt() / distributed.get_world_size()

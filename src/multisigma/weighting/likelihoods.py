@@ -136,7 +136,7 @@ class Poisson:
     """Counts: the variance is the mean, and there is no noise to learn; weight 1.
 
     `L` is `torch.nn.PoissonNLLLoss`, or any other negative log likelihood that is complete in itself. The task's
-    `sigma` stays where it starts.
+    `sigma` means nothing: it stays where it starts, and is 1 in closed form.
     """
 
     def weight(self, log_variance: Tensor) -> Tensor:
@@ -170,6 +170,8 @@ class ExactSoftmax(NoiseInside):
     def negative_log_likelihood(self, prediction: Prediction, log_variance: Tensor) -> tuple[Tensor, Tensor]:
         """The sum over labelled elements, and their number."""
         output, target = prediction.output, prediction.target
+        if output.ndim < 2:
+            raise MultisigmaError(f"Logits must have the shape (B, C, ...); found {tuple(output.shape)}.")
         logits = at_least_single(output) * (-log_variance).exp()
         if target.is_floating_point():
             _check_shapes(output.shape, target.shape, output.shape)

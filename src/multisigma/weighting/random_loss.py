@@ -37,7 +37,8 @@ class RandomWeighting(AdaptiveWeighting):
         names, means, labelled = present.names, present.means, present.labelled
         drawn = standard_normal(self.seed, self.step, len(self.tasks))[self.index(names)].to(means)
         if self.training:
-            self.step += 1
+            # In place, a compiled backward pass would draw the next step's numbers.
+            self.step = self.step + 1
         weights = softmax_of_labelled(drawn, labelled)
         self.remember(names, weights)
         return masked_sum(weights * means, labelled)

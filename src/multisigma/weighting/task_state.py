@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.likelihoods import at_least_single
 
+_BLOCK = 16_384
+
 
 class TaskState(nn.Module):
     """A module whose tensors hold something for each task: buffers with the tasks along their last dimension.
 
     A saved state brings the tasks' names along: it is taken up by name, whatever the order, and a state of other tasks
-    is an error, or with `strict=False` serves those that both have.
+    is an error, or with `strict=False` serves those that both have. What is remembered outside tensors is of one order.
 
     Args:
         tasks: The tasks' names.
@@ -39,8 +41,12 @@ class TaskState(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """The tasks' names and the memory, as the bytes of JSON: file formats that keep tensors alone take it too."""
-        text = json.dumps({"tasks": self.tasks, "memory": self.memory()})
-        return torch.tensor(list(text.encode()), dtype=torch.uint8)
+        memory = self.memory()
+        text = json.dumps({"tasks": self.tasks, "memory": memory})
+        if memory:
+            # Of one length whatever the numbers are, for formats that read into what is there.
+            text = text.ljust(-(-len(text) // _BLOCK) * _BLOCK)
+        return torch.tensor(list(text.encode()), dtype=torch.uint8, device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
         """Takes up what `get_extra_state` gave.
@@ -87,7 +93,8 @@ class TaskState(nn.Module):
         with suppress(ValueError):
             missing_keys.remove(extra)  # a state that somebody put together, without names, is of our tasks
         if local_metadata.get("assign_to_params_buffers") and tensors:
-            self._fill_in(next(iter(tensors.values())).device)
+            homes = [value.device for value in tensors.values() if value.is_floating_point()]
+            self._fill_in(homes[0] if homes else torch.device("cpu"))
 
     def _translate(self, state_dict: dict[str, Any], prefix: str, names: tuple[str, ...]) -> None:
         """Puts what was saved for the named tasks into our tasks' order; ours stays for those that were not saved."""
@@ -148,5 +155,12 @@ def checked_names(tasks: Iterable[str]) -> tuple[str, ...]:
 
 
 def _read(state: Tensor) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(bytes(state.tolist()))
-    return content
+    try:
+        # Bytes that were cast or averaged with themselves are still those bytes.
+        content: dict[str, Any] = json.loads(bytes(state.round().to("cpu", torch.uint8).tolist()))
+        return {"tasks": content["tasks"], "memory": content["memory"]}
+    except (AttributeError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise MultisigmaError(
+            f"The state's `_extra_state` must be bytes that `state_dict` gave; found {type(state).__name__}: {error}. "
+            "Leave it out to take the tensors as those of this weighting's tasks in order."
+        ) from error

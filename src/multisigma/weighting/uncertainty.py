@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any, TypeGuard
 
 import torch
@@ -69,7 +70,8 @@ class UncertaintyWeighting(Weighting):
                 "Parameter `likelihoods` must be a dictionary from task names to likelihoods, such as "
                 f"{{'depth': Laplace()}}; found {type(likelihoods).__name__}."
             )
-        super().__init__(likelihoods)
+        of_family = [name for name, likelihood in likelihoods.items() if _is_of_family(likelihood)]
+        super().__init__(likelihoods, dict.fromkeys(of_family, 0.0) if closed_form else None)
         self.likelihoods = dict(likelihoods)
         self.bounds = bounds
         self.normalise, self.closed_form, self.decay = normalise, closed_form, decay
@@ -92,7 +94,6 @@ class UncertaintyWeighting(Weighting):
         for name, values in self._family.items():
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
         if closed_form:
-            self.lowest_losses = {name: 0.0 for name in self.tasks if name not in self._own}
             self.register_buffer("initial", torch.tensor(starts, dtype=torch.float32))
             self.register_buffer("running_loss", torch.zeros(len(starts), dtype=torch.float32))
             self.register_buffer("running_share", torch.zeros(len(starts), dtype=torch.float32))
@@ -107,11 +108,12 @@ class UncertaintyWeighting(Weighting):
         return super().constants() | self._family
 
     def _check_settings(self) -> None:
-        if not (isinstance(self.bounds, tuple | list) and len(self.bounds) == 2 and self.bounds[0] < self.bounds[1]):
+        low, high = self.bounds if isinstance(self.bounds, tuple | list) and len(self.bounds) == 2 else (None, None)
+        if not (isinstance(low, Real) and isinstance(high, Real) and low < high):
             raise MultisigmaError(
                 f"Parameter `bounds` must be (lowest, highest), infinite for none; found {self.bounds}."
             )
-        self.bounds = (float(self.bounds[0]), float(self.bounds[1]))
+        self.bounds = (float(low), float(high))
         if self.normalise is not None and not (math.isfinite(self.normalise) and self.normalise > 0):
             raise MultisigmaError(f"Parameter `normalise` must be positive and finite; found {self.normalise}.")
         if not 0 <= self.decay < 1:
@@ -230,7 +232,10 @@ class UncertaintyWeighting(Weighting):
     def _parameters_of(self, names: Sequence[str]) -> list[Tensor]:
         # Looked up each time: sharding puts others in their place.
         keys = self._keys.values() if len(names) == len(self.tasks) else [self._keys[name] for name in names]
-        parameters: list[Tensor] = [self._parameters[key] for key in keys]  # type: ignore[misc]
+        try:
+            parameters: list[Tensor] = [self._parameters[key] for key in keys]  # type: ignore[misc]
+        except KeyError:  # in a replica, or computed from something else
+            parameters = [getattr(self, key) for key in keys]
         return parameters
 
     def _bounds_to_keep(self, s: Tensor) -> tuple[float, float] | None:
@@ -244,6 +249,8 @@ class UncertaintyWeighting(Weighting):
     def _update_running(self, index: slice | list[int] | Tensor, means: Tensor, labelled: Tensor | None) -> None:
         if not self.training:
             return
+        # Anew and not in place, where a compiled backward pass would find the next step's.
+        self.running_loss, self.running_share = self.running_loss.clone(), self.running_share.clone()
         for running, new in ((self.running_loss, means), (self.running_share, torch.ones_like(means))):
             old = running[index]
             value = old.lerp(new.to(old), 1 - self.decay)
@@ -325,22 +332,21 @@ class _ObjectiveOfFamily(torch.autograd.Function):
         labelled: Tensor | None,
     ) -> Tensor:
         inside, beyond, weight, weighed = _weighed(s, means, constants, bounds)
-        ctx.save_for_backward(s, means)
-        ctx.kept = beyond, weight, weighed, constants, bounds, labelled
+        ctx.save_for_backward(s, means, beyond, weight, weighed, labelled, *constants)
+        ctx.bounds = bounds
         terms = torch.addcmul(weighed, inside, constants[2])
         return masked_sum(terms if beyond is None else _pull(terms, beyond), labelled)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        beyond, weight, weighed, constants, bounds, labelled = ctx.kept
-        s, means = ctx.saved_tensors
+        s, means, beyond, weight, weighed, labelled, *constants = ctx.saved_tensors
         if torch.is_grad_enabled():  # what was kept is constant, and a second derivative asks for functions of s
-            _, beyond, weight, weighed = _weighed(s, means, constants, bounds)
+            _, beyond, weight, weighed = _weighed(s, means, constants, ctx.bounds)
         slope = torch.addcmul(constants[2], weighed, constants[1])
         if beyond is not None:
             slope = torch.where(beyond == 0, slope, beyond.add(beyond.sign(), alpha=0.5))
-        if labelled is not None:
-            gradient = gradient * labelled
+        if labelled is not None:  # not by a product: a weight may be infinite
+            slope, weight = slope.where(labelled, 0.0), weight.where(labelled, 0.0)
         return gradient * slope, gradient * weight, None, None, None
 
 

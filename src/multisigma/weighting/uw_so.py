@@ -7,6 +7,7 @@ from torch import Tensor
 
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.random_loss import softmax_of_labelled
+from multisigma.weighting.task_state import checked_names
 from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum
 
 
@@ -24,11 +25,11 @@ class SoftOptimalUncertaintyWeighting(AdaptiveWeighting):
     """
 
     def __init__(self, tasks: Iterable[str], temperature: float = 1.0) -> None:
-        super().__init__(tasks)
+        names = checked_names(tasks)
+        super().__init__(names, dict.fromkeys(names, 0.0))
         if not temperature > 0:
             raise MultisigmaError(f"Parameter `temperature` must be positive; found {temperature}.")
         self.temperature = temperature
-        self.lowest_losses = dict.fromkeys(self.tasks, 0.0)
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled

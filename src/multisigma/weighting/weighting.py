@@ -50,23 +50,25 @@ class Weighting(TaskState, ABC):
 
     Args:
         tasks: The tasks' names.
+        lowest_losses: The least loss for which the method is defined, for the tasks that have one.
 
     Raises:
         MultisigmaError: As for `TaskState`.
     """
 
     found_nonfinite: Tensor
+    lowest: Tensor
 
-    def __init__(self, tasks: Iterable[str]) -> None:
+    def __init__(self, tasks: Iterable[str], lowest_losses: Mapping[str, float] | None = None) -> None:
         super().__init__(tasks)
         self._index = {name: i for i, name in enumerate(self.tasks)}
         self._steps = 0
-        #: The least loss for which the method is defined, for the tasks that have one.
-        self.lowest_losses: dict[str, float] = {}
+        self.lowest_losses = dict(lowest_losses or {})
         #: The tasks whose loss must be a `Prediction`.
         self.takes_predictions: frozenset[str] = frozenset()
         # Zero for each task until its loss has been NaN or infinite, and NaN from then on.
-        self.register_buffer("found_nonfinite", torch.zeros(len(self.tasks), dtype=torch.float32), persistent=False)
+        for name, values in Weighting.constants(self).items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
 
     def forward(self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None) -> Tensor:
         """The objective to call `backward()` on.
@@ -83,7 +85,8 @@ class Weighting(TaskState, ABC):
                 features that it hands to the tasks, of which the losses are functions. Others ignore it.
 
         Returns:
-            A scalar tensor. With no task present it is zero, with a graph.
+            A scalar tensor. With no task present it is zero, with a graph (under `torch.compile` only if there is a
+            parameter or a sum that it can be a function of).
 
         Raises:
             MultisigmaError: A key names no task of this weighting; a loss is no scalar tensor, or is on another device
@@ -171,7 +174,7 @@ class Weighting(TaskState, ABC):
         if any(map(math.isnan, found)):
             names = [name for name, seen in zip(self.tasks, found, strict=True) if math.isnan(seen)]
             self.found_nonfinite.zero_()
-            negative = ", or negative, which this method does not take" if self.lowest_losses else ""
+            negative = ", or below what this method takes" if self.lowest_losses else ""
             raise MultisigmaError(
                 f"The loss of {_listed(names)} has been NaN or infinite{negative}: look at the targets, or lower the "
                 "learning rate."
@@ -203,10 +206,10 @@ class Weighting(TaskState, ABC):
             if self._steps % _STEPS_BETWEEN_LOOKS == 0:
                 self.raise_if_nonfinite()
         # Zero times a loss is NaN if that is NaN or infinite: one operation, where to ask whether it is takes six. And
-        # so is the root of a negative one.
+        # so is the root of what is below zero.
         looked_at = means.detach()
-        if len(self.lowest_losses) == len(self.tasks) and not any(self.lowest_losses.values()):
-            looked_at = looked_at.sqrt()
+        if self.lowest_losses:
+            looked_at = (looked_at - self.lowest[self.index(names)]).sqrt()
         if len(names) == len(self.tasks):
             self.found_nonfinite.add_(looked_at, alpha=0)
         else:
@@ -307,7 +310,9 @@ class Weighting(TaskState, ABC):
         return names, totals, counts, counted
 
     def constants(self) -> dict[str, list[float]]:
-        return {"found_nonfinite": [0.0] * len(self.tasks)}
+        # Finite, for the difference of infinities is none.
+        lowest = [self.lowest_losses.get(name, -torch.finfo(torch.float32).max) for name in self.tasks]
+        return {"found_nonfinite": [0.0] * len(self.tasks), "lowest": lowest}
 
 
 class AdaptiveWeighting(Weighting):
@@ -315,8 +320,8 @@ class AdaptiveWeighting(Weighting):
 
     last_weights: Tensor
 
-    def __init__(self, tasks: Iterable[str]) -> None:
-        super().__init__(tasks)
+    def __init__(self, tasks: Iterable[str], lowest_losses: Mapping[str, float] | None = None) -> None:
+        super().__init__(tasks, lowest_losses)
         self.register_buffer("last_weights", torch.ones(len(self.tasks), dtype=torch.float32))
 
     def remember(self, names: Sequence[str], weights: Tensor) -> None:
@@ -342,9 +347,11 @@ def _means(
         factors = 1.0 / numbers.where(labelled, 1.0)
         return (totals * factors).where(labelled, 1.0), labelled, factors
     totals = totals.where(numbers > 0, 0.0)  # a mean over nothing here is no loss of the others'
-    gathered = torch.stack([totals.detach(), numbers])
+    # In one type, whatever that of each process's losses is.
+    gathered = torch.stack([totals.detach(), numbers]).double()
     distributed.all_reduce(gathered)
     labelled = gathered[1] > 0
+    gathered = gathered.to(totals.dtype)
     number = gathered[1].where(labelled, 1.0)
     factors = distributed.get_world_size() / number
     local = totals * factors

@@ -157,7 +157,7 @@ def counting(rank: int, folder: str) -> None:
         # Each kind of absence in one process alone: nobody waits for an all-reduce that does not come.
         logits = Prediction(torch.zeros(3, 2), torch.tensor([0, 1, 1]))
         one, nothing = torch.tensor(1.0), (torch.tensor(math.nan), torch.tensor(0))
-        losses: dict[str, Any] = {"a": one, "b": (2 * one, 1), "c": 4 * one, "d": logits}
+        losses: dict[str, Any] = {"a": one, "b": (2 * one, 1), "c": 4 * one.double(), "d": logits}
         if rank:
             losses = {"b": nothing, "c": None, "d": logits}
         objective = weighting(losses)

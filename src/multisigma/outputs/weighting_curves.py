@@ -91,10 +91,10 @@ def write_weighting(history: History, folder: Path) -> None:
     writer.writerows(history)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "weighting.csv", table.getvalue())
-        write_bytes(folder / "weighting.png", picture.getvalue())
     except OSError as error:
         raise MultisigmaError(f"{folder}: noise and weights cannot be written there: {error}.") from error
+    write_text(folder / "weighting.csv", table.getvalue())
+    write_bytes(folder / "weighting.png", picture.getvalue())
 
 
 def _columns(history: History) -> Log:

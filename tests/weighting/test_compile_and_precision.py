@@ -66,6 +66,25 @@ def test_a_compiled_backward_pass() -> None:
 
 
 @pytest.mark.parametrize("name", COMPILED)
+def test_masked_tasks_are_absent_ones(name: str) -> None:
+    """Where counts are not read a step without any label is none either: what follows is the same."""
+    eager, compiled = METHODS[name](), METHODS[name]()
+    call = torch.compile(compiled, fullgraph=True, backend="aot_eager")
+    for step, present in enumerate(["abc", "a", "", "bc", "", "abc", "abc"]):
+        results = []
+        for weighting in (eager, call):
+            x = torch.tensor([0.5, 1.5, 2.5], requires_grad=True)
+            means = (x * (1 + 0.1 * step)).square().unbind()
+            pairs = {n: (7 * mean, torch.tensor(7 * (n in present))) for n, mean in zip(TASKS, means, strict=True)}
+            objective = weighting(pairs)
+            objective.backward()
+            results.append([objective.detach(), x.grad])
+        for a, b in zip(*results, strict=True):
+            assert torch.allclose(a, b, rtol=1e-4), step
+        assert compiled.weights == pytest.approx(eager.weights, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", COMPILED)
 def test_no_graph_break_where_all_tasks_are_absent(name: str) -> None:
     weighting = METHODS[name]()
     call = torch.compile(weighting, fullgraph=True, backend="aot_eager")

@@ -126,6 +126,10 @@ def test_dynamic_weight_average_takes_a_loss_that_was_zero(first: float) -> None
         assert objective.isfinite()
 
 
+def test_famo_takes_a_loss_at_its_bound() -> None:
+    assert FastAdaptiveWeighting(["a"], lower_bounds={"a": 0.7})({"a": torch.tensor(0.7)}).isfinite()
+
+
 def test_famo_takes_no_loss_below_its_bound() -> None:
     weighting = FastAdaptiveWeighting(["a", "b"], lower_bounds={"b": 0.5})
     with pytest.raises(MultisigmaError, match=r"task 'b' is 0\.25.*none below 0\.5"):
@@ -337,8 +341,8 @@ def test_weights_for_logs_are_the_losses_gradients(name: str, values: list[float
         given = list(weighting.weights.values())
         assert all(map(math.isfinite, given))
         assert all(gradient.isfinite() for gradient in found)
-        # These two give a loss at its lowest no gradient.
-        if name not in ("geometric", "famo") or all(values):
+        # This one gives a loss at its lowest no gradient.
+        if name != "famo" or all(values):
             assert [gradient.item() for gradient in found] == pytest.approx(given, rel=1e-4)
 
 

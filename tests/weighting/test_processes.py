@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from multisigma import ExactSoftmax, Gaussian, Laplace, Prediction, Softmax, UncertaintyWeighting, Weighting
 from tests.weighting.methods import EVERY, GRADIENT_METHODS, METHODS, TASKS
 
-STEPS = 4
+STEPS = 6
 
 
 @contextmanager
@@ -56,6 +56,8 @@ def data(step: int) -> tuple[Tensor, dict[str, Tensor]]:
     labelled["b"][:5] = 0.0  # no label of this task in the first process
     if step == 2:
         labelled["c"][:] = 0.0  # nowhere
+    if step == 3:
+        labelled = {name: torch.zeros_like(mask) for name, mask in labelled.items()}  # nothing at all: no step
     return x, labelled
 
 

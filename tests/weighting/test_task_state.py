@@ -28,7 +28,7 @@ from multisigma import (
     UncertaintyWeighting,
     Weighting,
 )
-from tests.weighting.methods import EVERY, TASKS
+from tests.weighting.methods import EVERY, METHODS, TASKS
 
 LIKELIHOODS = {"a": Gaussian(), "b": Laplace(), "c": Laplace(), "d": Gaussian()}
 BY_TASK = {
@@ -123,6 +123,18 @@ def test_a_state_assigned_to_a_module_without_memory(name: str) -> None:
         x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
         objectives.append(weighting(dict(zip(TASKS, x.square().unbind(), strict=True)), shared=x).item())
     assert objectives[0] == objectives[1]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_state_of_inference_mode_can_be_written_to(name: str) -> None:
+    """As FAMO's second look at a batch may be taken there."""
+    weighting, x = METHODS[name](), torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    losses = dict(zip(TASKS, x.square().unbind(), strict=True))
+    if name != "gradnorm":
+        with torch.inference_mode():
+            weighting(losses)
+    weighting(losses, shared=x).backward()
+    weighting.load_state_dict(METHODS[name]().state_dict())
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -153,6 +153,22 @@ def test_closed_form_follows_a_running_mean_in_training_alone() -> None:
     assert weighting.sigma == before
 
 
+def test_a_closed_form_that_is_none_names_its_task() -> None:
+    class Cautious(Gaussian):
+        def normaliser(self, log_variance: Tensor) -> Tensor:
+            return 2 * super().normaliser(log_variance)
+
+    weighting = UncertaintyWeighting({"a": Laplace(), "b": Cautious()}, closed_form=True)
+    with pytest.raises(MultisigmaError, match=r"task 'b' is NaN.*negative"):
+        weighting({"a": torch.tensor(1.0), "b": torch.tensor(-2.0)})
+
+
+@pytest.mark.parametrize("dimension", [0, 2.5, math.nan])
+def test_the_dimension_is_a_whole_number(dimension: float) -> None:
+    with pytest.raises(MultisigmaError, match="whole number"):
+        Gaussian(dimension)  # type: ignore[arg-type]
+
+
 def test_an_optimum_of_ones_own_is_heard() -> None:
     class Cautious(Gaussian):
         def optimum(self, loss: Tensor) -> Tensor:
@@ -193,7 +209,7 @@ def test_a_loss_at_zero_leaves_the_noise_at_its_bound_and_it_recovers(likelihood
 
 def test_a_masked_task_of_infinite_weight_has_no_gradient() -> None:
     weighting = UncertaintyWeighting({"a": Gaussian(), "b": Gaussian()}, {"a": -200.0}, bounds=(-math.inf, math.inf))
-    with patch.object(weighting_module, "_read", lambda name, count: count):  # as on an accelerator
+    with patch.object(weighting_module, "_checked_count", lambda name, count: count):  # as on an accelerator
         losses = {name: (torch.tensor(1.0), torch.tensor(int(name == "b"))) for name in "ab"}
         weighting(losses).backward()
     assert weighting.log_variance("a").grad == 0

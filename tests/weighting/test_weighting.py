@@ -60,7 +60,7 @@ def test_the_family_in_one_node_is_the_graph_of_its_parts(
                 parameter.fill_(value)
         losses = [torch.tensor(v, requires_grad=True) for v in values]
         # Counts that are not read, as on an accelerator: absent tasks are masked.
-        with patch.object(weighting_module, "_read", lambda name, count: count):
+        with patch.object(weighting_module, "_checked_count", lambda name, count: count):
             pairs = [(loss, torch.tensor(count)) for loss, count in zip(losses, counts, strict=True)]
             objective = weighting(dict(zip(weighting.tasks, pairs, strict=True)))
         first = torch.autograd.grad(objective, [*losses, *parameters], create_graph=True)

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.task_state import checked_names
 from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum
 
 
@@ -25,13 +24,12 @@ class LogWeighting(AdaptiveWeighting):
     """
 
     def __init__(self, tasks: Iterable[str], epsilon: float = 1e-8) -> None:
-        names = checked_names(tasks)
-        super().__init__(names, dict.fromkeys(names, 0.0))
+        super().__init__(tasks, lowest_losses=0.0)
         if not 0 < epsilon < math.inf:
             raise MultisigmaError(f"Parameter `epsilon` must be positive and finite; found {epsilon}.")
         self.epsilon = epsilon
 
     def combine(self, present: PresentLosses) -> Tensor:
-        names, means, labelled = present.names, present.means, present.labelled
-        self.remember(names, 1.0 / (means.detach() + self.epsilon))
+        means, labelled = present.means, present.labelled
+        self.remember(present, 1.0 / (means.detach() + self.epsilon))
         return masked_sum((means + self.epsilon).log(), labelled)

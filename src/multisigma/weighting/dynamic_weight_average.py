@@ -6,8 +6,13 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.random_loss import softmax_of_labelled
-from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum
+from multisigma.weighting.weighting import (
+    AdaptiveWeighting,
+    PresentLosses,
+    any_labelled,
+    masked_sum,
+    softmax_of_labelled,
+)
 
 
 class DynamicWeightAverage(AdaptiveWeighting):
@@ -50,17 +55,18 @@ class DynamicWeightAverage(AdaptiveWeighting):
         ratios = torch.where(seen, epochs[1] / epochs[0].where(seen, 1.0), 1.0)[index]
         number = len(names) if labelled is None else labelled.sum()
         weights = softmax_of_labelled(ratios / self.temperature, labelled) * number
-        self.remember(names, weights)
+        self.remember(present, weights)
         if self.training:
             self._add(index, means.detach(), labelled)
         return masked_sum(weights * means, labelled)
 
     def _add(self, index: slice | list[int] | Tensor, means: Tensor, labelled: Tensor | None) -> None:
         ones = torch.ones_like(means) if labelled is None else labelled.to(means)
-        self.step = self.step + 1
-        ended = self.step % self.steps_per_epoch == 0
-        # Anew and not in place, where a compiled backward pass would find the next step's.
+        counts = any_labelled(labelled)
+        step = self.step + counts
+        ended = (step % self.steps_per_epoch == 0) & counts
+        self.renew("step", step)
         for name, added in (("sums", means * ones), ("counts", ones)):
             kept = getattr(self, name).clone()
             kept[2, index] += added.to(kept)
-            setattr(self, name, torch.where(ended, torch.cat([kept[1:], torch.zeros_like(kept[:1])]), kept))
+            self.renew(name, torch.where(ended, torch.cat([kept[1:], torch.zeros_like(kept[:1])]), kept))

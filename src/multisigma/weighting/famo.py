@@ -6,9 +6,15 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.random_loss import softmax_of_labelled
 from multisigma.weighting.task_state import checked_names
-from multisigma.weighting.weighting import AdaptiveWeighting, Loss, PresentLosses, masked_sum
+from multisigma.weighting.weighting import (
+    AdaptiveWeighting,
+    Loss,
+    PresentLosses,
+    any_labelled,
+    masked_sum,
+    softmax_of_labelled,
+)
 
 _TINY = 1e-8
 
@@ -65,14 +71,16 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
         index = self.index(names)
         if self.training:
             self._learn(index, means.detach(), labelled)
-            # Anew and not in place, where a compiled backward pass would find the next step's.
-            self.before, self.waiting = self.before.clone(), torch.zeros_like(self.waiting)
-            self.before[index] = means.detach().to(self.before)
-            self.waiting[index] = 1.0 if labelled is None else labelled.to(self.waiting)
+            before, waiting = self.before.clone(), torch.zeros_like(self.waiting)
+            before[index] = means.detach().to(before)
+            waiting[index] = 1.0 if labelled is None else labelled.to(waiting)
+            counts = torch.as_tensor(any_labelled(labelled), device=waiting.device)
+            self.renew("before", torch.where(counts, before, self.before))
+            self.renew("waiting", torch.where(counts, waiting, self.waiting))
         z = softmax_of_labelled(self.logits[index].to(means), labelled)
         height = (means - self.lowest[index].to(means)).clamp_min(0.0) + _TINY
         c = 1.0 / masked_sum(z / height.detach(), labelled).clamp_min(torch.finfo(means.dtype).tiny)
-        self.remember(names, c * z / height)
+        self.remember(present, c * z / height)
         return c * masked_sum(z * height.log(), labelled)
 
     def update(self, losses: Mapping[str, Loss]) -> None:
@@ -90,7 +98,7 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
             present = self.present(losses)
             if present is not None and self.training:
                 self._learn(self.index(present.names), present.means, present.labelled)
-                self.waiting = torch.zeros_like(self.waiting)
+                self.renew("waiting", torch.zeros_like(self.waiting))
 
     def _learn(self, index: slice | list[int] | Tensor, after: Tensor, labelled: Tensor | None) -> None:
         known = torch.zeros_like(self.waiting, dtype=torch.bool)
@@ -104,10 +112,11 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
         z = softmax_of_labelled(self.logits, known)
         # The gradient of z . fall by the logits; Adam with weight decay in the gradient, as torch.optim.Adam has it.
         gradient = z * (fall - (z * fall).sum()) + self.weight_decay * self.logits.where(known, 0.0)
-        self.adam_steps = self.adam_steps + known
+        self.renew("adam_steps", self.adam_steps + known)
         first = torch.where(known, 0.9 * self.adam_mean + 0.1 * gradient, self.adam_mean)
         second = torch.where(known, 0.999 * self.adam_square + 0.001 * gradient.square(), self.adam_square)
-        self.adam_mean, self.adam_square = first, second
+        self.renew("adam_mean", first)
+        self.renew("adam_square", second)
         steps = self.adam_steps.clamp_min(1.0)
         mean, square = first / (1 - 0.9**steps), second / (1 - 0.999**steps)
-        self.logits = self.logits - (self.lr * mean / (square.sqrt() + 1e-8)).where(known, 0.0)
+        self.renew("logits", self.logits - (self.lr * mean / (square.sqrt() + 1e-8)).where(known, 0.0))

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from multisigma.weighting.task_state import checked_names
 from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum
 
 
@@ -20,13 +19,12 @@ class GeometricWeighting(AdaptiveWeighting):
     """
 
     def __init__(self, tasks: Iterable[str]) -> None:
-        names = checked_names(tasks)
-        super().__init__(names, dict.fromkeys(names, 0.0))
+        super().__init__(tasks, lowest_losses=0.0)
 
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled
         count = len(names) if labelled is None else labelled.sum().clamp_min(1)
         at_least = means.clamp_min(1e-8)
         objective = (masked_sum(at_least.log(), labelled) / count).exp()
-        self.remember(names, objective / (count * at_least))
+        self.remember(present, (objective / (count * at_least)).where(means >= 1e-8, 0.0))
         return objective if labelled is None else torch.where(labelled.any(), objective, 0.0)

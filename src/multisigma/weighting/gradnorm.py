@@ -8,7 +8,6 @@ from torch import Tensor, distributed
 
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.shared_gradients import have_copies_in_processes, mean_over_processes, shared_gradients
-from multisigma.weighting.task_state import checked_names
 from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum, several_processes
 
 
@@ -31,8 +30,7 @@ class GradNormWeighting(Weighting):
     first_losses: Tensor
 
     def __init__(self, tasks: Iterable[str], alpha: float = 1.5, lr: float = 0.025) -> None:
-        names = checked_names(tasks)
-        super().__init__(names, dict.fromkeys(names, 0.0))
+        super().__init__(tasks, lowest_losses=0.0)
         if not alpha >= 0:
             raise MultisigmaError(f"Parameter `alpha` must not be negative; found {alpha}.")
         if not lr > 0:
@@ -71,9 +69,9 @@ class GradNormWeighting(Weighting):
         stepped = stepped.where(labelled, 0.0)
         # What the absent tasks have is theirs.
         stepped = stepped * (weights.where(labelled, 0.0).sum() / stepped.sum().clamp_min(1e-12))
-        # Anew and not in place: an earlier objective may wait for its backward pass.
-        self.task_weights = self.task_weights.clone()
-        self.task_weights[index] = stepped.where(labelled, weights)
+        updated = self.task_weights.clone()
+        updated[index] = stepped.where(labelled, weights)
+        self.renew("task_weights", updated)
 
     def _norms(self, present: PresentLosses) -> Tensor:
         """Each task's norm of the gradient of its mean over all processes, shape (n,)."""

@@ -7,6 +7,7 @@ take what the network gave and what it should have given, as a `Prediction`.
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -65,7 +66,7 @@ class Scaled:
             a mean over pixels of a sum over D channels has D, for each of its residuals has a `log(sigma)` of its own.
 
     Raises:
-        MultisigmaError: The dimension is below 1.
+        MultisigmaError: The dimension is no whole number from 1.
     """
 
     dimension: int = 1
@@ -73,8 +74,8 @@ class Scaled:
     power: ClassVar[float]
 
     def __post_init__(self) -> None:
-        if self.dimension < 1:
-            raise MultisigmaError(f"Parameter `dimension` must be at least 1; found {self.dimension}.")
+        if not (isinstance(self.dimension, Integral) and self.dimension >= 1):
+            raise MultisigmaError(f"Parameter `dimension` must be a whole number from 1; found {self.dimension}.")
 
     def weight(self, log_variance: Tensor) -> Tensor:
         """`factor * exp(-power * s)`."""

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum
+from multisigma.weighting.weighting import (
+    AdaptiveWeighting,
+    PresentLosses,
+    any_labelled,
+    masked_sum,
+    softmax_of_labelled,
+)
 
 
 class RandomWeighting(AdaptiveWeighting):
@@ -37,10 +43,9 @@ class RandomWeighting(AdaptiveWeighting):
         names, means, labelled = present.names, present.means, present.labelled
         drawn = standard_normal(self.seed, self.step, len(self.tasks))[self.index(names)].to(means)
         if self.training:
-            # In place, a compiled backward pass would draw the next step's numbers.
-            self.step = self.step + 1
+            self.renew("step", self.step + any_labelled(labelled))
         weights = softmax_of_labelled(drawn, labelled)
-        self.remember(names, weights)
+        self.remember(present, weights)
         return masked_sum(weights * means, labelled)
 
 
@@ -61,11 +66,3 @@ def _mixed(x: Tensor) -> Tensor:
     x = ((x ^ (x >> 16)) * 0x7FEB352D) & _BITS
     x = ((x ^ (x >> 15)) * 0x846CA68B) & _BITS
     return x ^ (x >> 16)
-
-
-def softmax_of_labelled(values: Tensor, labelled: Tensor | None) -> Tensor:
-    """The softmax (n,) over labelled tasks, zero for the others; all zero where there are none."""
-    if labelled is None:
-        return values.softmax(0)
-    weights = (values - values.where(labelled, -torch.inf).max().nan_to_num(neginf=0.0)).exp().where(labelled, 0.0)
-    return weights / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)

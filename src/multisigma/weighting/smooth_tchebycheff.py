@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.random_loss import softmax_of_labelled
-from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum
+from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum, softmax_of_labelled
 
 
 class SmoothTchebycheffWeighting(AdaptiveWeighting):
@@ -60,7 +59,7 @@ class SmoothTchebycheffWeighting(AdaptiveWeighting):
         preferences = self.preferences[index].to(means)
         heights = preferences * (means - self.ideal[index].to(means)) / self.smoothing
         shares = softmax_of_labelled(heights.detach(), labelled)
-        self.remember(names, preferences * shares)
+        self.remember(present, preferences * shares)
         # The value is that of the smooth maximum; its gradient is the softmax's mean of the heights' gradients.
         top = heights.detach() if labelled is None else heights.detach().where(labelled, -torch.inf)
         value = torch.logsumexp(top, 0).nan_to_num(neginf=0.0)

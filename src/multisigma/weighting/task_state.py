@@ -54,13 +54,24 @@ class TaskState(nn.Module):
         Raises:
             MultisigmaError: What is remembered is of other tasks, or of the same in another order.
         """
-        content = _read(state)
+        content = _content(state)
         if content["memory"] and tuple(content["tasks"]) != self.tasks:
             raise MultisigmaError(
                 f"The state is of the tasks {content['tasks']} in this order; make the weighting with these. Found "
                 f"{list(self.tasks)}."
             )
         self.remember_again(content["memory"])
+
+    def renew(self, name: str, value: Tensor) -> None:
+        """Puts a value in a buffer's place, and not into it.
+
+        An objective whose backward pass is still to come may be a function of what was there, and a compiled backward
+        pass computes again from it. In inference mode there is none, and a new tensor could never be written to again.
+        """
+        if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
+            self.get_buffer(name).copy_(value)
+        else:
+            setattr(self, name, value)
 
     def constants(self) -> dict[str, list[float]]:
         """What no checkpoint brings, by buffer: filled in where a module made on the meta device becomes real."""
@@ -83,7 +94,7 @@ class TaskState(nn.Module):
             state_dict[name] = at_least_single(value) if value.is_floating_point() else value
         extra = prefix + "_extra_state"
         if extra in saved:
-            names = tuple(_read(saved[extra])["tasks"])
+            names = tuple(_content(saved[extra])["tasks"])
             missing_keys += [f"{prefix}task {name!r}" for name in self.tasks if name not in names]
             unexpected_keys += [f"{prefix}task {name!r}" for name in names if name not in self.tasks]
             self._translate(state_dict, prefix, names)
@@ -154,7 +165,7 @@ def checked_names(tasks: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def _read(state: Tensor) -> dict[str, Any]:
+def _content(state: Tensor) -> dict[str, Any]:
     try:
         # Bytes that were cast or averaged with themselves are still those bytes.
         content: dict[str, Any] = json.loads(bytes(state.round().to("cpu", torch.uint8).tolist()))

@@ -180,8 +180,11 @@ class UncertaintyWeighting(Weighting):
     def combine(self, present: PresentLosses) -> Tensor:
         names, means, labelled = present.names, present.means, present.labelled
         if self.closed_form:
-            self._update_running(self.index(names), means.detach(), labelled)
-            s, bounds = self._optimum()[self.index(names)], None
+            index = self.index(names)
+            self._update_running(index, means.detach(), labelled)
+            s, bounds = self._optimum()[index], None
+            if self._own and s.is_cpu and not torch.compiler.is_compiling() and s.isnan().any():
+                self.by_name(self._optimum())  # an own likelihood may have no optimum at a negative loss: it says whose
         else:
             s = torch.cat(self._parameters_of(names))
             bounds = self._bounds_to_keep(s)
@@ -249,12 +252,12 @@ class UncertaintyWeighting(Weighting):
     def _update_running(self, index: slice | list[int] | Tensor, means: Tensor, labelled: Tensor | None) -> None:
         if not self.training:
             return
-        # Anew and not in place, where a compiled backward pass would find the next step's.
-        self.running_loss, self.running_share = self.running_loss.clone(), self.running_share.clone()
-        for running, new in ((self.running_loss, means), (self.running_share, torch.ones_like(means))):
+        for name, new in (("running_loss", means), ("running_share", torch.ones_like(means))):
+            running = getattr(self, name).clone()
             old = running[index]
             value = old.lerp(new.to(old), 1 - self.decay)
             running[index] = value if labelled is None else value.where(labelled, old)
+            self.renew(name, running)
 
     def _optimum(self) -> Tensor:
         """All tasks' log variances by the closed form, shape (T,); the initial value before the first batch."""

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.random_loss import softmax_of_labelled
-from multisigma.weighting.task_state import checked_names
-from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum
+from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum, softmax_of_labelled
 
 
 class SoftOptimalUncertaintyWeighting(AdaptiveWeighting):
@@ -25,15 +23,14 @@ class SoftOptimalUncertaintyWeighting(AdaptiveWeighting):
     """
 
     def __init__(self, tasks: Iterable[str], temperature: float = 1.0) -> None:
-        names = checked_names(tasks)
-        super().__init__(names, dict.fromkeys(names, 0.0))
+        super().__init__(tasks, lowest_losses=0.0)
         if not temperature > 0:
             raise MultisigmaError(f"Parameter `temperature` must be positive; found {temperature}.")
         self.temperature = temperature
 
     def combine(self, present: PresentLosses) -> Tensor:
-        names, means, labelled = present.names, present.means, present.labelled
+        means, labelled = present.means, present.labelled
         inverse = 1.0 / (self.temperature * means.detach().clamp_min(torch.finfo(means.dtype).tiny ** 0.5))
         weights = softmax_of_labelled(inverse, labelled)
-        self.remember(names, weights)
+        self.remember(present, weights)
         return masked_sum(weights * means, labelled)

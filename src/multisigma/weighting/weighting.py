@@ -50,7 +50,7 @@ class Weighting(TaskState, ABC):
 
     Args:
         tasks: The tasks' names.
-        lowest_losses: The least loss for which the method is defined, for the tasks that have one.
+        lowest_losses: The least loss for which the method is defined: for all tasks, or for those that have one.
 
     Raises:
         MultisigmaError: As for `TaskState`.
@@ -59,11 +59,16 @@ class Weighting(TaskState, ABC):
     found_nonfinite: Tensor
     lowest: Tensor
 
-    def __init__(self, tasks: Iterable[str], lowest_losses: Mapping[str, float] | None = None) -> None:
+    def __init__(self, tasks: Iterable[str], lowest_losses: float | Mapping[str, float] | None = None) -> None:
         super().__init__(tasks)
         self._index = {name: i for i, name in enumerate(self.tasks)}
         self._steps = 0
-        self.lowest_losses = dict(lowest_losses or {})
+        each = {} if lowest_losses is None else lowest_losses
+        each = each if isinstance(each, Mapping) else dict.fromkeys(self.tasks, each)
+        # As a loss in float32 would have it, so that one just there is not below.
+        self.lowest_losses = {
+            name: torch.tensor(least, dtype=torch.float32, device="cpu").item() for name, least in each.items()
+        }
         #: The tasks whose loss must be a `Prediction`.
         self.takes_predictions: frozenset[str] = frozenset()
         # Zero for each task until its loss has been NaN or infinite, and NaN from then on.
@@ -301,7 +306,7 @@ class Weighting(TaskState, ABC):
                     f"Task {name!r}: its loss must be a scalar tensor or a pair (sum, count) of scalars; found {found}."
                 )
             if counted:
-                count = _read(name, count)
+                count = _checked_count(name, count)
             if not spread and isinstance(count, (int, float)) and count == 0:
                 continue
             names.append(name)
@@ -310,8 +315,8 @@ class Weighting(TaskState, ABC):
         return names, totals, counts, counted
 
     def constants(self) -> dict[str, list[float]]:
-        # Finite, for the difference of infinities is none.
-        lowest = [self.lowest_losses.get(name, -torch.finfo(torch.float32).max) for name in self.tasks]
+        # Far below any loss, and finite: the difference of infinities is none.
+        lowest = [self.lowest_losses.get(name, -1e30) for name in self.tasks]
         return {"found_nonfinite": [0.0] * len(self.tasks), "lowest": lowest}
 
 
@@ -320,14 +325,16 @@ class AdaptiveWeighting(Weighting):
 
     last_weights: Tensor
 
-    def __init__(self, tasks: Iterable[str], lowest_losses: Mapping[str, float] | None = None) -> None:
+    def __init__(self, tasks: Iterable[str], lowest_losses: float | Mapping[str, float] | None = None) -> None:
         super().__init__(tasks, lowest_losses)
         self.register_buffer("last_weights", torch.ones(len(self.tasks), dtype=torch.float32))
 
-    def remember(self, names: Sequence[str], weights: Tensor) -> None:
+    def remember(self, present: PresentLosses, weights: Tensor) -> None:
         """Keeps the multipliers (n,) of the tasks present, in training mode."""
         if self.training:
-            self.last_weights[self.index(names)] = weights.detach().to(self.last_weights)
+            index, found = self.index(present.names), weights.detach().to(self.last_weights)
+            kept = found if present.labelled is None else found.where(present.labelled, self.last_weights[index])
+            self.last_weights[index] = kept
 
     @property
     def weights(self) -> dict[str, float]:
@@ -379,12 +386,25 @@ def masked_sum(terms: Tensor, labelled: Tensor | None) -> Tensor:
     return terms.sum() if labelled is None else terms.where(labelled, 0.0).sum()
 
 
+def softmax_of_labelled(values: Tensor, labelled: Tensor | None) -> Tensor:
+    """The softmax (n,) over labelled tasks, zero for the others; all zero where there are none."""
+    if labelled is None:
+        return values.softmax(0)
+    weights = (values - values.where(labelled, -torch.inf).max().nan_to_num(neginf=0.0)).exp().where(labelled, 0.0)
+    return weights / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
+
+
+def any_labelled(labelled: Tensor | None) -> Tensor | bool:
+    """Whether there is a task at all: a step without any is none."""
+    return True if labelled is None else labelled.any()
+
+
 def several_processes() -> bool:
     """Whether several processes work on the same batch."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
-def _read(name: str, count: Tensor | int | float) -> Tensor | int | float:
+def _checked_count(name: str, count: Tensor | int | float) -> Tensor | int | float:
     """The count as a number, where that can be had without waiting for a device; then it is checked."""
     if torch.compiler.is_compiling():
         return count

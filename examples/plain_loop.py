@@ -1,7 +1,7 @@
 """A loop of one's own with a classification and a regression, where most samples have only one of the two labels.
 
 It needs torch alone. Each loss is a pair (sum over labelled samples, their number), so that a batch without any label
-of a task needs no special case.
+of a task needs no special case. The noise of the height comes out as 0.62: the data's 0.5, and what is not learned yet.
 
 python examples/plain_loop.py
 """

@@ -205,6 +205,22 @@ def test_an_aggregator_of_ones_own_that_remembers() -> None:
     GradientAggregation(TASKS, aggregation.GradVac()).load_state_dict(weighting.state_dict())
 
 
+def test_an_aggregator_of_ones_own_may_have_steps_of_its_own() -> None:
+    class Mean(torch.nn.Module):
+        """Has a count, a function and a tensor by the name that Nash-MTL counts under."""
+
+        def __init__(self, step: object) -> None:
+            super().__init__()
+            self.step = step
+
+        def forward(self, matrix: Tensor) -> Tensor:
+            return matrix.mean(0)
+
+    for step in (3, len, torch.zeros(())):
+        weighting = GradientAggregation(TASKS, Mean(step))
+        GradientAggregation(TASKS, Mean(step)).load_state_dict(weighting.state_dict())
+
+
 def test_the_state_is_of_tensors_alone() -> None:
     for make in EVERY.values():
         assert all(isinstance(value, Tensor) for value in make().state_dict().values())

@@ -76,11 +76,7 @@ class GradientAggregation(Weighting):
         if not len(own):
             return objective
         with torch.no_grad(), torch.autocast(own.device.type, enabled=False):
-            aggregate = own[0]
-            if len(own) > 1:
-                aggregate = self._aggregate(own, have_copies_in_processes(shared)).to(own)
-            elif have_copies_in_processes(shared):
-                aggregate = mean_over_processes(own)[0]
+            aggregate = self._aggregate(own, have_copies_in_processes(shared)).to(own)
             # The sum of the losses brings the sum of the rows; what is missing is added as a linear term.
             missing = torch.split(aggregate - own.sum(0), [tensor.numel() for tensor in shared])
         for tensor, part in zip(shared, missing, strict=True):
@@ -90,6 +86,8 @@ class GradientAggregation(Weighting):
 
     def _aggregate(self, own: Tensor, copies: bool) -> Tensor:
         """This process's part of the aggregate of all processes' gradients, of its own (n, elements)."""
+        if len(own) == 1:
+            return mean_over_processes(own)[0] if copies else own[0]
         aggregator = self._aggregator(len(own))
         if not self.training:
             aggregator = deepcopy(aggregator)  # it may remember
@@ -132,12 +130,10 @@ class GradientAggregation(Weighting):
             for part_name, values in parts.items():
                 part = _parts(self._aggregator(int(rows)))[part_name]
                 for name, (kind, value) in values.items():
-                    setattr(part, name, value if kind == "number" else torch.tensor(value, dtype=_TYPES[kind]).numpy())
-                if "step" in values:
+                    array = kind != "number"
+                    setattr(part, name, torch.tensor(value, dtype=getattr(torch, kind)).numpy() if array else value)
+                if "step" in values and hasattr(part, "_init_optim_problem"):
                     part._init_optim_problem()  # it poses its problem at step 0 alone
-
-
-_TYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def _parts(aggregator: Aggregator) -> dict[str, Any]:
@@ -150,7 +146,7 @@ def _memory(aggregator: Aggregator) -> dict[str, dict[str, tuple[str, Any]]]:
     for part_name, part in _parts(aggregator).items():
         arrays = {name: value for name, value in vars(part).items() if hasattr(value, "__array_interface__")}
         kept[part_name] = {name: (str(value.dtype), value.tolist()) for name, value in arrays.items()}
-        if hasattr(part, "step"):
+        if isinstance(getattr(part, "step", None), int | float):
             kept[part_name]["step"] = "number", part.step
     return kept
 

@@ -31,6 +31,17 @@ class TaskState(nn.Module):
     def __init__(self, tasks: Iterable[str]) -> None:
         super().__init__()
         self.tasks = checked_names(tasks)
+        self._constants: dict[str, list[float]] = {}
+
+    def register_constants(self, values: dict[str, list[float]]) -> None:
+        """Registers buffers that no checkpoint brings; where a module made on the meta device becomes real they return.
+
+        Args:
+            values: What each holds for each task, by the buffer's name.
+        """
+        self._constants |= values
+        for name, numbers in values.items():
+            self.register_buffer(name, torch.tensor(numbers, dtype=torch.float32), persistent=False)
 
     def memory(self) -> dict[str, Any]:
         """What is remembered outside parameters and buffers, of the types that JSON has."""
@@ -72,10 +83,6 @@ class TaskState(nn.Module):
             self.get_buffer(name).copy_(value)
         else:
             setattr(self, name, value)
-
-    def constants(self) -> dict[str, list[float]]:
-        """What no checkpoint brings, by buffer: filled in where a module made on the meta device becomes real."""
-        return {}
 
     def _load_from_state_dict(
         self,
@@ -130,15 +137,15 @@ class TaskState(nn.Module):
                 return tensor.to(moved.device, torch.float32)
             return moved
 
-        empty = [name for name in self.constants() if self.get_buffer(name).is_meta]
+        empty = [name for name in self._constants if self.get_buffer(name).is_meta]
         super()._apply(keep, recurse)  # type: ignore[no-untyped-call]
         for name in empty:
             if not self.get_buffer(name).is_meta:
-                self.get_buffer(name).copy_(torch.tensor(self.constants()[name]))
+                self.get_buffer(name).copy_(torch.tensor(self._constants[name]))
         return self
 
     def _fill_in(self, device: torch.device) -> None:
-        for name, values in self.constants().items():
+        for name, values in self._constants.items():
             if self.get_buffer(name).is_meta:
                 self._buffers[name] = torch.tensor(values, dtype=torch.float32, device=device)
 

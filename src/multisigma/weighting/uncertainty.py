@@ -70,7 +70,9 @@ class UncertaintyWeighting(Weighting):
                 "Parameter `likelihoods` must be a dictionary from task names to likelihoods, such as "
                 f"{{'depth': Laplace()}}; found {type(likelihoods).__name__}."
             )
-        of_family = [name for name, likelihood in likelihoods.items() if _is_of_family(likelihood)]
+        # What is in the family is computed for all tasks at once; the others' own terms are added.
+        family = [lik if _is_of_family(lik) else None for lik in likelihoods.values()]
+        of_family = [name for name, lik in zip(likelihoods, family, strict=True) if lik]
         super().__init__(likelihoods, dict.fromkeys(of_family, 0.0) if closed_form else None)
         self.likelihoods = dict(likelihoods)
         self.bounds = bounds
@@ -81,18 +83,16 @@ class UncertaintyWeighting(Weighting):
             if isinstance(likelihood, nn.Module):
                 self.add_module(f"likelihood_{name}", likelihood)  # for what it learns itself
         starts = self._starts(initial)
-        # What is in the family is computed for all tasks at once; the others' own terms are added.
-        family = [lik if _is_of_family(lik) else None for lik in self.likelihoods.values()]
-        self._own = [name for name, lik in zip(self.tasks, family, strict=True) if lik is None]
+        self._own = [name for name in self.tasks if name not in of_family]
         self._one_node = not self._own and normalise is None
-        self._family = {
-            "log_factor": [math.log(lik.factor) if lik else 0.0 for lik in family],
-            "exponent": [-lik.power if lik else -1.0 for lik in family],
-            "half_dimension": [0.5 * lik.dimension if lik else 0.0 for lik in family],
-            "optimum_factor": [2.0 * lik.factor * lik.power / lik.dimension if lik else 1.0 for lik in family],
-        }
-        for name, values in self._family.items():
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
+        self.register_constants(
+            {
+                "log_factor": [math.log(lik.factor) if lik else 0.0 for lik in family],
+                "exponent": [-lik.power if lik else -1.0 for lik in family],
+                "half_dimension": [0.5 * lik.dimension if lik else 0.0 for lik in family],
+                "optimum_factor": [2.0 * lik.factor * lik.power / lik.dimension if lik else 1.0 for lik in family],
+            }
+        )
         if closed_form:
             self.register_buffer("initial", torch.tensor(starts, dtype=torch.float32))
             self.register_buffer("running_loss", torch.zeros(len(starts), dtype=torch.float32))
@@ -103,9 +103,6 @@ class UncertaintyWeighting(Weighting):
             self._keys = {name: f"log_variance_{name}" for name in self.tasks}
             for key, start in zip(self._keys.values(), starts, strict=True):
                 self.register_parameter(key, nn.Parameter(torch.tensor([start], dtype=torch.float32)))
-
-    def constants(self) -> dict[str, list[float]]:
-        return super().constants() | self._family
 
     def _check_settings(self) -> None:
         low, high = self.bounds if isinstance(self.bounds, tuple | list) and len(self.bounds) == 2 else (None, None)

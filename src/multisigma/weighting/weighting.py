@@ -71,9 +71,10 @@ class Weighting(TaskState, ABC):
         }
         #: The tasks whose loss must be a `Prediction`.
         self.takes_predictions: frozenset[str] = frozenset()
-        # Zero for each task until its loss has been NaN or infinite, and NaN from then on.
-        for name, values in Weighting.constants(self).items():
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
+        # Zero for each task until its loss has been NaN, infinite or too low, and NaN from then on. The lowest are far
+        # below any loss where there is none, and finite: the difference of infinities is none.
+        lowest = [self.lowest_losses.get(name, -1e30) for name in self.tasks]
+        self.register_constants({"found_nonfinite": [0.0] * len(self.tasks), "lowest": lowest})
 
     def forward(self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None) -> Tensor:
         """The objective to call `backward()` on.
@@ -313,11 +314,6 @@ class Weighting(TaskState, ABC):
             totals.append(total)
             counts.append(count)
         return names, totals, counts, counted
-
-    def constants(self) -> dict[str, list[float]]:
-        # Far below any loss, and finite: the difference of infinities is none.
-        lowest = [self.lowest_losses.get(name, -1e30) for name in self.tasks]
-        return {"found_nonfinite": [0.0] * len(self.tasks), "lowest": lowest}
 
 
 class AdaptiveWeighting(Weighting):

@@ -147,7 +147,7 @@ def our_methods(network: Network, batch: Batch) -> Methods:
             lambda features, losses: weighting(losses, shared=shared(features)).backward(), weighting.param_groups()
         )
 
-    famo = ours.FastAdaptiveWeighting(names)
+    famo = ours.FAMO(names)
     same_batch = method(famo)
     same_batch.after = lambda: famo.update(losses_without_graph(network, batch))
     weightings: dict[str, Method] = {
@@ -156,15 +156,15 @@ def our_methods(network: Network, batch: Batch) -> Methods:
         "uncertainty, normalised": method(ours.UncertaintyWeighting(LIKELIHOODS, normalise=1.0)),
         "uncertainty, closed form": method(ours.UncertaintyWeighting(LIKELIHOODS, closed_form=True)),
         "revised uncertainty": method(ours.RevisedUncertaintyWeighting(names)),
-        "UW-SO": method(ours.SoftOptimalUncertaintyWeighting(names)),
-        "IMTL-L": method(ours.ImpartialWeighting(names)),
-        "random": method(ours.RandomWeighting(names)),
+        "UW-SO": method(ours.UWSO(names)),
+        "IMTL-L": method(ours.IMTLL(names)),
+        "random": method(ours.RLW(names)),
         "dynamic weight average": method(ours.DynamicWeightAverage(names, steps_per_epoch=1)),
-        "geometric": method(ours.GeometricWeighting(names)),
-        "FAMO, next batch": method(ours.FastAdaptiveWeighting(names)),
+        "geometric": method(ours.GLS(names)),
+        "FAMO, next batch": method(ours.FAMO(names)),
         "FAMO, same batch": same_batch,
-        "smooth Tchebycheff": method(ours.SmoothTchebycheffWeighting(names)),
-        "DB-MTL, loss part": method(ours.LogWeighting(names)),
+        "smooth Tchebycheff": method(ours.SmoothTchebycheff(names)),
+        "DB-MTL, loss part": method(ours.LogTransform(names)),
     }
     encoder = list(network.encoder.parameters())
     last = next(module.weight for module in reversed(list(network.encoder.modules())) if isinstance(module, nn.Conv2d))
@@ -173,10 +173,10 @@ def our_methods(network: Network, batch: Batch) -> Methods:
         "features": lambda features: features,
     }
     for place, shared in places.items():
-        weightings[f"GradNorm, {place}"] = method(ours.GradNormWeighting(names), shared)
+        weightings[f"GradNorm, {place}"] = method(ours.GradNorm(names), shared)
         for name in AGGREGATORS:
             weightings[f"{name}, {place}"] = method(ours.GradientAggregation(names, name), shared)
-    weightings["GradNorm, last shared layer"] = method(ours.GradNormWeighting(names), lambda features: last)
+    weightings["GradNorm, last shared layer"] = method(ours.GradNorm(names), lambda features: last)
     return {(name, "ours"): method for name, method in weightings.items()}
 
 

@@ -1,6 +1,6 @@
 """Multi-task learning with learned task uncertainty (Kendall, Gal and Cipolla, CVPR 2018).
 
-`import multisigma` needs torch alone and gives the loss-weighting library. The scene-understanding system lives in the
+`import multisigma` needs torch alone and gives the loss-weighting library. The scene-understanding system is in the
 subpackages (`multisigma.data`, `tasks`, `models`, `metrics`, `training`, `outputs`) and needs the extra `scene`.
 """
 
@@ -10,60 +10,68 @@ from multisigma.errors import MultisigmaError
 
 if TYPE_CHECKING:
     from multisigma.weighting import (
+        FAMO,
+        GLS,
+        IMTLL,
+        RLW,
+        UWSO,
         Bernoulli,
         DynamicWeightAverage,
         EqualWeighting,
         ExactBernoulli,
+        ExactLikelihood,
         ExactSoftmax,
-        FastAdaptiveWeighting,
+        Exponential,
         FixedWeighting,
         Gaussian,
-        GeometricWeighting,
         GradientAggregation,
-        GradNormWeighting,
-        ImpartialWeighting,
+        GradNorm,
         Laplace,
         Likelihood,
-        LogWeighting,
+        LogTransform,
         Loss,
         Poisson,
         Prediction,
-        RandomWeighting,
         RevisedUncertaintyWeighting,
-        SmoothTchebycheffWeighting,
+        ScaledLikelihood,
+        SmoothTchebycheff,
         Softmax,
-        SoftOptimalUncertaintyWeighting,
         StudentT,
+        TaskLosses,
         UncertaintyWeighting,
         Weighting,
     )
 
 __all__ = [
+    "FAMO",
+    "GLS",
+    "IMTLL",
+    "RLW",
+    "UWSO",
     "Bernoulli",
     "DynamicWeightAverage",
     "EqualWeighting",
     "ExactBernoulli",
+    "ExactLikelihood",
     "ExactSoftmax",
-    "FastAdaptiveWeighting",
+    "Exponential",
     "FixedWeighting",
     "Gaussian",
-    "GeometricWeighting",
-    "GradNormWeighting",
+    "GradNorm",
     "GradientAggregation",
-    "ImpartialWeighting",
     "Laplace",
     "Likelihood",
-    "LogWeighting",
+    "LogTransform",
     "Loss",
     "MultisigmaError",
     "Poisson",
     "Prediction",
-    "RandomWeighting",
     "RevisedUncertaintyWeighting",
-    "SmoothTchebycheffWeighting",
-    "SoftOptimalUncertaintyWeighting",
+    "ScaledLikelihood",
+    "SmoothTchebycheff",
     "Softmax",
     "StudentT",
+    "TaskLosses",
     "UncertaintyWeighting",
     "Weighting",
 ]
@@ -77,3 +85,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(weighting, name)
     raise AttributeError(f"module 'multisigma' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,18 +14,18 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from multisigma import EqualWeighting, Gaussian, Laplace, MultisigmaError, UncertaintyWeighting
 from multisigma.outputs.curves import PALETTE
-from multisigma.outputs.weighting_curves import plot_weighting, weighting_row, write_weighting
+from multisigma.outputs.weighting_curves import plot_weighting, write_weighting
 from multisigma.outputs.weighting_recorder import WeightingRecorder
 
 
 def history_of(weighting: UncertaintyWeighting, losses: dict[str, Tensor], steps: int) -> list[dict[str, float]]:
     optimizer = torch.optim.SGD(weighting.param_groups(), lr=0.2)
-    rows = [weighting_row(0, weighting)]
+    rows = [{"step": 0} | weighting.log()]
     for step in range(1, steps + 1):
         optimizer.zero_grad()
         weighting(losses).backward()
         optimizer.step()
-        rows.append(weighting_row(step, weighting))
+        rows.append({"step": step} | weighting.log())
     return rows
 
 
@@ -36,37 +36,38 @@ def legend(figure: Figure) -> list[str]:
 def test_curves_run_from_the_initial_value_to_the_closed_form() -> None:
     weighting = UncertaintyWeighting({"a": Gaussian(), "b": Laplace()}, {"a": 2.0, "b": -1.0})
     history = history_of(weighting, {"a": torch.tensor(4.0), "b": torch.tensor(0.5)}, 200)
-    assert list(history[0]) == ["step", "sigma/a", "sigma/b", "weight/a", "weight/b"]
+    assert list(history[0]) == ["step", "weight/a", "weight/b", "noise/a", "noise/b", "sigma/a", "sigma/b"]
     figure = plot_weighting(history)
-    noise, weights = figure.axes
-    assert [axes.get_title(loc="left") for axes in (noise, weights)] == [
-        "noise \N{GREEK SMALL LETTER SIGMA}",
-        "effective weight",
+    sigma, noise, weights = figure.axes
+    assert [axes.get_title(loc="left") for axes in (sigma, noise, weights)] == [
+        "noise scale \N{GREEK SMALL LETTER SIGMA}",
+        "noise as the paper plots it, 1 / weight",
+        "weight",
     ]
     assert legend(figure) == ["a", "b"]
-    assert [line.get_color() for line in noise.lines] == [*PALETTE[:2]]
-    first, last = ([line.get_ydata()[i] for axes in (noise, weights) for line in axes.lines] for i in (0, -1))
+    assert [line.get_color() for line in sigma.lines] == [*PALETTE[:2]]
+    first, last = ([line.get_ydata()[i] for axes in (sigma, noise, weights) for line in axes.lines] for i in (0, -1))
     e = torch.tensor(1.0).exp().item()
-    assert first == pytest.approx([e, e**-0.5, 0.5 * e**-2, e**0.5], rel=1e-5)
-    assert last == pytest.approx([2, 0.5, 0.125, 2], rel=1e-3)
+    assert first == pytest.approx([e, e**-0.5, 2 * e**2, e**-0.5, 0.5 * e**-2, e**0.5], rel=1e-5)
+    assert last == pytest.approx([2, 0.5, 8, 0.5, 0.125, 2], rel=1e-3)
 
 
-def test_a_weighting_without_noise_has_one_panel() -> None:
-    figure = plot_weighting([weighting_row(step, EqualWeighting(["a", "b"])) for step in range(3)])
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["effective weight"]
+def test_a_weighting_without_sigma_has_two_panels() -> None:
+    figure = plot_weighting([{"step": step} | EqualWeighting(["a", "b"]).log() for step in range(3)])
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["noise as the paper plots it, 1 / weight", "weight"]
 
 
 def test_a_hundred_tasks_are_drawn_without_a_legend() -> None:
     weighting = UncertaintyWeighting({f"t{i}": Gaussian() for i in range(100)})
-    figure = plot_weighting([weighting_row(step, weighting) for step in range(2)])
-    assert [len(axes.lines) for axes in figure.axes] == [100, 100]
+    figure = plot_weighting([{"step": step} | weighting.log() for step in range(2)])
+    assert [len(axes.lines) for axes in figure.axes] == [100, 100, 100]
     assert legend(figure) == []
 
 
 @pytest.mark.parametrize(
     ("history", "words"),
     [
-        ([], "sigma/TASK or weight/TASK. Found none"),
+        ([], "sigma/TASK, noise/TASK or weight/TASK. Found none"),
         ([{"step": 1.0, "loss/a": 2.0}], "Found loss/a"),
         ([{"step": 1.0, "sigma/a": 2.0}, {"sigma/a": 2.0}], "Row 1 .* `step`. Found sigma/a"),
     ],
@@ -140,7 +141,7 @@ def test_recorder_records_and_writes(tmp_path: Path) -> None:
     fit(module, recorder, 10, accumulate=2)
     assert steps_of(recorder) == [0, 4, 8, 10]
     assert recorder.history[0]["sigma/line"] == 1
-    assert recorder.history[-1] == weighting_row(10, module.weighting)
+    assert recorder.history[-1] == {"step": 10} | module.weighting.log()
     assert (tmp_path / "weighting" / "weighting.csv").read_text().count("\n") == 5
     assert (tmp_path / "weighting" / "weighting.png").is_file()
 

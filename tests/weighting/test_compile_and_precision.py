@@ -17,7 +17,6 @@ from multisigma import (
     UncertaintyWeighting,
     Weighting,
 )
-from multisigma.weighting import weighting as weighting_module
 from tests.weighting.methods import METHODS, TASKS
 
 COMPILED = [name for name in METHODS if name != "gradnorm"]  # as docs/weighting-methods.md says
@@ -93,7 +92,7 @@ def test_no_graph_break_where_all_tasks_are_absent(name: str) -> None:
     assert objective.item() == 0.0
     objective.backward()
     assert total.grad == 0
-    assert all(p.grad is not None and not p.grad.any() for p in weighting.parameters())
+    assert all(p.grad is None or not p.grad.any() for p in weighting.parameters())
 
 
 def test_no_graph_break_where_the_noise_is_inside() -> None:
@@ -129,42 +128,6 @@ def test_a_compiled_training_step_with_absent_tasks() -> None:
     value.backward()
     noise = weighting.log_variance("b").grad
     assert noise is None or not noise.any()
-
-
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
-@pytest.mark.parametrize("others", [{}, {"a": torch.tensor(1.0)}], ids=["alone", "beside another task"])
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_nan_is_noticed_later_where_a_look_would_wait(backend: str, others: dict[str, Tensor], value: float) -> None:
-    """As on an accelerator: nothing at the step itself, then an error with the task's name."""
-    weighting = UncertaintyWeighting({"a": Gaussian(), "b": Laplace()})
-    call = torch.compile(weighting, fullgraph=True, backend=backend)
-    call({**others, "b": torch.tensor(2.0)})
-    assert weighting.weights
-    call({**others, "b": torch.tensor(value)})
-    with pytest.raises(MultisigmaError, match="task 'b' has been NaN"):
-        print(weighting.weights)
-    assert weighting.sigma  # said once, and not for ever
-
-
-def test_losses_on_an_accelerator_are_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weighting_module, "_STEPS_BETWEEN_LOOKS", 3)
-    meta = UncertaintyWeighting({"a": Gaussian()}).to("meta")
-    looks = []
-    monkeypatch.setattr(Weighting, "raise_if_nonfinite", lambda self: looks.append(self))
-    for _ in range(7):
-        meta({"a": torch.ones((), device="meta")})
-    assert len(looks) == 2
-
-
-@pytest.mark.parametrize("name", ["geometric", "uw-so", "db-mtl", "closed form", "famo"])
-def test_a_negative_loss_is_noticed_later_where_a_look_would_wait(name: str) -> None:
-    weighting = METHODS[name]()
-    call = torch.compile(weighting, fullgraph=True, backend="aot_eager")
-    call({"a": torch.tensor(0.0), "b": torch.tensor(2.0)})
-    assert weighting.weights
-    call({"a": torch.tensor(1.0), "b": torch.tensor(-2.0)})
-    with pytest.raises(MultisigmaError, match="task 'b' has been NaN or infinite, or below"):
-        print(weighting.weights)
 
 
 def test_noise_that_is_nan_is_an_error_where_it_is_read() -> None:
@@ -220,22 +183,6 @@ def test_state_is_float32_where_models_are_made_in_bfloat16(name: str) -> None:
     assert all(tensor.dtype.itemsize >= 4 for tensor in weighting.buffers() if tensor.is_floating_point())
     for name_of, parameter in METHODS[name]().named_parameters():
         assert torch.equal(parameter, weighting.get_parameter(name_of))
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_made_on_the_meta_device(name: str) -> None:
-    """Large models are made without memory and filled from a checkpoint; what that does not hold is put back."""
-    whole = METHODS[name]()
-    with torch.device("meta"):
-        empty = METHODS[name]()
-    for tensor in [*(filled := empty.to_empty(device="cpu")).parameters(), *filled.buffers()]:
-        assert not tensor.is_meta
-    filled.load_state_dict(whole.state_dict())
-    objectives = []
-    for weighting in (whole, filled):
-        x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
-        objectives.append(weighting(dict(zip(TASKS, x.square().unbind(), strict=True)), shared=x).item())
-    assert objectives[0] == objectives[1]
 
 
 def test_bfloat16_noise_moves_by_small_steps() -> None:

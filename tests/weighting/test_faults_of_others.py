@@ -14,16 +14,17 @@ from unittest import mock
 import pytest
 import torch
 from torch import Tensor, nn
+from torchjd import scalarization
 from torchjd.aggregation import NashMTL
-from torchjd.scalarization import DWA, FAMO, IMTLL, UW, GeometricMean
+from torchjd.scalarization import DWA, UW, GeometricMean
 
 from multisigma import (
+    FAMO,
+    GLS,
+    IMTLL,
     DynamicWeightAverage,
-    FastAdaptiveWeighting,
     Gaussian,
-    GeometricWeighting,
     GradientAggregation,
-    ImpartialWeighting,
     Laplace,
     Likelihood,
     MultisigmaError,
@@ -96,7 +97,7 @@ def steps_until_nan(method: Method, steps: int) -> int | None:
 # A loss that reaches zero.
 
 
-@pytest.mark.parametrize(("scalarizer", "steps"), [(UW(2), 1776), (IMTLL(2), 889)], ids=["UW", "IMTLL"])
+@pytest.mark.parametrize(("scalarizer", "steps"), [(UW(2), 1776), (scalarization.IMTLL(2), 889)], ids=["UW", "IMTLL"])
 def test_torchjd_turns_nan_at_a_loss_of_zero(scalarizer: nn.Module, steps: int) -> None:
     assert steps_until_nan(torchjd(scalarizer), 2000) == pytest.approx(steps, abs=5)
 
@@ -111,7 +112,7 @@ def test_libmtl_uncertainty_turns_nan_at_a_loss_of_zero(libmtl: ModuleType) -> N
         (uncertainty(Gaussian(), Gaussian()), 0.0),
         (uncertainty(Laplace(), Gaussian()), 0.0),
         (uncertainty(Softmax(), Gaussian()), math.log(2)),
-        (ours(ImpartialWeighting(["first", "second"])), 0.0),
+        (ours(IMTLL(["first", "second"])), 0.0),
     ],
     ids=["gaussian", "laplace", "softmax", "IMTL-L"],
 )
@@ -151,7 +152,7 @@ def test_others_geometric_mean_turns_nan_at_a_loss_of_zero(libmtl: ModuleType) -
 
 
 def test_our_geometric_mean_stays_finite_at_a_loss_of_zero() -> None:
-    found = gradients_with_one_loss_at_zero(ours(GeometricWeighting(["first", "second"])))
+    found = gradients_with_one_loss_at_zero(ours(GLS(["first", "second"])))
     assert len(found) == 2
     assert all(map(math.isfinite, found))
 
@@ -246,7 +247,7 @@ def test_nan_of_an_empty_mean_stays_in_the_noise_of_others(libmtl: ModuleType) -
 
 def test_ours_names_the_task_whose_loss_is_nan() -> None:
     method = uncertainty(Gaussian(), Gaussian())
-    with pytest.raises(MultisigmaError, match="'task 0' is not finite but nan"):
+    with pytest.raises(MultisigmaError, match=r"'task 0'.*must be finite\. Found nan"):
         method.backward([torch.tensor(math.nan), torch.tensor(1.0)])
 
 
@@ -310,7 +311,7 @@ FAMO_LOSSES = torch.tensor([[3.0, 2.0], [2.0, 1.9], [1.8, 1.0], [1.7, 0.5]])
 
 
 def test_torchjd_famo_forgets_its_optimiser() -> None:
-    before, resumed = FAMO(2), FAMO(2)
+    before, resumed = scalarization.FAMO(2), scalarization.FAMO(2)
     for losses, after in pairwise(FAMO_LOSSES):
         before(losses)
         before.update(after)
@@ -323,7 +324,7 @@ def test_torchjd_famo_forgets_its_optimiser() -> None:
 
 
 def test_our_famo_goes_on_as_before() -> None:
-    before, resumed = (FastAdaptiveWeighting(["first", "second"]) for _ in range(2))
+    before, resumed = (FAMO(["first", "second"]) for _ in range(2))
     for first, second in FAMO_LOSSES:
         before({"first": first, "second": second})
     resumed.load_state_dict(before.state_dict())
@@ -344,12 +345,7 @@ def test_torchjd_nash_mtl_forgets_its_weights() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:You are solving a parameterized problem:UserWarning")
-def test_our_nash_mtl_goes_on_as_before() -> None:
-    """Weights and the count of steps, at whose every fourth it solves."""
-
-    def make() -> GradientAggregation:
-        return GradientAggregation(("first", "second"), NashMTL(2, update_weights_every=4))
-
+def test_our_nash_mtl_depends_on_the_step_alone() -> None:
     def step(weighting: GradientAggregation, i: int) -> Tensor:
         shared = torch.ones(5, requires_grad=True)
         rows = torch.randn(2, 5, generator=torch.Generator().manual_seed(i))
@@ -357,11 +353,10 @@ def test_our_nash_mtl_goes_on_as_before() -> None:
         assert shared.grad is not None
         return shared.grad
 
-    before, resumed = make(), make()
-    step(before, 0)
-    resumed.load_state_dict(before.state_dict())
-    for i in range(1, 8):
-        assert torch.equal(step(before, i), step(resumed, i))
+    before, resumed = (GradientAggregation(("first", "second"), "nash_mtl") for _ in range(2))
+    for i in range(3):
+        step(before, i)
+    assert torch.equal(step(before, 3), step(resumed, 3))
 
 
 # Gradients at what the tasks share.

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli as BernoulliDistribution
 from torch.distributions import Categorical, Normal
+from torch.distributions import Exponential as ExponentialDistribution
 from torch.distributions import Laplace as LaplaceDistribution
 from torch.distributions import Poisson as PoissonDistribution
 from torch.distributions import StudentT as StudentTDistribution
@@ -16,12 +17,14 @@ from multisigma import (
     Bernoulli,
     ExactBernoulli,
     ExactSoftmax,
+    Exponential,
     Gaussian,
     Laplace,
     Likelihood,
     MultisigmaError,
     Poisson,
     Prediction,
+    ScaledLikelihood,
     Softmax,
     StudentT,
     UncertaintyWeighting,
@@ -35,25 +38,22 @@ def residuals() -> torch.Tensor:
 
 @pytest.mark.parametrize("s", [-2.0, 0.0, 1.3, 5.0])
 def test_gaussian_is_the_normal_log_density(residuals: torch.Tensor, s: float) -> None:
-    log_variance = torch.tensor(s, dtype=torch.float64)
-    ours = Gaussian().weight(log_variance) * residuals.square().mean() + Gaussian().normaliser(log_variance)
+    ours = objective(Gaussian(), residuals.square().mean(), s)
     density = Normal(0.0, math.exp(s / 2)).log_prob(residuals)
     assert ours.item() == pytest.approx(-density.mean().item() - 0.5 * math.log(2 * math.pi))
 
 
 @pytest.mark.parametrize("s", [-2.0, 0.0, 1.3, 5.0])
 def test_laplace_is_the_laplace_log_density(residuals: torch.Tensor, s: float) -> None:
-    log_variance = torch.tensor(s, dtype=torch.float64)
-    ours = Laplace().weight(log_variance) * residuals.abs().mean() + Laplace().normaliser(log_variance)
+    ours = objective(Laplace(), residuals.abs().mean(), s)
     density = LaplaceDistribution(0.0, math.exp(s / 2)).log_prob(residuals)
     assert ours.item() == pytest.approx(-density.mean().item() - math.log(2))
 
 
 @pytest.mark.parametrize("s", [-1.0, 0.0, 2.0])
 def test_softmax_is_equation_10(s: float) -> None:
-    log_variance, cross_entropy = torch.tensor(s), 0.7
-    sigma = math.exp(s / 2)
-    ours = Softmax().weight(log_variance) * cross_entropy + Softmax().normaliser(log_variance)
+    cross_entropy, sigma = 0.7, math.exp(s / 2)
+    ours = objective(Softmax(), torch.tensor(cross_entropy), s)
     assert ours.item() == pytest.approx(cross_entropy / sigma**2 + math.log(sigma), rel=1e-6)
 
 
@@ -107,12 +107,28 @@ def test_exact_softmax_takes_classes_of_any_integer_type(kind: torch.dtype) -> N
     ],
 )
 def test_shapes_that_do_not_go_together(likelihood: Likelihood, output: Tensor, target: Tensor) -> None:
-    with pytest.raises(MultisigmaError, match=r"Task 'a': .*must have the shape.*found"):
+    with pytest.raises(MultisigmaError, match=r"Task 'a': .*must have the shape.*Found"):
         UncertaintyWeighting({"a": likelihood})({"a": Prediction(output, target)})
 
 
 def objective(likelihood: Likelihood, loss: Tensor | Prediction, s: float = 0.0) -> Tensor:
-    return UncertaintyWeighting({"task": likelihood}, s)({"task": loss})
+    weighting = UncertaintyWeighting({"task": likelihood}, s)
+    if isinstance(loss, Tensor):
+        weighting = weighting.to(loss.dtype)
+    return weighting({"task": loss})
+
+
+@pytest.mark.parametrize("s", [-1.0, 0.0, 2.0])
+def test_exponential_is_the_exponential_log_density_of_the_loss(s: float) -> None:
+    density = ExponentialDistribution(math.exp(-s)).log_prob(torch.tensor(0.7))
+    assert objective(Exponential(), torch.tensor(0.7), s).item() == pytest.approx(-density.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian, Laplace, Softmax, Exponential])
+def test_a_preference_multiplies_the_whole_term(likelihood: type[ScaledLikelihood]) -> None:
+    for s in (-1.0, 2.0):
+        plain, preferred = (objective(likelihood(preference=k), torch.tensor(0.7), s).item() for k in (1.0, 3.0))
+        assert preferred == pytest.approx(3 * plain, rel=1e-6)
 
 
 @pytest.mark.parametrize("s", [-1.0, 0.0, 2.0])
@@ -150,7 +166,7 @@ def test_exact_softmax_is_the_tempered_categorical(s: float) -> None:
     target[0, :2] = 255
     density = Categorical(logits=(logits / math.exp(s)).movedim(1, -1)).log_prob(target.clamp_max(4))
     expected = -density[target != 255].mean()
-    assert objective(ExactSoftmax(255), Prediction(logits, target), s).item() == pytest.approx(
+    assert objective(ExactSoftmax(ignore_index=255), Prediction(logits, target), s).item() == pytest.approx(
         expected.item(), rel=1e-5
     )
 
@@ -174,7 +190,7 @@ def test_student_t_is_the_t_log_density(degrees: float, s: float) -> None:
     t = StudentTDistribution(degrees, 0.0, math.exp(s / 2))
     constant = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - 0.5 * math.log(degrees * math.pi)
     expected = -t.log_prob((target - output)[7:]).mean() + constant
-    assert objective(StudentT(degrees), Prediction(output, target), s).item() == pytest.approx(
+    assert objective(StudentT(degrees=degrees), Prediction(output, target), s).item() == pytest.approx(
         expected.item(), rel=1e-5
     )
 
@@ -238,12 +254,15 @@ def fit(weighting: UncertaintyWeighting, loss: Tensor | Prediction) -> None:
     optimizer.step(closure)
 
 
-@pytest.mark.parametrize("likelihood", [Gaussian(2), Laplace(3), Softmax(), Bernoulli(4)], ids=repr)
+@pytest.mark.parametrize(
+    "likelihood",
+    [Gaussian(dimension=2), Laplace(dimension=3), Softmax(), Bernoulli(dimension=4), Exponential()],
+    ids=repr,
+)
 @pytest.mark.parametrize("loss", [0.02, 1.0, 40.0])
 def test_optimum_is_where_the_objective_is_least(likelihood: Gaussian, loss: float) -> None:
-    s = likelihood.optimum(torch.tensor(loss))
-    around = torch.stack([s - 0.01, s, s + 0.01])
-    values = likelihood.weight(around) * loss + likelihood.normaliser(around)
+    s = UncertaintyWeighting({"task": likelihood}).optimum(torch.tensor([loss])).item()
+    values = [objective(likelihood, torch.tensor(loss), at).item() for at in (s - 0.01, s, s + 0.01)]
     assert values[1] < values[0]
     assert values[1] < values[2]
 
@@ -252,7 +271,7 @@ def test_optimum_is_where_the_objective_is_least(likelihood: Gaussian, loss: flo
     "likelihood",
     [
         Gaussian(),
-        Gaussian(3),
+        Gaussian(dimension=3),
         Laplace(),
         Softmax(),
         Bernoulli(),
@@ -287,9 +306,10 @@ def test_gradients_by_finite_differences(likelihood: Likelihood) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Gaussian(0), "`dimension`"),
-        (lambda: StudentT(0.0), "`degrees`"),
-        (lambda: StudentT(math.inf), "`degrees`"),
+        (lambda: Gaussian(dimension=0), "`dimension`.*Found 0"),
+        (lambda: Laplace(preference=0.0), "`preference`.*Found 0.0"),
+        (lambda: StudentT(degrees=0.0), "`degrees`"),
+        (lambda: StudentT(degrees=math.inf), "`degrees`"),
         (lambda: objective(Gaussian(), Prediction(torch.ones(2), torch.ones(2))), "takes a mean loss"),
         (lambda: objective(ExactSoftmax(), torch.tensor(1.0)), "Prediction"),
     ],

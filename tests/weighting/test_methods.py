@@ -3,6 +3,7 @@
 import math
 import pickle
 from copy import deepcopy
+from typing import Never
 
 import pytest
 import torch
@@ -15,23 +16,23 @@ from torch import Tensor, nn
 from torchjd import scalarization
 
 from multisigma import (
+    FAMO,
+    GLS,
+    IMTLL,
+    RLW,
+    UWSO,
     DynamicWeightAverage,
-    FastAdaptiveWeighting,
-    GeometricWeighting,
-    GradNormWeighting,
-    ImpartialWeighting,
+    GradNorm,
     Laplace,
-    LogWeighting,
+    LogTransform,
     MultisigmaError,
     Poisson,
-    RandomWeighting,
     RevisedUncertaintyWeighting,
-    SmoothTchebycheffWeighting,
-    SoftOptimalUncertaintyWeighting,
+    SmoothTchebycheff,
     UncertaintyWeighting,
     Weighting,
 )
-from multisigma.weighting.random_loss import standard_normal
+from multisigma.weighting.rlw import standard_normal
 from tests.weighting.methods import EVERY, METHODS, TASKS
 
 positive = st.lists(st.floats(1e-2, 1e2), min_size=3, max_size=3)
@@ -58,13 +59,13 @@ def close(found: tuple[float, list[float]], expected: tuple[float, list[float]])
 
 @given(positive)
 def test_geometric(values: list[float]) -> None:
-    close(gradients(GeometricWeighting(TASKS), values), theirs(scalarization.GeometricMean(), values))
+    close(gradients(GLS(TASKS), values), theirs(scalarization.GeometricMean(), values))
 
 
 @given(positive, st.sampled_from([0.05, 0.5, 2.0]))
 def test_smooth_tchebycheff(values: list[float], mu: float) -> None:
     weights, ideal = torch.tensor([0.5, 0.2, 0.3]), torch.tensor([0.0, 0.01, 0.0])
-    ours = SmoothTchebycheffWeighting(
+    ours = SmoothTchebycheff(
         TASKS,
         mu,
         dict(zip(TASKS, weights.tolist(), strict=True)),
@@ -75,7 +76,7 @@ def test_smooth_tchebycheff(values: list[float], mu: float) -> None:
 
 @given(positive)
 def test_imtl_l(values: list[float]) -> None:
-    ours, other = ImpartialWeighting(TASKS), scalarization.IMTLL(3)
+    ours, other = IMTLL(TASKS), scalarization.IMTLL(3)
     scales = [0.3, -0.4, 1.2]
     with torch.no_grad():
         for name, scale in zip(TASKS, scales, strict=True):
@@ -91,7 +92,7 @@ def test_imtl_l(values: list[float]) -> None:
 
 @given(positive)
 def test_db_mtl_is_the_sum_of_logarithms(values: list[float]) -> None:
-    close(gradients(LogWeighting(TASKS), values), (sum(map(math.log, values)), [1 / v for v in values]))
+    close(gradients(LogTransform(TASKS), values), (sum(map(math.log, values)), [1 / v for v in values]))
 
 
 @given(positive, st.sampled_from([0.5, 2.0, 20.0]))
@@ -99,7 +100,7 @@ def test_uw_so_is_the_softmax_of_the_inverse_losses(values: list[float], tempera
     inverse = torch.tensor([1 / v for v in values], dtype=torch.float64) / temperature
     weights = inverse.softmax(0).tolist()
     expected = sum(w * v for w, v in zip(weights, values, strict=True)), weights
-    close(gradients(SoftOptimalUncertaintyWeighting(TASKS, temperature), values), expected)
+    close(gradients(UWSO(TASKS, temperature), values), expected)
 
 
 @given(positive)
@@ -127,17 +128,17 @@ def test_dynamic_weight_average_takes_a_loss_that_was_zero(first: float) -> None
 
 
 def test_famo_takes_a_loss_at_its_bound() -> None:
-    assert FastAdaptiveWeighting(["a"], lower_bounds={"a": 0.7})({"a": torch.tensor(0.7)}).isfinite()
+    assert FAMO(["a"], lower_bounds={"a": 0.7})({"a": torch.tensor(0.7)}).isfinite()
 
 
 def test_famo_takes_no_loss_below_its_bound() -> None:
-    weighting = FastAdaptiveWeighting(["a", "b"], lower_bounds={"b": 0.5})
-    with pytest.raises(MultisigmaError, match=r"task 'b' is 0\.25.*none below 0\.5"):
+    weighting = FAMO(["a", "b"], lower_bounds={"b": 0.5})
+    with pytest.raises(MultisigmaError, match=r"'b'.*no loss below 0\.5.*Found 0\.25"):
         weighting({"a": torch.tensor(1.0), "b": torch.tensor(0.25)})
 
 
-def gradnorm_steps(losses: list[list[float | None]]) -> GradNormWeighting:
-    weighting, x = GradNormWeighting(TASKS), torch.ones((), requires_grad=True)
+def gradnorm_steps(losses: list[list[float | None]]) -> GradNorm:
+    weighting, x = GradNorm(TASKS), torch.ones((), requires_grad=True)
     for step in losses:
         given = {name: None if loss is None else loss * x for name, loss in zip(TASKS, step, strict=True)}
         weighting(given, shared=x)
@@ -172,7 +173,7 @@ def test_nothing_is_remembered_in_evaluation(name: str) -> None:
 
 
 def test_random_weights_are_a_softmax_of_normal_numbers() -> None:
-    weighting = RandomWeighting(TASKS, seed=3)
+    weighting = RLW(TASKS, seed=3)
     drawn = []
     for _ in range(3000):
         _, weights = gradients(weighting, [1.0, 2.0, 3.0])
@@ -188,7 +189,7 @@ def test_random_weights_are_a_softmax_of_normal_numbers() -> None:
 def test_random_weights_differ_by_seed_and_do_not_repeat() -> None:
     drawn = [
         tuple(gradients(weighting, [1.0, 1.0, 1.0])[1])
-        for weighting in (RandomWeighting(TASKS, seed) for seed in (0, 1, -1, 2**40))
+        for weighting in (RLW(TASKS, seed) for seed in (0, 1, -1, 2**40))
         for _ in range(500)
     ]
     assert len(set(drawn)) == len(drawn)
@@ -219,7 +220,7 @@ def test_dynamic_weight_average_is_equation_7() -> None:
 def test_famo_is_torchjds(update: bool) -> None:
     """With `update` on the same batch; without it, the next losses serve, as if `update` were called with them."""
     bounds = [0.0, 0.1, 0.0]
-    ours = FastAdaptiveWeighting(TASKS, dict(zip(TASKS, bounds, strict=True)))
+    ours = FAMO(TASKS, dict(zip(TASKS, bounds, strict=True)))
     other = scalarization.FAMO(3, torch.tensor(bounds))
     generator = torch.Generator().manual_seed(0)
     for step in range(20):
@@ -243,7 +244,7 @@ def test_gradnorm_is_algorithm_1() -> None:
     def losses() -> list[Tensor]:
         return [(torch.tanh(shared(inputs)) @ head - 1).square().mean() for head in heads]
 
-    ours = GradNormWeighting(TASKS, alpha=1.5, lr=0.01)
+    ours = GradNorm(TASKS, alpha=1.5, lr=0.01)
     weights = torch.ones(3, requires_grad=True)
     first = torch.stack(losses()).detach()
     for _ in range(5):
@@ -321,13 +322,6 @@ def test_a_resumed_run_goes_on_bit_for_bit(name: str) -> None:
     assert weighting.weights == resumed.weights
 
 
-def test_random_weights_go_on_whatever_seed_the_resumed_was_made_with() -> None:
-    whole, resumed = RandomWeighting(TASKS, seed=5), RandomWeighting(TASKS)
-    gradients(whole, [1.0, 2.0, 3.0])
-    resumed.load_state_dict(whole.state_dict())
-    assert gradients(whole, [1.0, 2.0, 3.0]) == gradients(resumed, [1.0, 2.0, 3.0])
-
-
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("values", [[0.5, 2.0, 3.0], [1.0, 0.0, 2.0], [0.0, 0.0, 0.0]])
 def test_weights_for_logs_are_the_losses_gradients(name: str, values: list[float]) -> None:
@@ -349,18 +343,18 @@ def test_weights_for_logs_are_the_losses_gradients(name: str, values: list[float
 @pytest.mark.parametrize(
     "weighting",
     [
-        GeometricWeighting(TASKS),
-        LogWeighting(TASKS),
-        SoftOptimalUncertaintyWeighting(TASKS),
+        GLS(TASKS),
+        LogTransform(TASKS),
+        UWSO(TASKS),
         UncertaintyWeighting({"b": Laplace()}, closed_form=True),
         UncertaintyWeighting({"a": Poisson(), "b": Laplace()}, closed_form=True),
     ],
     ids=lambda weighting: type(weighting).__name__,
 )
 def test_a_negative_loss_is_an_error_where_the_method_has_no_meaning_for_it(weighting: Weighting) -> None:
-    others = {name: torch.tensor(-1.0) for name in weighting.tasks if name not in weighting.lowest_losses}
+    others = {n: torch.tensor(-1.0) for n, v in zip(weighting.tasks, weighting.lowest_losses, strict=True) if v < 0}
     weighting(others)
-    with pytest.raises(MultisigmaError, match=r"task 'b' is -1\.5"):
+    with pytest.raises(MultisigmaError, match=r"'b'.*no loss below 0.*Found -1\.5"):
         weighting({**others, "b": torch.tensor(-1.5)})
 
 
@@ -394,9 +388,6 @@ def test_an_absent_task_contributes_nothing(name: str) -> None:
                 del losses["b"]
             elif absent == "device":
                 losses["b"] = losses["b"][0] * 0, OnDevice(0)
-                present = weighting.present(losses)
-                assert present is not None
-                assert present.labelled is not None
             else:
                 losses["b"] = absent  # type: ignore[assignment]
             torch.manual_seed(step)
@@ -421,11 +412,15 @@ class OnDevice(Tensor):
     def is_cpu(self) -> bool:  # type: ignore[override]
         return False
 
+    def item(self) -> Never:
+        raise AssertionError("to read the count would wait for the device")
+
 
 @pytest.mark.parametrize("name", EVERY)
 def test_all_absent_is_zero_with_a_graph(name: str) -> None:
+    shared = torch.ones(2, requires_grad=True)
     for losses in ({}, {"a": None}, {"a": (torch.zeros((), requires_grad=True), 0)}):
-        objective = EVERY[name]()(losses)
+        objective = EVERY[name]()(losses, shared=shared)
         objective.backward()
         assert objective.item() == 0.0
 
@@ -442,18 +437,18 @@ def test_a_loss_that_is_not_finite_names_its_task(name: str) -> None:
     [
         (lambda: DynamicWeightAverage(TASKS, 0), "`steps_per_epoch`"),
         (lambda: DynamicWeightAverage(TASKS, 1, 0.0), "`temperature`"),
-        (lambda: SoftOptimalUncertaintyWeighting(TASKS, -1.0), "`temperature`"),
-        (lambda: SmoothTchebycheffWeighting(TASKS, 0.0), "`smoothing`"),
-        (lambda: SmoothTchebycheffWeighting(TASKS, 1.0, {"x": 1.0}), "`preferences`"),
-        (lambda: SmoothTchebycheffWeighting(TASKS, 1.0, {"a": 0.0}), "`preferences`"),
-        (lambda: SmoothTchebycheffWeighting(TASKS, 1.0, ideal={"x": 1.0}), "`ideal`"),
-        (lambda: FastAdaptiveWeighting(TASKS, {"x": 1.0}), "`lower_bounds`"),
-        (lambda: FastAdaptiveWeighting(TASKS, lr=0.0), "`lr`"),
-        (lambda: FastAdaptiveWeighting(TASKS, weight_decay=-1.0), "`weight_decay`"),
-        (lambda: FastAdaptiveWeighting(TASKS).update({"x": torch.tensor(1.0)}), "unknown tasks"),
-        (lambda: GradNormWeighting(TASKS, alpha=-1.0), "`alpha`"),
-        (lambda: GradNormWeighting(TASKS, lr=0.0), "`lr`"),
-        (lambda: GradNormWeighting(TASKS)({"a": torch.ones((), requires_grad=True)}), "shared="),
+        (lambda: UWSO(TASKS, -1.0), "`temperature`"),
+        (lambda: SmoothTchebycheff(TASKS, 0.0), "`mu`"),
+        (lambda: SmoothTchebycheff(TASKS, 1.0, {"x": 1.0}), "`preferences`"),
+        (lambda: SmoothTchebycheff(TASKS, 1.0, {"a": 0.0}), "`preferences`"),
+        (lambda: SmoothTchebycheff(TASKS, 1.0, ideal={"x": 1.0}), "`ideal`"),
+        (lambda: FAMO(TASKS, {"x": 1.0}), "`lower_bounds`"),
+        (lambda: FAMO(TASKS, lr=0.0), "`lr`"),
+        (lambda: FAMO(TASKS, weight_decay=-1.0), "`weight_decay`"),
+        (lambda: FAMO(TASKS).update({"x": torch.tensor(1.0)}), "unknown tasks"),
+        (lambda: GradNorm(TASKS, alpha=-1.0), "`alpha`"),
+        (lambda: GradNorm(TASKS, lr=0.0), "`lr`"),
+        (lambda: GradNorm(TASKS)({"a": torch.ones((), requires_grad=True)}), "shared="),
     ],
 )
 def test_errors(make, words: str) -> None:  # type: ignore[no-untyped-def]

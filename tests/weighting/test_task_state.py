@@ -1,7 +1,6 @@
 """A saved state is taken up by the tasks' names, in any file format, wherever the module was made."""
 
 from collections.abc import Iterable
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -10,21 +9,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.distributed import checkpoint
 from torch.optim.swa_utils import AveragedModel
-from torchjd import aggregation
 
 from multisigma import (
+    FAMO,
+    GLS,
+    IMTLL,
     DynamicWeightAverage,
     EqualWeighting,
-    FastAdaptiveWeighting,
     FixedWeighting,
     Gaussian,
-    GeometricWeighting,
-    GradientAggregation,
-    GradNormWeighting,
-    ImpartialWeighting,
+    GradNorm,
     Laplace,
     MultisigmaError,
-    SmoothTchebycheffWeighting,
+    SmoothTchebycheff,
     UncertaintyWeighting,
     Weighting,
 )
@@ -36,10 +33,10 @@ BY_TASK = {
     "closed form": lambda tasks: UncertaintyWeighting({name: LIKELIHOODS[name] for name in tasks}, closed_form=True),
     "fixed": lambda tasks: FixedWeighting({name: 0.1 + ord(name) - ord("a") for name in tasks}),
     "dwa": lambda tasks: DynamicWeightAverage(tasks, steps_per_epoch=1),
-    "geometric": GeometricWeighting,
-    "famo": FastAdaptiveWeighting,
-    "gradnorm": GradNormWeighting,
-    "stch": lambda tasks: SmoothTchebycheffWeighting(tasks, preferences={n: 1 + ord(n) - ord("a") for n in tasks}),
+    "geometric": GLS,
+    "famo": FAMO,
+    "gradnorm": GradNorm,
+    "stch": lambda tasks: SmoothTchebycheff(tasks, preferences={n: 1 + ord(n) - ord("a") for n in tasks}),
 }
 
 
@@ -72,32 +69,8 @@ def test_tasks_in_another_order(name: str) -> None:
 
 @pytest.mark.parametrize("name", BY_TASK)
 def test_other_tasks_are_an_error(name: str) -> None:
-    with pytest.raises(RuntimeError, match=r"Missing key\(s\).*task 'd'.*\n.*Unexpected key\(s\).*task 'c'"):
+    with pytest.raises(RuntimeError, match=r"Unexpected key\(s\).*tasks \('a', 'b', 'c'\).*has \('a', 'b', 'd'\)"):
         BY_TASK[name](list("abd")).load_state_dict(trained(name, list("abc")).state_dict())
-
-
-@pytest.mark.parametrize("name", BY_TASK)
-def test_tasks_in_common_are_taken_over_where_asked_for(name: str) -> None:
-    saved, fresh = trained(name, list("abc")), BY_TASK[name](list("dcb"))
-    before = fresh.weights
-    fresh.load_state_dict(saved.state_dict(), strict=False)
-    assert {n: fresh.weights[n] for n in "bc"} == {n: saved.weights[n] for n in "bc"}
-    assert fresh.weights["d"] == before["d"]
-
-
-def test_what_an_aggregator_remembers_is_of_an_order() -> None:
-    saved = GradientAggregation(list("abc"), "nash_mtl")
-    x = torch.ones(3, requires_grad=True)
-    saved(dict(zip("abc", (x * x).unbind(), strict=True)), shared=x)
-    with pytest.raises(MultisigmaError, match=r"\['a', 'b', 'c'\].*\['c', 'b', 'a'\]"):
-        GradientAggregation(list("cba"), "nash_mtl").load_state_dict(saved.state_dict())
-
-
-def test_a_state_without_names_is_of_our_tasks() -> None:
-    saved = trained("uncertainty", list("abc"))
-    fresh = BY_TASK["uncertainty"](list("abc"))
-    fresh.load_state_dict({key: value for key, value in saved.state_dict().items() if key != "_extra_state"})
-    assert fresh.weights == saved.weights
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -110,19 +83,6 @@ def test_a_state_in_safetensors(name: str, tmp_path: Path) -> None:
     assert fresh.weights == saved.weights
     for key, value in saved.state_dict().items():
         assert torch.equal(fresh.state_dict()[key].nan_to_num(), value.nan_to_num())
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_a_state_assigned_to_a_module_without_memory(name: str) -> None:
-    whole = EVERY[name]()
-    with torch.device("meta"):
-        empty = EVERY[name]()
-    empty.load_state_dict(deepcopy(whole.state_dict()), assign=True)
-    objectives = []
-    for weighting in (whole, empty):
-        x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
-        objectives.append(weighting(dict(zip(TASKS, x.square().unbind(), strict=True)), shared=x).item())
-    assert objectives[0] == objectives[1]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -150,9 +110,9 @@ def test_averages_of_models_take_it(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("tasks", "words"),
-    [("abc", "one text"), (["a", "b", "a"], "'a' is there twice"), ([1], "name 1"), ([], "at least one")],
+    [("abc", "one text"), (["a", "b", "a"], "Found 'a' twice"), ([1], "Found 1"), ([], "at least one")],
 )
-@pytest.mark.parametrize("kind", [EqualWeighting, GeometricWeighting, ImpartialWeighting])
+@pytest.mark.parametrize("kind", [EqualWeighting, GLS, IMTLL])
 def test_names(kind: type[Weighting], tasks: Iterable[str], words: str) -> None:
     with pytest.raises(MultisigmaError, match=words):
         kind(tasks)  # type: ignore[call-arg]
@@ -179,46 +139,6 @@ def test_a_state_that_was_cast_as_a_whole(kind: torch.dtype) -> None:
     fresh = BY_TASK["closed form"](list("cab"))
     fresh.load_state_dict({key: value.to(kind) for key, value in saved.state_dict().items()})
     assert fresh.sigma == pytest.approx(saved.sigma, rel=1e-2)
-
-
-@pytest.mark.parametrize("state", [{"tasks": ["a"]}, torch.tensor([1, 2], dtype=torch.uint8), torch.zeros(0)])
-def test_an_extra_state_of_somebody_else_is_an_error(state: object) -> None:
-    saved = {**trained("fixed", list("abc")).state_dict(), "_extra_state": state}
-    with pytest.raises(MultisigmaError, match="`_extra_state` must be bytes"):
-        BY_TASK["fixed"](list("abc")).load_state_dict(saved)
-
-
-def test_an_aggregator_of_ones_own_that_remembers() -> None:
-    """What it remembers is its owner's; evaluation leaves it alone, and it does not come between state and module."""
-    aggregator = aggregation.GradVac()  # makes its memory at the first step
-    weighting, x = GradientAggregation(TASKS, aggregator), torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
-
-    def step(scale: float) -> list[float]:
-        weighting(dict(zip(TASKS, (scale * x.square().sum(), -x[0] * x[1], x.sum()), strict=True)), shared=x)
-        return aggregator.gramian_weighting._phi_t.tolist()
-
-    before = step(1.0)
-    weighting.eval()
-    assert step(7.0) == before
-    weighting.train()
-    assert step(7.0) != before
-    GradientAggregation(TASKS, aggregation.GradVac()).load_state_dict(weighting.state_dict())
-
-
-def test_an_aggregator_of_ones_own_may_have_steps_of_its_own() -> None:
-    class Mean(torch.nn.Module):
-        """Has a count, a function and a tensor by the name that Nash-MTL counts under."""
-
-        def __init__(self, step: object) -> None:
-            super().__init__()
-            self.step = step
-
-        def forward(self, matrix: Tensor) -> Tensor:
-            return matrix.mean(0)
-
-    for step in (3, len, torch.zeros(())):
-        weighting = GradientAggregation(TASKS, Mean(step))
-        GradientAggregation(TASKS, Mean(step)).load_state_dict(weighting.state_dict())
 
 
 def test_the_state_is_of_tensors_alone() -> None:

@@ -1,4 +1,4 @@
-"""Noise and effective weights over training, for any weighting in any loop; the lower halves of figures 6 and 7."""
+"""Noise and weights over training, for any weighting in any loop; the lower halves of figures 6 and 7."""
 
 import csv
 import io
@@ -11,51 +11,46 @@ from matplotlib.figure import Figure
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_bytes, write_text
 from multisigma.outputs.curves import PALETTE, Log, curve_figure
-from multisigma.weighting import Weighting
 
 History = Sequence[Mapping[str, float]]
-"""Rows of `weighting_row`, steps increasing."""
+"""Rows `{"step": step} | weighting.log()`, steps increasing."""
 
-_PANELS = {"sigma": "noise \N{GREEK SMALL LETTER SIGMA}", "weight": "effective weight"}
-
-
-def weighting_row(step: int, weighting: Weighting) -> dict[str, float]:
-    """What a weighting shows at a step, for a log: `step`, `sigma/TASK` and `weight/TASK`.
-
-    Waits for the device. Where the noise is sharded (FSDP) every process must call it.
-
-    Args:
-        step: The number of optimiser steps taken.
-        weighting: The weighting; one without noise gives weights alone.
-
-    Raises:
-        MultisigmaError: A loss has been NaN or infinite.
-    """
-    shown = {"sigma": weighting.sigma, "weight": weighting.weights}
-    return {"step": step} | {f"{kind}/{task}": v for kind, values in shown.items() for task, v in values.items()}
+_PANELS = {
+    "sigma": "noise scale \N{GREEK SMALL LETTER SIGMA}",
+    "noise": "noise as the paper plots it, 1 / weight",
+    "weight": "weight",
+}
 
 
 def plot_weighting(history: History) -> Figure:
-    """Draw each task's noise, and below it each task's effective weight, over the steps.
+    """Draw each task's sigma, its noise (one over its weight) and its weight over the steps, one below the other.
 
     More tasks than there are colours have no legend.
 
     Args:
-        history: Rows of `weighting_row`. A row may lack a column.
+        history: Rows `{"step": step} | weighting.log()`. A row may lack a column.
 
     Returns:
         A figure, for `savefig`; it needs no display.
 
     Raises:
-        MultisigmaError: There is no row, a row lacks `step`, or no row has noise or weights.
+        MultisigmaError: There is no row, a row lacks `step`, or no row has sigma, noise or weights.
+
+    Example:
+        >>> import torch
+        >>> from multisigma import Laplace, UncertaintyWeighting
+        >>> weighting = UncertaintyWeighting({"depth": Laplace()})
+        >>> figure = plot_weighting([{"step": step} | weighting.log() for step in range(2)])
+        >>> len(figure.axes)
+        3
     """
     log = _columns(history)
     panels = {title: [name for name in log if name.startswith(f"{kind}/")] for kind, title in _PANELS.items()}
     tasks = list(dict.fromkeys(name.split("/", 1)[1] for names in panels.values() for name in names))
     if not tasks:
         raise MultisigmaError(
-            f"A history should have columns sigma/TASK or weight/TASK. Found {', '.join(log) or 'none'}. "
-            "Make its rows with `weighting_row`."
+            f"A history should have columns sigma/TASK, noise/TASK or weight/TASK. Found {', '.join(log) or 'none'}. "
+            "Make its rows with `weighting.log()`."
         )
     colours = {task: PALETTE[i % len(PALETTE)] for i, task in enumerate(tasks)}
     figure = curve_figure(log, {title: names for title, names in panels.items() if names}, colours)
@@ -77,7 +72,7 @@ def write_weighting(history: History, folder: Path) -> None:
     """Write FOLDER/weighting.csv and FOLDER/weighting.png; each appears whole or not at all.
 
     Args:
-        history: Rows of `weighting_row`.
+        history: Rows `{"step": step} | weighting.log()`.
         folder: Made if it is not there.
 
     Raises:
@@ -104,7 +99,7 @@ def _columns(history: History) -> Log:
         if "step" not in row:
             raise MultisigmaError(
                 f"Row {number} of a history should have `step`. Found {', '.join(row) or 'nothing'}. Make rows with "
-                "`weighting_row`."
+                '`{"step": step} | weighting.log()`.'
             )
         for name, value in row.items():
             if name != "step":

@@ -7,7 +7,7 @@ import lightning
 from lightning.pytorch import LightningModule, Trainer
 
 from multisigma.errors import MultisigmaError
-from multisigma.outputs.weighting_curves import weighting_row, write_weighting
+from multisigma.outputs.weighting_curves import write_weighting
 from multisigma.weighting import Weighting
 
 
@@ -64,7 +64,7 @@ class WeightingRecorder(lightning.Callback):
     def _record(self, step: int) -> None:
         # Accumulated batches share a step.
         if not self.history or self.history[-1]["step"] < step:
-            self.history.append(weighting_row(step, self._weighting))
+            self.history.append({"step": step} | self._weighting.log())
 
     def _write(self, trainer: Trainer) -> None:
         if self.history and trainer.is_global_zero:

@@ -1,57 +1,64 @@
-"""Weighing the losses of several tasks; torch is all that it needs."""
+"""Weigh the losses of several tasks. Needs torch alone."""
 
-from multisigma.weighting.db_mtl import LogWeighting
+from multisigma.weighting.base import Loss, TaskLosses, Weighting
 from multisigma.weighting.dynamic_weight_average import DynamicWeightAverage
-from multisigma.weighting.famo import FastAdaptiveWeighting
+from multisigma.weighting.famo import FAMO
 from multisigma.weighting.fixed import EqualWeighting, FixedWeighting
-from multisigma.weighting.geometric import GeometricWeighting
+from multisigma.weighting.gls import GLS
 from multisigma.weighting.gradient_aggregation import GradientAggregation
-from multisigma.weighting.gradnorm import GradNormWeighting
-from multisigma.weighting.imtl_l import ImpartialWeighting
+from multisigma.weighting.gradnorm import GradNorm
+from multisigma.weighting.imtll import IMTLL
 from multisigma.weighting.likelihoods import (
     Bernoulli,
     ExactBernoulli,
+    ExactLikelihood,
     ExactSoftmax,
+    Exponential,
     Gaussian,
     Laplace,
     Likelihood,
     Poisson,
     Prediction,
+    ScaledLikelihood,
     Softmax,
     StudentT,
 )
-from multisigma.weighting.random_loss import RandomWeighting
+from multisigma.weighting.log_transform import LogTransform
 from multisigma.weighting.revised_uncertainty import RevisedUncertaintyWeighting
-from multisigma.weighting.smooth_tchebycheff import SmoothTchebycheffWeighting
+from multisigma.weighting.rlw import RLW
+from multisigma.weighting.smooth_tchebycheff import SmoothTchebycheff
 from multisigma.weighting.uncertainty import UncertaintyWeighting
-from multisigma.weighting.uw_so import SoftOptimalUncertaintyWeighting
-from multisigma.weighting.weighting import Loss, Weighting
+from multisigma.weighting.uwso import UWSO
 
 __all__ = [
+    "FAMO",
+    "GLS",
+    "IMTLL",
+    "RLW",
+    "UWSO",
     "Bernoulli",
     "DynamicWeightAverage",
     "EqualWeighting",
     "ExactBernoulli",
+    "ExactLikelihood",
     "ExactSoftmax",
-    "FastAdaptiveWeighting",
+    "Exponential",
     "FixedWeighting",
     "Gaussian",
-    "GeometricWeighting",
-    "GradNormWeighting",
+    "GradNorm",
     "GradientAggregation",
-    "ImpartialWeighting",
     "Laplace",
     "Likelihood",
-    "LogWeighting",
+    "LogTransform",
     "Loss",
     "Poisson",
     "Prediction",
-    "RandomWeighting",
     "RevisedUncertaintyWeighting",
-    "SmoothTchebycheffWeighting",
-    "SoftOptimalUncertaintyWeighting",
+    "ScaledLikelihood",
+    "SmoothTchebycheff",
     "Softmax",
     "StudentT",
+    "TaskLosses",
     "UncertaintyWeighting",
     "Weighting",
 ]

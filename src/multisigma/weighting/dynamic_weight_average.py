@@ -1,4 +1,4 @@
-"""Dynamic weight average: Liu, Johns and Davison, "End-to-End Multi-Task Learning with Attention", CVPR 2019."""
+"""DWA: Liu, Johns and Davison, "End-to-End Multi-Task Learning with Attention", CVPR 2019."""
 
 from collections.abc import Iterable
 
@@ -6,28 +6,36 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.weighting import (
-    AdaptiveWeighting,
-    PresentLosses,
-    any_labelled,
-    masked_sum,
-    softmax_of_labelled,
-)
+from multisigma.weighting.base import AdaptiveWeighting, TaskLosses, check_positive
 
 
 class DynamicWeightAverage(AdaptiveWeighting):
-    """Tasks whose loss falls slowly weigh more: `w = T softmax(r / temperature)`, r being the last two epochs' ratio.
+    r"""Dynamic weight average: tasks whose loss falls slowly weigh more; equation 7 of its paper.
 
-    Equation 7 of the paper. The weights are 1 in the first two epochs, and for a task without a loss in one of them,
-    or with a loss of zero in the first, the ratio is 1. They sum to the number of tasks present.
+    $$ \sum_i w_i L_i, \quad w = n \, \mathrm{softmax}(r / \tau), \quad r_i = \frac{L_i(t - 1)}{L_i(t - 2)} $$
+
+    - $L_i$ is the mean loss of task $i$, at least 0; $L_i(t)$ is its mean over epoch $t$.
+    - $\tau$ is the temperature, $n$ the number of labelled tasks.
+
+    The ratio is 1 in the first two epochs, and for a task that lacks a loss above zero in one of them. It deviates from
+    the paper in what an epoch is: `steps_per_epoch` calls in training mode, wherever the loader's epochs begin.
 
     Args:
-        tasks: The tasks' names.
-        steps_per_epoch: Steps (calls in training mode) that a mean loss is taken over.
+        tasks: Names of the tasks.
+        steps_per_epoch: Steps of an epoch.
         temperature: The larger, the more even the weights.
 
     Raises:
         MultisigmaError: A parameter is not positive.
+
+    Example:
+        >>> import torch
+        >>> from multisigma import DynamicWeightAverage
+        >>> weighting = DynamicWeightAverage(["fast", "slow"], steps_per_epoch=1)
+        >>> for step in (1.0, 2.0, 3.0):
+        ...     objective = weighting({"fast": torch.tensor(1 / step), "slow": torch.tensor(1.0)})
+        >>> weighting.weights["slow"] > weighting.weights["fast"]
+        True
     """
 
     sums: Tensor
@@ -35,38 +43,34 @@ class DynamicWeightAverage(AdaptiveWeighting):
     step: Tensor
 
     def __init__(self, tasks: Iterable[str], steps_per_epoch: int, temperature: float = 2.0) -> None:
-        super().__init__(tasks)
+        super().__init__(tasks, lowest_loss=0.0)
         if steps_per_epoch < 1:
-            raise MultisigmaError(f"Parameter `steps_per_epoch` must be at least 1; found {steps_per_epoch}.")
-        if not temperature > 0:
-            raise MultisigmaError(f"Parameter `temperature` must be positive; found {temperature}.")
+            raise MultisigmaError(f"Parameter `steps_per_epoch` must be at least 1. Found {steps_per_epoch}.")
+        check_positive("temperature", temperature)
         self.steps_per_epoch, self.temperature = steps_per_epoch, temperature
         # Rows: the epoch before the last, the last, the present one.
         self.register_buffer("sums", torch.zeros(3, len(self.tasks), dtype=torch.float32))
         self.register_buffer("counts", torch.zeros(3, len(self.tasks), dtype=torch.float32))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
-    def combine(self, present: PresentLosses) -> Tensor:
-        names, means, labelled = present.names, present.means, present.labelled
-        index = self.index(names)
-        seen = (self.counts[:2] > 0).all(0)
+    def combine(self, batch: TaskLosses) -> Tensor:
         epochs = self.sums[:2] / self.counts[:2].clamp_min(1.0)
-        seen &= epochs[0] > 0  # a loss that was zero has no ratio
-        ratios = torch.where(seen, epochs[1] / epochs[0].where(seen, 1.0), 1.0)[index]
-        number = len(names) if labelled is None else labelled.sum()
-        weights = softmax_of_labelled(ratios / self.temperature, labelled) * number
-        self.remember(present, weights)
+        known = (self.counts[:2] > 0).all(0) & (epochs[0] > 0)
+        ratios = (epochs[1] / epochs[0].where(known, 1.0)).where(known, 1.0)
+        weights = batch.number() * batch.softmax(ratios.to(batch.mean) / self.temperature)
+        self.remember(weights, batch)
         if self.training:
-            self._add(index, means.detach(), labelled)
-        return masked_sum(weights * means, labelled)
+            self._add(batch)
+        return batch.sum(weights * batch.mean)
 
-    def _add(self, index: slice | list[int] | Tensor, means: Tensor, labelled: Tensor | None) -> None:
-        ones = torch.ones_like(means) if labelled is None else labelled.to(means)
-        counts = any_labelled(labelled)
-        step = self.step + counts
-        ended = (step % self.steps_per_epoch == 0) & counts
-        self.renew("step", step)
-        for name, added in (("sums", means * ones), ("counts", ones)):
-            kept = getattr(self, name).clone()
-            kept[2, index] += added.to(kept)
-            self.renew(name, torch.where(ended, torch.cat([kept[1:], torch.zeros_like(kept[:1])]), kept))
+    def _add(self, batch: TaskLosses) -> None:
+        """Add the batch to the present epoch, and begin another where it ends. A batch without labels is no step."""
+        labelled = batch.labelled.to(self.sums)
+        step = self.step + batch.labelled.any()
+        ended = (step % self.steps_per_epoch == 0) & batch.labelled.any()
+        self.replace_buffer("step", step)
+        for name, value in (("sums", batch.mean.detach().to(labelled) * labelled), ("counts", labelled)):
+            before, last, present = self.get_buffer(name)
+            rows = torch.stack([before, last, present + value])
+            next_epoch = torch.stack([last, present + value, torch.zeros_like(value)])
+            self.replace_buffer(name, next_epoch.where(ended, rows))

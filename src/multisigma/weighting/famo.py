@@ -1,41 +1,52 @@
 """FAMO: Liu, Feng, Stone and Liu, "FAMO: Fast Adaptive Multitask Optimization", NeurIPS 2023."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.task_state import checked_names
-from multisigma.weighting.weighting import (
-    AdaptiveWeighting,
-    Loss,
-    PresentLosses,
-    any_labelled,
-    masked_sum,
-    softmax_of_labelled,
-)
+from multisigma.weighting.base import AdaptiveWeighting, Loss, TaskLosses, check_positive, values_by_task
 
-_TINY = 1e-8
+EPSILON = 1e-8
 
 
-class FastAdaptiveWeighting(AdaptiveWeighting):
-    """Weights under which all losses fall at the same rate: `c sum z log(L - b)`, `z = softmax(w)`, algorithm 2.
+class FAMO(AdaptiveWeighting):
+    r"""Fast adaptive multitask optimization: weights under which all losses fall at the same rate; algorithm 2.
 
-    The logits w learn from how much each loss fell in a step, by Adam. The paper measures that on the same batch, with
-    a second forward pass: call `update` with its losses after the optimiser's step. Without that call the next batch's
-    losses serve, which costs nothing and is noisier.
+    $$ c \sum_i z_i \log(L_i - b_i), \quad z = \mathrm{softmax}(\xi), \quad
+       c = \left(\sum_i \frac{z_i}{L_i - b_i}\right)^{-1} $$
+
+    - $L_i$ is the mean loss of task $i$, at least $b_i$.
+    - $b_i$ is the least that it can be.
+    - $\xi$ learns by Adam from how much each loss fell in a step.
+
+    The paper measures that fall on the same batch, with a second forward pass: call `update` with its losses after the
+    optimiser's step. It deviates from the paper where `update` is not called: the next batch's losses then serve, which
+    costs nothing and is noisier. A task whose loss is at its bound takes all the weight.
 
     Args:
-        tasks: The tasks' names.
-        lower_bounds: b, the least that each loss can be; zero where not given.
-        lr: Adam's learning rate for the logits.
-        weight_decay: Adam's weight decay for the logits, the paper's gamma; the default is TorchJD's.
+        tasks: Names of the tasks.
+        lower_bounds: The least loss by task name; 0 where not given.
+        lr: Adam's learning rate.
+        weight_decay: Adam's weight decay, the paper's gamma. The default is TorchJD's.
 
     Raises:
-        MultisigmaError: A name is unknown, or `lr` or `weight_decay` is out of range.
+        MultisigmaError: A name is unknown, or a parameter is out of its range.
+
+    Example:
+        >>> import torch
+        >>> from multisigma import FAMO
+        >>> weighting = FAMO(["slow", "fast"])
+        >>> objective = weighting({"slow": torch.tensor(1.0), "fast": torch.tensor(1.0)})
+        >>> weighting.update({"slow": torch.tensor(0.9), "fast": torch.tensor(0.1)})
+        >>> objective = weighting({"slow": torch.tensor(1.0), "fast": torch.tensor(1.0)})
+        >>> weighting.weights["slow"] > weighting.weights["fast"]
+        True
     """
 
+    lower_bounds: Tensor
     logits: Tensor
     adam_mean: Tensor
     adam_square: Tensor
@@ -50,73 +61,77 @@ class FastAdaptiveWeighting(AdaptiveWeighting):
         lr: float = 0.025,
         weight_decay: float = 1e-3,
     ) -> None:
-        names, bounds = checked_names(tasks), lower_bounds or {}
-        if unknown := [name for name in bounds if name not in names]:
-            raise MultisigmaError(f"Parameter `lower_bounds` names unknown tasks {unknown}; there are {list(names)}.")
-        super().__init__(names, {name: float(bounds.get(name, 0.0)) for name in names})
-        if not lr > 0:
-            raise MultisigmaError(f"Parameter `lr` must be positive; found {lr}.")
-        if not weight_decay >= 0:
-            raise MultisigmaError(f"Parameter `weight_decay` must not be negative; found {weight_decay}.")
+        super().__init__(tasks)
+        check_positive("lr", lr)
+        if not 0 <= weight_decay < math.inf:
+            raise MultisigmaError(f"Parameter `weight_decay` must be finite and not negative. Found {weight_decay}.")
         self.lr, self.weight_decay = lr, weight_decay
-        zeros = torch.zeros(len(self.tasks), dtype=torch.float32)
+        bounds = torch.tensor(values_by_task(self.tasks, "lower_bounds", lower_bounds or {}, 0.0), dtype=torch.float32)
+        self.register_buffer("lower_bounds", bounds, persistent=False)
+        self.lowest_losses = bounds.tolist()  # rounded as a loss is
         for name in ("logits", "adam_mean", "adam_square", "adam_steps", "before"):
-            self.register_buffer(name, zeros.clone())
-        # One for tasks whose losses of the last step have not been compared yet. A number: averages of models take no
-        # truth values.
-        self.register_buffer("waiting", zeros.clone())
+            self.register_buffer(name, torch.zeros(len(self.tasks), dtype=torch.float32))
+        # 1 for tasks whose last loss has not been compared yet. A number, because averages of models take no booleans.
+        self.register_buffer("waiting", torch.zeros(len(self.tasks), dtype=torch.float32))
 
-    def combine(self, present: PresentLosses) -> Tensor:
-        names, means, labelled = present.names, present.means, present.labelled
-        index = self.index(names)
+    def combine(self, batch: TaskLosses) -> Tensor:
         if self.training:
-            self._learn(index, means.detach(), labelled)
-            before, waiting = self.before.clone(), torch.zeros_like(self.waiting)
-            before[index] = means.detach().to(before)
-            waiting[index] = 1.0 if labelled is None else labelled.to(waiting)
-            counts = torch.as_tensor(any_labelled(labelled), device=waiting.device)
-            self.renew("before", torch.where(counts, before, self.before))
-            self.renew("waiting", torch.where(counts, waiting, self.waiting))
-        z = softmax_of_labelled(self.logits[index].to(means), labelled)
-        height = (means - self.lowest[index].to(means)).clamp_min(0.0) + _TINY
-        c = 1.0 / masked_sum(z / height.detach(), labelled).clamp_min(torch.finfo(means.dtype).tiny)
-        self.remember(present, c * z / height)
-        return c * masked_sum(z * height.log(), labelled)
+            self._learn(batch)
+            # A batch without any label is no step.
+            any_label = batch.labelled.any()
+            before = batch.mean.detach().to(self.before).where(batch.labelled, self.before)
+            self.replace_buffer("before", before)
+            self.replace_buffer("waiting", batch.labelled.to(self.waiting).where(any_label, self.waiting))
+        z = batch.softmax(self.logits.to(batch.mean))
+        height = self._height(batch.mean)
+        c = 1 / batch.sum(z / height.detach()).clamp_min(torch.finfo(z.dtype).tiny)
+        self.remember(c * z / height, batch)
+        return c * batch.sum(z * height.log())
 
     def update(self, losses: Mapping[str, Loss]) -> None:
-        """Lets the logits learn from the same batch's losses after the optimiser's step, as the paper does.
-
-        In evaluation mode nothing is learned.
+        """Let the weights learn from the same batch's losses after the optimiser's step. No effect in evaluation mode.
 
         Args:
             losses: As `forward` takes them.
 
         Raises:
-            MultisigmaError: As `forward` does.
+            MultisigmaError: As for `forward`; or there was no `forward` in training mode before.
         """
         with torch.no_grad():
-            present = self.present(losses)
-            if present is not None and self.training:
-                self._learn(self.index(present.names), present.means, present.labelled)
-                self.renew("waiting", torch.zeros_like(self.waiting))
+            batch = self._reduce(*self._collect(losses), ())
+            self._check(batch)
+            if not self.training:
+                return
+            if (
+                batch.mean.is_cpu
+                and not torch.compiler.is_compiling()
+                and not self.waiting.any()
+                and any(batch.present)
+            ):
+                raise MultisigmaError(
+                    "FAMO's `update` must follow a call of the weighting in training mode: it compares the losses "
+                    "before and after the optimiser's step. Found none since the last `update`."
+                )
+            self._learn(batch)
+            self.replace_buffer("waiting", torch.zeros_like(self.waiting))
 
-    def _learn(self, index: slice | list[int] | Tensor, after: Tensor, labelled: Tensor | None) -> None:
-        known = torch.zeros_like(self.waiting, dtype=torch.bool)
-        known[index] = True if labelled is None else labelled
-        known &= self.waiting > 0
-        now = torch.zeros_like(self.before)
-        now[index] = after.to(now)
-        height_before = (self.before - self.lowest).clamp_min(0.0) + _TINY
-        height_now = (now - self.lowest).clamp_min(0.0) + _TINY
-        fall = (height_before.log() - height_now.log()).where(known, 0.0)
-        z = softmax_of_labelled(self.logits, known)
-        # The gradient of z . fall by the logits; Adam with weight decay in the gradient, as torch.optim.Adam has it.
-        gradient = z * (fall - (z * fall).sum()) + self.weight_decay * self.logits.where(known, 0.0)
-        self.renew("adam_steps", self.adam_steps + known)
-        first = torch.where(known, 0.9 * self.adam_mean + 0.1 * gradient, self.adam_mean)
-        second = torch.where(known, 0.999 * self.adam_square + 0.001 * gradient.square(), self.adam_square)
-        self.renew("adam_mean", first)
-        self.renew("adam_square", second)
-        steps = self.adam_steps.clamp_min(1.0)
-        mean, square = first / (1 - 0.9**steps), second / (1 - 0.999**steps)
-        self.renew("logits", self.logits - (self.lr * mean / (square.sqrt() + 1e-8)).where(known, 0.0))
+    def _height(self, loss: Tensor) -> Tensor:
+        """Return how far each loss is above its bound, at least epsilon; shapes (T,)."""
+        return (loss - self.lower_bounds.to(loss)).clamp_min(0.0) + EPSILON
+
+    def _learn(self, batch: TaskLosses) -> None:
+        """Take a step of Adam on the logits of the tasks that have a loss before and after."""
+        known = (self.waiting > 0) & batch.labelled
+        fall = self._height(self.before).log() - self._height(batch.mean.detach().to(self.before)).log()
+        fall = fall.where(known, 0.0)
+        z = batch._replace(labelled=known).softmax(self.logits)
+        # The gradient of z . fall by the logits, with weight decay in the gradient as in torch.optim.Adam.
+        gradient = z * (fall - (z * fall).sum()) + self.weight_decay * self.logits
+        steps = self.adam_steps + known
+        mean = torch.where(known, 0.9 * self.adam_mean + 0.1 * gradient, self.adam_mean)
+        square = torch.where(known, 0.999 * self.adam_square + 0.001 * gradient.square(), self.adam_square)
+        step = mean / (1 - 0.9**steps) / ((square / (1 - 0.999**steps)).sqrt() + 1e-8)
+        self.replace_buffer("logits", (self.logits - self.lr * step).where(known, self.logits))
+        self.replace_buffer("adam_steps", steps)
+        self.replace_buffer("adam_mean", mean)
+        self.replace_buffer("adam_square", square)

@@ -1,4 +1,4 @@
-"""The weighted sum of losses with weights chosen by hand: equation 1 of Kendall, Gal and Cipolla (CVPR 2018)."""
+"""Weights by hand: equation 1 of Kendall, Gal and Cipolla (CVPR 2018)."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -7,48 +7,69 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.task_state import checked_names
-from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum
+from multisigma.weighting.base import TaskLosses, Weighting, check_names
 
 
 class FixedWeighting(Weighting):
-    """The sum over tasks of `w * L` with constant weights; equation 1.
+    r"""A weighted sum with constant weights; equation 1.
+
+    $$ \sum_i w_i L_i $$
+
+    - $L_i$ is the mean loss of task $i$ and $w_i$ its weight.
 
     Args:
-        weights: Each task's weight, zero or more, by task name.
+        weights: Each task's weight by name, at least 0.
 
     Raises:
         MultisigmaError: A weight is negative or not finite.
+
+    Example:
+        >>> import torch
+        >>> from multisigma import FixedWeighting
+        >>> weighting = FixedWeighting({"semantic": 0.9, "depth": 0.1})
+        >>> weighting({"semantic": torch.tensor(1.0), "depth": torch.tensor(2.0)})
+        tensor(1.1000)
     """
 
-    multipliers: Tensor
+    fixed_weights: Tensor
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         super().__init__(weights)
         for name, weight in weights.items():
-            if not (math.isfinite(weight) and weight >= 0):
-                raise MultisigmaError(f"Task {name!r}: a weight must be finite and not negative; found {weight}.")
-        self._given = [float(weight) for weight in weights.values()]
-        self.register_buffer("multipliers", torch.tensor(self._given, dtype=torch.float32))
+            if not 0 <= weight < math.inf:
+                raise MultisigmaError(f"Task {name!r}: a weight must be finite and not negative. Found {weight}.")
+        self.given = {name: float(weight) for name, weight in weights.items()}
+        values = torch.tensor(list(self.given.values()), dtype=torch.float32)
+        self.register_buffer("fixed_weights", values, persistent=False)
 
-    def combine(self, present: PresentLosses) -> Tensor:
-        names, means, labelled = present.names, present.means, present.labelled
-        return masked_sum(self.multipliers[self.index(names)] * means, labelled)
+    def combine(self, batch: TaskLosses) -> Tensor:
+        return batch.sum(self.fixed_weights * batch.mean)
 
     @property
     def weights(self) -> dict[str, float]:
-        # As they were given, unless a checkpoint has brought others.
-        single = torch.tensor(self._given, dtype=torch.float32).tolist()
-        held = self.by_name(self.multipliers)
-        return {n: g if s == h else h for (n, h), g, s in zip(held.items(), self._given, single, strict=True)}
+        return dict(self.given)
 
 
 class EqualWeighting(FixedWeighting):
-    """The plain sum of the losses.
+    r"""The mean of the losses: weights of 1/K for each of K tasks, the 'unweighted sum' of table 1.
+
+    $$ \frac{1}{K} \sum_i L_i $$
+
+    Table 1 gives 0.333 for each of three tasks. Weights of 1 would be K times the step.
 
     Args:
-        tasks: The tasks' names.
+        tasks: Names of the tasks.
+
+    Raises:
+        MultisigmaError: As for `Weighting`.
+
+    Example:
+        >>> import torch
+        >>> from multisigma import EqualWeighting
+        >>> EqualWeighting(["semantic", "depth"])({"semantic": torch.tensor(1.0), "depth": torch.tensor(2.0)})
+        tensor(1.5000)
     """
 
     def __init__(self, tasks: Iterable[str]) -> None:
-        super().__init__(dict.fromkeys(checked_names(tasks), 1.0))
+        names = check_names(tasks)
+        super().__init__(dict.fromkeys(names, 1 / len(names)))

@@ -1,162 +1,128 @@
-"""Methods that combine the tasks' gradients, from TorchJD, behind the same call as all other weightings.
+"""Methods that combine the tasks' gradients. TorchJD has them: https://torchjd.org.
 
-Sener and Koltun (MGDA), Yu et al. (PCGrad), Liu et al. (CAGrad, IMTL-G), Navon et al. (Nash-MTL), Senushkin et al.
-(Aligned-MTL), Quinton and Rey (UPGrad): what each does is TorchJD's, https://torchjd.org.
+MGDA (Sener and Koltun, NeurIPS 2018), PCGrad (Yu et al., NeurIPS 2020), CAGrad (Liu et al., NeurIPS 2021), IMTL-G (Liu
+et al., ICLR 2021), Nash-MTL (Navon et al., ICML 2022), Aligned-MTL (Senushkin et al., CVPR 2023), UPGrad (Quinton and
+Rey, arXiv 2406.16232, 2024).
 """
 
 import importlib
 from collections.abc import Callable, Iterable
-from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.likelihoods import at_least_single
-from multisigma.weighting.shared_gradients import have_copies_in_processes, mean_over_processes, shared_gradients
-from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum, several_processes
+from multisigma.weighting.base import TaskLosses, Weighting, several_processes
+from multisigma.weighting.likelihoods import at_least_float32
+from multisigma.weighting.shared_gradients import are_replicated, mean_over_processes, shared_gradients
 
 Aggregator = Callable[[Tensor], Tensor]
 
-_METHODS: dict[str, Callable[[Any, int], Aggregator]] = {
-    "mgda": lambda torchjd, tasks: torchjd.MGDA(),
-    "pcgrad": lambda torchjd, tasks: torchjd.PCGrad(),
-    "cagrad": lambda torchjd, tasks: torchjd.CAGrad(c=0.5),
-    "imtl_g": lambda torchjd, tasks: torchjd.IMTLG(),
-    "nash_mtl": lambda torchjd, tasks: torchjd.NashMTL(n_tasks=tasks),
-    "aligned_mtl": lambda torchjd, tasks: torchjd.AlignedMTL(),
-    "upgrad": lambda torchjd, tasks: torchjd.UPGrad(),
+METHODS: dict[str, Callable[[Any, int], Aggregator]] = {
+    "mgda": lambda torchjd, rows: torchjd.MGDA(),
+    "pcgrad": lambda torchjd, rows: torchjd.PCGrad(),
+    "cagrad": lambda torchjd, rows: torchjd.CAGrad(c=0.5),
+    "imtl_g": lambda torchjd, rows: torchjd.IMTLG(),
+    "nash_mtl": lambda torchjd, rows: torchjd.NashMTL(n_tasks=rows),
+    "aligned_mtl": lambda torchjd, rows: torchjd.AlignedMTL(),
+    "upgrad": lambda torchjd, rows: torchjd.UPGrad(),
 }
 
 
 class GradientAggregation(Weighting):
-    """The shared part learns from an aggregate of the tasks' gradients, each task's own part from its own loss.
+    r"""The shared part learns from an aggregate of the tasks' gradients, each task's own part from its own loss.
 
-    Call with `shared`. With the encoder's parameters, each task has a backward pass through all of it, and its whole
-    gradient is kept. With the features that the encoder hands to the tasks, each has a backward pass through its own
-    part alone and keeps a gradient of the features' size, and one pass carries their aggregate through the encoder:
-    less memory and time, and an aggregate of gradients at the features, whose angles are not quite those at the
-    parameters.
+    $$ \sum_i L_i, \quad \text{with the gradient } A(\nabla L_1, \dots, \nabla L_n) \text{ at what the tasks share} $$
 
-    The objective's value is the plain sum of the losses; its gradient at the shared tensors is the aggregate. Tasks
-    absent from a batch have no row in the matrix of gradients; to know which, a count on an accelerator is waited for.
-    Under data parallelism the aggregate is that of all processes' gradients, for one more all-reduce: with parameters
-    of a gradient for each task, with features of the products of these. At features an aggregator of your own that is
-    neither one of the names' below nor has TorchJD's `gramian_weighting` is given each process's own gradients.
+    - $L_i$ is the mean loss of task $i$.
+    - $A$ is the aggregator. It gets one row for each labelled task.
+
+    Call it with `shared`. With the encoder's parameters, each task has a backward pass through the whole encoder, and
+    its whole gradient is kept. With the features that the encoder hands to the tasks, each has a backward pass through
+    its own part, and one pass carries the aggregate through the encoder: less memory and time, but an aggregate at the
+    features, where angles are not quite those at the parameters.
+
+    It deviates from TorchJD in these points. Nash-MTL starts afresh at each step instead of from the last step's
+    solution, so that a step depends on its batch alone and a resumed run goes on exactly. Under data parallelism the
+    aggregate is that of all processes' gradients, for one more all-reduce. At features a function of your own is given
+    each process's own gradients, unless it has TorchJD's `gramian_weighting`.
 
     Args:
-        tasks: The tasks' names.
+        tasks: Names of the tasks.
         aggregator: 'mgda', 'pcgrad', 'cagrad', 'imtl_g', 'nash_mtl', 'aligned_mtl' or 'upgrad', with TorchJD's defaults
-            (and c = 0.5 for CAGrad); or any function of the gradients (tasks present, elements) that gives their
-            aggregate (elements,), such as an aggregator of TorchJD's with parameters of your own. If such a one
-            remembers something, and is not its Nash-MTL, that is yours to save.
+            (and c = 0.5 for CAGrad); or a function of the gradients (n, elements) that returns their aggregate
+            (elements,). What a function of your own remembers is yours to save.
 
     Raises:
-        MultisigmaError: The name is unknown, or TorchJD or what it needs for the method is not installed.
+        MultisigmaError: The name is unknown, or TorchJD or what it needs is not installed.
+
+    Example:
+        >>> import torch
+        >>> from multisigma import GradientAggregation
+        >>> weighting = GradientAggregation(["a", "b"], lambda gradients: gradients.mean(0))
+        >>> encoder = torch.nn.Linear(2, 2)
+        >>> features = encoder(torch.ones(1, 2))
+        >>> losses = {"a": features.square().sum(), "b": features.sum()}
+        >>> weighting(losses, shared=encoder.parameters()).backward()
     """
 
     def __init__(self, tasks: Iterable[str], aggregator: str | Aggregator = "upgrad") -> None:
         super().__init__(tasks)
-        self.method = aggregator if isinstance(aggregator, str) else type(aggregator).__name__
-        # By number of tasks present, for some remember a number for each task; one given serves for all. In a
-        # dictionary, for what they remember is no part of a module's state as torch has it.
-        self._aggregators: dict[int, Aggregator] = {}
-        if not isinstance(aggregator, str):
-            self._aggregators = dict.fromkeys(range(1, len(self.tasks) + 1), aggregator)
-        self._aggregator(len(self.tasks))
+        if isinstance(aggregator, str) and aggregator not in METHODS:
+            raise MultisigmaError(f"Parameter `aggregator` must be one of {', '.join(METHODS)}. Found {aggregator!r}.")
+        self.aggregator = aggregator
+        self._make_aggregator(len(self.tasks))
 
-    def combine(self, present: PresentLosses) -> Tensor:
-        objective = masked_sum(present.means, present.labelled)
+    def combine(self, batch: TaskLosses) -> Tensor:
+        objective = batch.sum(batch.mean)
         if not torch.is_grad_enabled():
             return objective
-        shared, own = shared_gradients(present, self.method)
-        if present.labelled is not None:
-            own = own[present.labelled]
-        if not len(own):
+        shared, gradients = shared_gradients(batch, self.tasks, str(self.aggregator))
+        rows = gradients[batch.labelled]
+        if not len(rows):
             return objective
-        with torch.no_grad(), torch.autocast(own.device.type, enabled=False):
-            aggregate = self._aggregate(own, have_copies_in_processes(shared)).to(own)
-            # The sum of the losses brings the sum of the rows; what is missing is added as a linear term.
-            missing = torch.split(aggregate - own.sum(0), [tensor.numel() for tensor in shared])
+        with torch.no_grad(), torch.autocast(rows.device.type, enabled=False):
+            aggregate = self._aggregate(rows, are_replicated(shared)).to(rows)
+            # The sum of the losses brings the sum of the rows. A linear term adds what is missing.
+            missing = torch.split(aggregate - rows.sum(0), [tensor.numel() for tensor in shared])
         for tensor, part in zip(shared, missing, strict=True):
-            linear = (at_least_single(tensor) * part.view_as(tensor)).sum()
+            linear = (at_least_float32(tensor) * part.view_as(tensor)).sum()
             objective = objective + (linear - linear.detach()).to(objective.dtype)
         return objective
 
-    def _aggregate(self, own: Tensor, copies: bool) -> Tensor:
-        """This process's part of the aggregate of all processes' gradients, of its own (n, elements)."""
-        if len(own) == 1:
-            return mean_over_processes(own)[0] if copies else own[0]
-        aggregator = self._aggregator(len(own))
-        if not self.training:
-            aggregator = deepcopy(aggregator)  # it may remember
-        if not several_processes():
-            return aggregator(own) if own.any() else own[0]
-        if copies:
-            matrix = mean_over_processes(own)
-            return aggregator(matrix) if matrix.any() else matrix[0]
-        # Together the processes' features are the batch's. Most methods give the rows weights that follow from their
-        # products alone.
-        gramian = mean_over_processes(own @ own.T / distributed.get_world_size())
-        if not gramian.any():
-            return own[0]
-        if weigh := getattr(aggregator, "gramian_weighting", None):
-            return weigh(gramian).to(own) @ own
-        if type(aggregator).__name__ == "NashMTL":  # it takes rows, of which it uses the products: any others serve
-            values, vectors = torch.linalg.eigh(gramian.double())
-            return aggregator.weighting(vectors * values.clamp_min(0.0).sqrt()).to(own) @ own  # type: ignore[attr-defined]
-        return aggregator(own)
-
     @property
     def weights(self) -> dict[str, float]:
-        """One for each task: the shared part's aggregate is no weighted sum of losses that the heads see."""
-        self.raise_if_nonfinite()
+        """1 for each task, which is what the tasks' own parts see."""
         return dict.fromkeys(self.tasks, 1.0)
 
-    def _aggregator(self, rows: int) -> Aggregator:
-        if rows not in self._aggregators:
-            self._aggregators[rows] = _from_torchjd(self.method, rows)
-        return self._aggregators[rows]
+    def _aggregate(self, rows: Tensor, replicated: bool) -> Tensor:
+        """Return this process's part of the aggregate of all processes' gradients; rows (n, elements)."""
+        aggregator = self._make_aggregator(len(rows))
+        if not several_processes():
+            return aggregator(rows) if rows.any() and len(rows) > 1 else rows.sum(0)
+        if replicated:
+            rows = mean_over_processes(rows)
+            return aggregator(rows) if rows.any() and len(rows) > 1 else rows.sum(0)
+        # Each process has features of its own. Most methods weigh the rows by their products, which add up.
+        products = mean_over_processes(rows @ rows.T / distributed.get_world_size())
+        if not products.any() or len(rows) == 1:
+            return rows.sum(0)
+        if weigh := getattr(aggregator, "gramian_weighting", None):
+            return weigh(products).to(rows) @ rows
+        if self.aggregator == "nash_mtl":
+            # It takes rows and uses their products alone, so any rows with these products serve.
+            values, vectors = torch.linalg.eigh(products.double())
+            return aggregator.weighting(vectors * values.clamp_min(0.0).sqrt()).to(rows) @ rows  # type: ignore[attr-defined]
+        return aggregator(rows)
 
-    def memory(self) -> dict[str, Any]:
-        """What TorchJD's Nash-MTL remembers from step to step, by number of tasks present."""
-        different = {id(aggregator): rows for rows, aggregator in self._aggregators.items()}
-        found = {str(rows): _memory(self._aggregators[rows]) for rows in sorted(different.values())}
-        return {rows: parts for rows, parts in found.items() if any(parts.values())}
-
-    def remember_again(self, memory: dict[str, Any]) -> None:
-        for rows, parts in memory.items():
-            for part_name, values in parts.items():
-                part = _parts(self._aggregator(int(rows)))[part_name]
-                for name, (kind, value) in values.items():
-                    array = kind != "number"
-                    setattr(part, name, torch.tensor(value, dtype=getattr(torch, kind)).numpy() if array else value)
-                if "step" in values and hasattr(part, "_init_optim_problem"):
-                    part._init_optim_problem()  # it poses its problem at step 0 alone
-
-
-def _parts(aggregator: Aggregator) -> dict[str, Any]:
-    return dict(aggregator.named_modules()) if isinstance(aggregator, torch.nn.Module) else {}
-
-
-def _memory(aggregator: Aggregator) -> dict[str, dict[str, tuple[str, Any]]]:
-    """Arrays, with the names of their types, and the count of steps among the attributes, by the part of a module."""
-    kept: dict[str, dict[str, tuple[str, Any]]] = {}
-    for part_name, part in _parts(aggregator).items():
-        arrays = {name: value for name, value in vars(part).items() if hasattr(value, "__array_interface__")}
-        kept[part_name] = {name: (str(value.dtype), value.tolist()) for name, value in arrays.items()}
-        if isinstance(getattr(part, "step", None), int | float):
-            kept[part_name]["step"] = "number", part.step
-    return kept
-
-
-def _from_torchjd(method: str, tasks: int) -> Aggregator:
-    if method not in _METHODS:
-        raise MultisigmaError(f"Parameter `aggregator` must be one of {', '.join(_METHODS)}; found {method!r}.")
-    try:
-        return _METHODS[method](importlib.import_module("torchjd.aggregation"), tasks)
-    except ImportError as error:
-        raise MultisigmaError(
-            f"The method {method!r} needs TorchJD: pip install 'multisigma[gradients]' ({error})."
-        ) from error
+    def _make_aggregator(self, rows: int) -> Aggregator:
+        """Return the aggregator of this many tasks. A named one is new at each step, so that it remembers nothing."""
+        if not isinstance(self.aggregator, str):
+            return self.aggregator
+        try:
+            return METHODS[self.aggregator](importlib.import_module("torchjd.aggregation"), rows)
+        except ImportError as error:
+            raise MultisigmaError(
+                f"The method {self.aggregator!r} needs TorchJD. Run `pip install 'multisigma[gradients]'` ({error})."
+            ) from error

@@ -1,86 +1,99 @@
 """GradNorm: Chen, Badrinarayanan, Lee and Rabinovich, "GradNorm: Gradient Normalization for Adaptive Loss Balancing in
 Deep Multitask Networks", ICML 2018."""
 
+import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, distributed
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.shared_gradients import have_copies_in_processes, mean_over_processes, shared_gradients
-from multisigma.weighting.weighting import PresentLosses, Weighting, masked_sum, several_processes
+from multisigma.weighting.base import TaskLosses, Weighting, check_positive, several_processes
+from multisigma.weighting.shared_gradients import are_replicated, mean_over_processes, shared_gradients
+
+LOWEST_WEIGHT = 1e-3
 
 
-class GradNormWeighting(Weighting):
-    """Weights under which the tasks' gradients have norms that go with how far each loss still is, algorithm 1.
+class GradNorm(Weighting):
+    r"""GradNorm: weights under which the tasks train at similar rates; algorithm 1 of its paper.
 
-    Call with `shared`, for which the paper takes the weights of the last shared layer. The weights take a gradient step
-    of their own at each call in training mode, and sum to the number of tasks. Losses must not be negative.
+    $$ \sum_i w_i L_i, \quad
+       w \leftarrow w - \eta \, \nabla_w \sum_i \left| w_i G_i - \overline{w G} \; r_i^\alpha \right| $$
+
+    - $L_i$ is the mean loss of task $i$, at least 0, and $w_i$ its weight. The weights sum to the number of tasks.
+    - $G_i$ is the norm of its gradient at what the tasks share. $\overline{w G}$ is the mean over tasks.
+    - $r_i$ is $L_i$ over its first value, divided by the mean of that over tasks. $\eta$ is `lr`.
+
+    Call it with `shared`; the paper takes the weights of the last shared layer. It deviates from the paper in these
+    points: the weights' own step is plain gradient descent, taken before the losses are weighed; a weight is at least
+    0.001; the first loss above zero is the initial one, where the paper suggests `log C` for a cross entropy of an
+    unstable start; absent tasks keep their weights.
 
     Args:
-        tasks: The tasks' names.
-        alpha: The strength with which tasks are pulled to a common rate of training.
-        lr: The weights' learning rate.
+        tasks: Names of the tasks.
+        alpha: Strength of the pull to a common rate of training.
+        lr: Learning rate of the weights.
 
     Raises:
-        MultisigmaError: `lr` is not positive, or `alpha` is negative.
+        MultisigmaError: `lr` is not positive and finite, or `alpha` is negative or not finite.
+
+    Example:
+        >>> import torch
+        >>> from multisigma import GradNorm
+        >>> weighting, encoder = GradNorm(["small", "large"]), torch.nn.Linear(4, 4)
+        >>> features = encoder(torch.ones(2, 4))
+        >>> losses = {"small": features.square().mean(), "large": 9 * features.square().mean()}
+        >>> objective = weighting(losses, shared=encoder.parameters())
+        >>> weighting.weights["small"] > weighting.weights["large"]
+        True
     """
 
     task_weights: Tensor
     first_losses: Tensor
 
     def __init__(self, tasks: Iterable[str], alpha: float = 1.5, lr: float = 0.025) -> None:
-        super().__init__(tasks, lowest_losses=0.0)
-        if not alpha >= 0:
-            raise MultisigmaError(f"Parameter `alpha` must not be negative; found {alpha}.")
-        if not lr > 0:
-            raise MultisigmaError(f"Parameter `lr` must be positive; found {lr}.")
+        super().__init__(tasks, lowest_loss=0.0)
+        if not 0 <= alpha < math.inf:
+            raise MultisigmaError(f"Parameter `alpha` must be finite and not negative. Found {alpha}.")
+        check_positive("lr", lr)
         self.alpha, self.lr = alpha, lr
         self.register_buffer("task_weights", torch.ones(len(self.tasks), dtype=torch.float32))
         # NaN before a task's first loss above zero.
         self.register_buffer("first_losses", torch.full((len(self.tasks),), torch.nan, dtype=torch.float32))
 
-    def combine(self, present: PresentLosses) -> Tensor:
-        index, means = self.index(present.names), present.means
+    def combine(self, batch: TaskLosses) -> Tensor:
         if self.training and torch.is_grad_enabled():
-            self._learn(present)
-        return masked_sum(self.task_weights[index].to(means) * means, present.labelled)
+            self._update_weights(batch)
+        return batch.sum(self.task_weights.to(batch.mean) * batch.mean)
 
     @property
     def weights(self) -> dict[str, float]:
         return self.by_name(self.task_weights)
 
-    def _learn(self, present: PresentLosses) -> None:
-        index = self.index(present.names)
-        norms = self._norms(present).to(self.task_weights)
-        losses = present.means.detach().to(self.task_weights)
-        labelled = torch.ones_like(losses, dtype=torch.bool) if present.labelled is None else present.labelled
-        first = self.first_losses[index]
-        first = torch.where(first.isnan() & labelled & (losses > 0), losses, first)
-        self.first_losses[index] = first
-        count = labelled.sum().clamp_min(1)
-        weights = self.task_weights[index]
+    def _update_weights(self, batch: TaskLosses) -> None:
+        norms = self._norms(batch).to(self.task_weights)
+        losses, labelled = batch.mean.detach().to(self.task_weights), batch.labelled
+        first = losses.where(self.first_losses.isnan() & labelled & (losses > 0), self.first_losses)
+        self.replace_buffer("first_losses", first)
+        weights = self.task_weights
         scaled = weights * norms
         ratios = (losses / first).where(labelled & ~first.isnan(), 0.0)
-        rates = ratios / (ratios.sum() / count).clamp_min(1e-12)
-        target = scaled.where(labelled, 0.0).sum() / count * rates**self.alpha
-        # The gradient of sum |w G - target| by w, the target held constant.
-        stepped = (weights - self.lr * (scaled - target).sign() * norms).clamp_min(1e-3)
-        stepped = stepped.where(labelled, 0.0)
-        # What the absent tasks have is theirs.
-        stepped = stepped * (weights.where(labelled, 0.0).sum() / stepped.sum().clamp_min(1e-12))
-        updated = self.task_weights.clone()
-        updated[index] = stepped.where(labelled, weights)
-        self.renew("task_weights", updated)
+        rates = ratios / (ratios.sum() / batch.number()).clamp_min(1e-12)
+        target = batch.sum(scaled) / batch.number() * rates**self.alpha
+        # The gradient of sum |w G - target| by w, with the target held constant.
+        stepped = (weights - self.lr * (scaled - target).sign() * norms).clamp_min(LOWEST_WEIGHT)
+        # Absent tasks keep their weights, and the others their sum.
+        stepped = stepped * (batch.sum(weights) / batch.sum(stepped).clamp_min(1e-12))
+        self.replace_buffer("task_weights", stepped.where(labelled, weights))
 
-    def _norms(self, present: PresentLosses) -> Tensor:
-        """Each task's norm of the gradient of its mean over all processes, shape (n,)."""
-        shared, own = shared_gradients(present, "GradNorm")
-        if have_copies_in_processes(shared):
-            return mean_over_processes(own).norm(dim=1)
+    def _norms(self, batch: TaskLosses) -> Tensor:
+        """Return the norm of each task's gradient over the data of all processes, shape (T,)."""
+        shared, gradients = shared_gradients(batch, self.tasks, "GradNorm")
         if not several_processes():
-            return own.norm(dim=1)
-        # Each process has features of its own; together they are the whole batch's.
-        squares = own.square().sum(1)
+            return gradients.norm(dim=1)
+        if are_replicated(shared):
+            return mean_over_processes(gradients).norm(dim=1)
+        # Each process has features of its own. Together they are those of the whole batch.
+        squares = gradients.square().sum(1)
         distributed.all_reduce(squares)
         return squares.sqrt() / distributed.get_world_size()

@@ -1,14 +1,30 @@
-"""Likelihoods with a homoscedastic noise scale, section 3.2 of Kendall, Gal and Cipolla (CVPR 2018).
+r"""Likelihoods with a homoscedastic noise scale: section 3.2 of Kendall, Gal and Cipolla (CVPR 2018).
 
-Each is written in the log variance `s = log(sigma^2)`, which the paper trains. Most weigh a mean loss: the negative log
-likelihood, constants dropped, is `weight(s) * L + normaliser(s)`. For the others the noise stands inside the loss; they
-take what the network gave and what it should have given, as a `Prediction`.
+The paper trains the log variance $s = \log \sigma^2$ of each task. A likelihood says how $s$ enters the task's term of
+the objective:
+
+$$ a \, e^{-p s} L + c \, s $$
+
+with the task's mean loss $L$ and three numbers:
+
+| likelihood          | factor $a$ | power $p$ | slope $c$ | noise at the optimum        |
+| ------------------- | ---------- | --------- | --------- | --------------------------- |
+| `Gaussian`          | 1/2        | 1         | D/2       | $\sigma^2 = L / D$          |
+| `Laplace`           | 1          | 1/2       | D/2       | $\sigma = L / D$            |
+| `Softmax`           | 1          | 1         | D/2       | $\sigma^2 = 2 L / D$        |
+| `Bernoulli`         | 1          | 1         | D/2       | $\sigma^2 = 2 L / D$        |
+| `Exponential`       | 1          | 1         | D         | $\sigma^2 = L / D$          |
+| `Poisson`           | 1          | 0         | 0         | none: weight 1, no noise    |
+| an exact likelihood | 1          | 0         | 0         | the noise is inside $L$     |
+
+D is the `dimension`. Constants are dropped from all of them.
 """
 
 import math
-from dataclasses import dataclass
+from abc import abstractmethod
+from dataclasses import dataclass, fields
 from numbers import Integral
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,230 +33,323 @@ from torch.nn import functional as F
 from multisigma.errors import MultisigmaError
 
 
-@runtime_checkable
-class Likelihood(Protocol):
-    """What a loss stands for: any object with these two methods serves. Both work element by element."""
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Likelihood:
+    """The distribution that a task's loss is the negative logarithm of.
 
-    def weight(self, log_variance: Tensor) -> Tensor:
-        """The factor before the task's mean loss."""
+    As it stands it is complete in itself: weight 1 and no noise. Subclass `ScaledLikelihood` for a mean loss with a
+    noise of its own, `ExactLikelihood` for a noise inside the loss.
 
-    def normaliser(self, log_variance: Tensor) -> Tensor:
-        """The term that keeps the noise from growing without bound."""
+    Args:
+        preference: Multiplies the task's whole term. The noise stays what the data says, and the task pulls this many
+            times as hard. A factor before the loss alone would be undone by the noise.
+
+    Raises:
+        MultisigmaError: `preference` is not positive and finite.
+    """
+
+    preference: float = 1.0
+    factor: ClassVar[float] = 1.0
+    power: ClassVar[float] = 0.0
+
+    @property
+    def slope(self) -> float:
+        """Factor of the log variance."""
+        return 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.preference < math.inf:
+            raise MultisigmaError(f"Parameter `preference` must be positive and finite. Found {self.preference}.")
+
+    def __repr__(self) -> str:
+        values = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in values.items())})"
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class ScaledLikelihood(Likelihood):
+    r"""A likelihood of a mean loss with a learned noise: $a e^{-p s} L + \frac{D}{2} s$.
+
+    Subclasses set `factor` $a$ and `power` $p$.
+
+    Args:
+        dimension: Number D of scalar outputs that each element of the mean stands for. A mean over pixels and channels
+            has 1. A mean over pixels of a sum over D channels has D: each residual brings its own $\log \sigma$.
+        preference: See `Likelihood`.
+
+    Raises:
+        MultisigmaError: `dimension` is not a whole number from 1, or `preference` is not positive and finite.
+    """
+
+    dimension: int = 1
+    power: ClassVar[float] = 1.0
+
+    @property
+    def slope(self) -> float:
+        """Factor of the log variance: one `log(sigma)` for each scalar output."""
+        return self.dimension / 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (isinstance(self.dimension, Integral) and self.dimension >= 1):
+            raise MultisigmaError(f"Parameter `dimension` must be a whole number from 1. Found {self.dimension}.")
+
+
+class Gaussian(ScaledLikelihood):
+    r"""Gaussian noise, for a squared error; equations 5 and 7.
+
+    $$ \frac{1}{2 \sigma^2} L + \log \sigma $$
+
+    where $L$ is the mean of $(y - f)^2$. At fixed residuals the optimum is $\sigma^2 = L$.
+
+    Example:
+        >>> from multisigma import Gaussian
+        >>> Gaussian()  # for the mean over pixels and channels
+        Gaussian()
+        >>> Gaussian(dimension=2)  # for the mean over pixels of the sum over two channels
+        Gaussian(dimension=2)
+    """
+
+    factor = 0.5
+
+
+class Laplace(ScaledLikelihood):
+    r"""Laplace noise of scale $b = \sigma$, for an absolute error; section 3.2.
+
+    $$ \frac{1}{\sigma} L + \log \sigma $$
+
+    where $L$ is the mean of $|y - f|$. At fixed residuals the optimum is $\sigma = L$; the variance is $2 \sigma^2$.
+
+    The paper's vectors and inverse depth have an L1 loss (section 4), so this is their likelihood. In terms of
+    $s = \log \sigma^2$ its weight is $e^{-s/2}$. The paper writes no formula for it.
+    `Exponential` is the other reading.
+
+    Example:
+        >>> from multisigma import Laplace
+        >>> Laplace(dimension=2)  # for the mean L1 norm of two-dimensional vectors
+        Laplace(dimension=2)
+    """
+
+    power = 0.5
+
+
+class Softmax(ScaledLikelihood):
+    r"""A class under the temperature $\sigma^2$, for a cross entropy; the paper's approximation, equation 10.
+
+    $$ \frac{1}{\sigma^2} L + \log \sigma $$
+
+    where $L$ is the mean cross entropy of the unscaled logits. At a fixed loss the optimum is $\sigma^2 = 2 L$.
+    `ExactSoftmax` does without the approximation.
+
+    Example:
+        >>> from multisigma import Softmax
+        >>> Softmax(preference=3.0)  # pulls three times as hard at the shared layers
+        Softmax(preference=3.0)
+    """
+
+
+class Bernoulli(ScaledLikelihood):
+    r"""Yes or no under the temperature $\sigma^2$, for a binary cross entropy; approximated as equation 10.
+
+    $$ \frac{1}{\sigma^2} L + \log \sigma $$
+
+    where $L$ is the mean binary cross entropy of the unscaled logits. A sigmoid is a softmax over the logits $(f, 0)$,
+    so equation 10 holds for it. At a fixed loss the optimum is $\sigma^2 = 2 L$.
+
+    Example:
+        >>> from multisigma import Bernoulli
+        >>> Bernoulli(dimension=5)  # for the sum over five labels, averaged over images
+        Bernoulli(dimension=5)
+    """
+
+
+class Exponential(ScaledLikelihood):
+    r"""The same form for every task: the loss itself is exponentially distributed with mean $\sigma^2 = e^s$.
+
+    $$ e^{-s} L + s $$
+
+    At a fixed loss the optimum is $e^s = L$, and the weight is $1 / L$ whatever the task. Most code that copies the
+    paper has this form. It is also how the paper's own figures read: their weights are one over the noise they plot,
+    for the L1 losses too. The objective is that of `IMTLL`.
+
+    Example:
+        >>> from multisigma import Exponential, UncertaintyWeighting
+        >>> weighting = UncertaintyWeighting({"semantic": Exponential(), "depth": Exponential()})
+    """
+
+    @property
+    def slope(self) -> float:
+        """Factor of the log variance: D."""
+        return float(self.dimension)
+
+
+class Poisson(Likelihood):
+    r"""Counts, whose variance is their mean: there is no noise to learn, and the weight is 1.
+
+    $$ L $$
+
+    where $L$ is `torch.nn.PoissonNLLLoss`, or any other negative log likelihood that is complete in itself. The task's
+    `sigma` stays where it starts.
+
+    Example:
+        >>> import torch
+        >>> from multisigma import Poisson, UncertaintyWeighting
+        >>> UncertaintyWeighting({"count": Poisson()})({"count": torch.tensor(1.25)}).item()
+        1.25
+    """
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A network's output and its target, for a likelihood whose noise stands inside the loss."""
+    """A network's output with its target, for a likelihood that has the noise inside its loss.
+
+    Args:
+        output: The network's output.
+        target: What it should have been.
+    """
 
     output: Tensor
     target: Tensor
 
 
-def at_least_single(tensor: Tensor) -> Tensor:
-    """In float32, unless it is in float64."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+class ExactLikelihood(Likelihood):
+    """A likelihood with the noise inside its loss: it takes a `Prediction` instead of a mean loss.
 
+    Its weight is 1, because the noise has done its work inside. Read the noise from `sigma`.
+    """
 
-class NoiseInside:
-    """A likelihood that takes a `Prediction`; its `weight` is for logs alone, and nothing is left to normalise."""
-
-    def weight(self, log_variance: Tensor) -> Tensor:
-        """The factor before the logits: the effective multiplier that logs show."""
-        return (-log_variance).exp()
-
-    def normaliser(self, log_variance: Tensor) -> Tensor:
-        """Zero: the normalising term is part of the loss."""
-        return torch.zeros_like(log_variance)
-
+    @abstractmethod
     def negative_log_likelihood(self, prediction: Prediction, log_variance: Tensor) -> tuple[Tensor, Tensor]:
-        """The sum over labelled elements, and their number."""
-        raise NotImplementedError
+        """Return the sum over labelled elements and their number.
+
+        Args:
+            prediction: Output and target of the batch.
+            log_variance: The noise's log variance, a scalar in float32 or float64.
+
+        Raises:
+            MultisigmaError: Output and target do not fit.
+        """
 
 
-@dataclass(frozen=True)
-class Scaled:
-    """The family `factor * exp(-power * s) * L + dimension * s / 2`, to which the paper's likelihoods belong.
+@dataclass(frozen=True, repr=False, kw_only=True)
+class ExactSoftmax(ExactLikelihood):
+    r"""A class under the temperature $\sigma^2$, without the approximation of equation 10; equations 8 and 9.
 
-    Args:
-        dimension: The scalar outputs that each element of the mean stands for. A mean over pixels and channels has 1;
-            a mean over pixels of a sum over D channels has D, for each of its residuals has a `log(sigma)` of its own.
+    $$ -\log \mathrm{Softmax}(f / \sigma^2)_c $$
 
-    Raises:
-        MultisigmaError: The dimension is no whole number from 1.
-    """
+    The optimum is the temperature that calibrates the logits (Guo et al., "On Calibration of Modern Neural Networks",
+    ICML 2017). In a training from scratch the network can scale its logits as it likes, so the temperature is then not
+    a property of the data.
 
-    dimension: int = 1
-    factor: ClassVar[float]
-    power: ClassVar[float]
-
-    def __post_init__(self) -> None:
-        if not (isinstance(self.dimension, Integral) and self.dimension >= 1):
-            raise MultisigmaError(f"Parameter `dimension` must be a whole number from 1; found {self.dimension}.")
-
-    def weight(self, log_variance: Tensor) -> Tensor:
-        """`factor * exp(-power * s)`."""
-        return self.factor * (-self.power * log_variance).exp()
-
-    def normaliser(self, log_variance: Tensor) -> Tensor:
-        """`dimension * s / 2`, that is, `log(sigma)` for each scalar output."""
-        return (0.5 * self.dimension) * log_variance
-
-    def optimum(self, loss: Tensor) -> Tensor:
-        """The log variance that minimises the negative log likelihood at a fixed mean loss."""
-        return (loss * (2.0 * self.factor * self.power / self.dimension)).log() / self.power
-
-
-class Gaussian(Scaled):
-    """Gaussian noise: `L / (2 sigma^2) + log(sigma)` with `L` the mean of `(y - f)^2`; equations 5 and 7.
-
-    Optimum over the noise at fixed residuals: `sigma^2 = L`. With D output channels pass the mean over pixels and
-    channels, or their sum over channels with `dimension=D`; the optimum is then `sigma^2 = L / D`.
-    """
-
-    factor, power = 0.5, 1.0
-
-
-class Laplace(Scaled):
-    """Laplace noise of scale `b = sigma`: `L / b + log(b)` with `L` the mean of `|y - f|`; section 3.2.
-
-    The likelihood of an L1 loss, which the paper's instance vectors and inverse depth have (section 4). Optimum over
-    the noise at fixed residuals: `b = L`; the variance is `2 b^2`. With D output channels pass the mean over pixels and
-    channels, or their sum over channels with `dimension=D`; the optimum is then `b = L / D`.
-    """
-
-    factor, power = 1.0, 0.5
-
-
-class Softmax(Scaled):
-    """A class with temperature `sigma^2`, in the paper's approximation: `L / sigma^2 + log(sigma)`; equation 10.
-
-    `L` is the mean cross entropy of the unscaled logits. Optimum over the noise at a fixed loss: `sigma^2 = 2 L`. With
-    D class maps of one noise pass the sum of their cross entropies and `dimension=D`.
-    """
-
-    factor, power = 1.0, 1.0
-
-
-class Bernoulli(Scaled):
-    """Yes or no with temperature `sigma^2`, approximated as the softmax is: `L / sigma^2 + log(sigma)`.
-
-    A sigmoid is a softmax over the logits (f, 0), so that equation 10 holds for it as it stands. `L` is the mean binary
-    cross entropy of the unscaled logits, over elements and labels; a sum over D labels has `dimension=D`. Optimum over
-    the noise at a fixed loss: `sigma^2 = 2 L / D`.
-    """
-
-    factor, power = 1.0, 1.0
-
-
-@dataclass(frozen=True)
-class Poisson:
-    """Counts: the variance is the mean, and there is no noise to learn; weight 1.
-
-    `L` is `torch.nn.PoissonNLLLoss`, or any other negative log likelihood that is complete in itself. The task's
-    `sigma` means nothing: it stays where it starts, and is 1 in closed form.
-    """
-
-    def weight(self, log_variance: Tensor) -> Tensor:
-        """One."""
-        return torch.ones_like(log_variance)
-
-    def normaliser(self, log_variance: Tensor) -> Tensor:
-        """Zero."""
-        return torch.zeros_like(log_variance)
-
-    def optimum(self, loss: Tensor) -> Tensor:
-        """Zero: any value serves."""
-        return torch.zeros_like(loss)
-
-
-@dataclass(frozen=True)
-class ExactSoftmax(NoiseInside):
-    """A class with temperature `sigma^2`, exactly: the cross entropy of `logits / sigma^2`; equations 8 and 9.
-
-    Takes `Prediction(logits, classes)` with logits (B, C, ...) and integer classes (B, ...); or with probabilities of
-    the logits' shape, which all count as labelled. The optimum over the noise is the temperature that calibrates the
-    logits (Guo et al., "On Calibration of Modern Neural Networks", 2017).
-    In a training from scratch it is not a property of the data: the network can scale its logits as it likes.
+    Takes `Prediction(logits, classes)` with logits of shape (B, C, ...) and integer classes of shape (B, ...), or
+    class probabilities of shape (B, C, ...), which all count as labelled.
 
     Args:
-        ignore_index: The class of elements without a label.
+        preference: See `Likelihood`.
+        ignore_index: Class of the elements without a label.
+
+    Example:
+        >>> import torch
+        >>> from multisigma import ExactSoftmax, Prediction, UncertaintyWeighting
+        >>> weighting = UncertaintyWeighting({"semantic": ExactSoftmax(ignore_index=255)})
+        >>> logits, classes = torch.zeros(2, 3), torch.tensor([1, 255])
+        >>> weighting({"semantic": Prediction(logits, classes)})
+        tensor(1.0986, grad_fn=<SumBackward0>)
     """
 
     ignore_index: int = -100
 
     def negative_log_likelihood(self, prediction: Prediction, log_variance: Tensor) -> tuple[Tensor, Tensor]:
-        """The sum over labelled elements, and their number."""
         output, target = prediction.output, prediction.target
         if output.ndim < 2:
-            raise MultisigmaError(f"Logits must have the shape (B, C, ...); found {tuple(output.shape)}.")
-        logits = at_least_single(output) * (-log_variance).exp()
+            raise MultisigmaError(f"Logits must have the shape (B, C, ...). Found {tuple(output.shape)}.")
+        logits = at_least_float32(output) * torch.exp(-log_variance)
         if target.is_floating_point():
-            _check_shapes(output.shape, target.shape, output.shape)
+            _check_shape(output, target, output.shape)
             total = F.cross_entropy(logits, target.to(logits.dtype), reduction="sum")
             return total, torch.tensor(target.numel() / max(output.shape[1], 1), device=output.device)
-        _check_shapes(output.shape, target.shape, output.shape[:1] + output.shape[2:])
+        _check_shape(output, target, output.shape[:1] + output.shape[2:])
         total = F.cross_entropy(logits, target.long(), ignore_index=self.ignore_index, reduction="sum")
         return total, (target != self.ignore_index).sum()
 
 
-def _check_shapes(output: torch.Size, target: torch.Size, expected: torch.Size) -> None:
-    if target != expected:
-        raise MultisigmaError(
-            f"The target of an output of shape {tuple(output)} must have the shape {tuple(expected)}; found "
-            f"{tuple(target)}."
-        )
+class ExactBernoulli(ExactLikelihood):
+    r"""Yes or no under the temperature $\sigma^2$, without approximation.
 
+    $$ -y \log \mathrm{sigmoid}(f / \sigma^2) - (1 - y) \log \mathrm{sigmoid}(-f / \sigma^2) $$
 
-def _labelled(prediction: Prediction) -> tuple[Tensor, Tensor, Tensor]:
-    """Output, target with zeros where it is NaN, and the mask of labelled elements."""
-    _check_shapes(prediction.output.shape, prediction.target.shape, prediction.output.shape)
-    labelled = ~prediction.target.isnan()
-    output = at_least_single(prediction.output)
-    return output, prediction.target.to(output.dtype).where(labelled, 0.0), labelled
+    Takes `Prediction(logits, probabilities)` of one shape, with probabilities from 0 to 1, NaN where unlabelled.
 
-
-@dataclass(frozen=True)
-class ExactBernoulli(NoiseInside):
-    """Yes or no with temperature `sigma^2`, exactly: the binary cross entropy of `logits / sigma^2`.
-
-    Takes `Prediction(logits, probabilities)` of one shape, probabilities from 0 to 1, NaN for elements without a label.
+    Example:
+        >>> import torch
+        >>> from multisigma import ExactBernoulli, Prediction, UncertaintyWeighting
+        >>> weighting = UncertaintyWeighting({"moving": ExactBernoulli()})
+        >>> weighting({"moving": Prediction(torch.zeros(2), torch.tensor([1.0, torch.nan]))})
+        tensor(0.6931, grad_fn=<SumBackward0>)
     """
 
     def negative_log_likelihood(self, prediction: Prediction, log_variance: Tensor) -> tuple[Tensor, Tensor]:
-        """The sum over labelled elements, and their number."""
         logits, target, labelled = _labelled(prediction)
-        entropy = F.binary_cross_entropy_with_logits(logits * (-log_variance).exp(), target, reduction="none")
+        entropy = F.binary_cross_entropy_with_logits(logits * torch.exp(-log_variance), target, reduction="none")
         return (entropy * labelled).sum(), labelled.sum()
 
 
-@dataclass(frozen=True)
-class StudentT(NoiseInside):
-    """Student's t noise of scale sigma: `(v + 1) / 2 * log(1 + r^2 / (v sigma^2)) + log(sigma)` for a residual r.
+@dataclass(frozen=True, repr=False, kw_only=True)
+class StudentT(ExactLikelihood):
+    r"""Student's t noise of scale $\sigma$, a regression that outliers do not carry away.
 
-    A regression that outliers do not carry away: a residual far beyond sigma pulls ever less, where a Gaussian's pull
-    grows and a Laplace's stays. Takes `Prediction(output, target)` of one shape, NaN for elements without a label.
-    There is no closed form for its optimum.
+    $$ \frac{\nu + 1}{2} \log\left(1 + \frac{r^2}{\nu \sigma^2}\right) + \log \sigma $$
+
+    for a residual $r$ and $\nu$ degrees of freedom. The pull of a residual far beyond $\sigma$ shrinks, where a
+    Gaussian's grows and a Laplace's stays. The optimum has no closed form.
+
+    Takes `Prediction(output, target)` of one shape, with a target of NaN where unlabelled.
 
     Args:
-        degrees: Degrees of freedom v; infinity would be the Gaussian.
+        preference: See `Likelihood`.
+        degrees: Degrees of freedom $\nu$. Infinity would be the Gaussian.
 
     Raises:
-        MultisigmaError: The degrees of freedom are not positive and finite.
+        MultisigmaError: `degrees` is not positive and finite.
+
+    Example:
+        >>> import torch
+        >>> from multisigma import Prediction, StudentT, UncertaintyWeighting
+        >>> weighting = UncertaintyWeighting({"depth": StudentT(degrees=4.0)})
+        >>> weighting({"depth": Prediction(torch.zeros(2), torch.tensor([2.0, torch.nan]))})
+        tensor(1.7329, grad_fn=<SumBackward0>)
     """
 
     degrees: float = 4.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.degrees) and self.degrees > 0):
-            raise MultisigmaError(f"Parameter `degrees` must be positive and finite; found {self.degrees}.")
-
-    def weight(self, log_variance: Tensor) -> Tensor:
-        """The factor before small squared residuals: the effective multiplier that logs show."""
-        return (self.degrees + 1) / (2 * self.degrees) * (-log_variance).exp()
+        super().__post_init__()
+        if not 0 < self.degrees < math.inf:
+            raise MultisigmaError(f"Parameter `degrees` must be positive and finite. Found {self.degrees}.")
 
     def negative_log_likelihood(self, prediction: Prediction, log_variance: Tensor) -> tuple[Tensor, Tensor]:
-        """The sum over labelled elements, and their number."""
         output, target, labelled = _labelled(prediction)
-        squares = (output - target).square() * ((-log_variance).exp() / self.degrees)
-        each = (0.5 * (self.degrees + 1)) * squares.log1p() + 0.5 * log_variance
-        return (each * labelled).sum(), labelled.sum()
+        squares = (output - target).square() * (torch.exp(-log_variance) / self.degrees)
+        terms = 0.5 * (self.degrees + 1) * squares.log1p() + 0.5 * log_variance
+        return (terms * labelled).sum(), labelled.sum()
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Return the tensor in float32, or in float64 where it is in float64."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _labelled(prediction: Prediction) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the output, the target with NaN replaced by 0, and the mask of labelled elements."""
+    _check_shape(prediction.output, prediction.target, prediction.output.shape)
+    labelled = ~prediction.target.isnan()
+    output = at_least_float32(prediction.output)
+    return output, prediction.target.to(output.dtype).where(labelled, 0.0), labelled
+
+
+def _check_shape(output: Tensor, target: Tensor, expected: torch.Size) -> None:
+    if target.shape != expected:
+        raise MultisigmaError(
+            f"The target of an output of shape {tuple(output.shape)} must have the shape {tuple(expected)}. "
+            f"Found {tuple(target.shape)}."
+        )

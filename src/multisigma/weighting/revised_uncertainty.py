@@ -1,33 +1,41 @@
-"""Uncertainty weighting with a positive total: Liebel and Körner, "Auxiliary Tasks in Multi-task Learning", 2018."""
+"""Revised uncertainty weighting: Liebel and Körner, "Auxiliary Tasks in Multi-task Learning", arXiv, 2018."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from multisigma.weighting.task_state import checked_names
+from multisigma.weighting.base import check_names
+from multisigma.weighting.likelihoods import Gaussian
 from multisigma.weighting.uncertainty import UncertaintyWeighting
 
 
-@dataclass(frozen=True)
-class _Revised:
-    def weight(self, log_variance: Tensor) -> Tensor:
-        return 0.5 * (-log_variance).exp()
-
-    def normaliser(self, log_variance: Tensor) -> Tensor:
-        return F.softplus(log_variance)
-
-
 class RevisedUncertaintyWeighting(UncertaintyWeighting):
-    """The sum of `L / (2 sigma^2) + log(1 + sigma^2)`: the total stays positive, and the noise is no longer a noise.
+    r"""Uncertainty weighting with a term that stays positive.
 
-    At its optimum `sigma^2 = (L + sqrt(L^2 + 8 L)) / 4`, which for small losses is far above the Gaussian's `L`.
+    $$ \sum_i \frac{1}{2} e^{-s_i} L_i + \log(1 + e^{s_i}) $$
+
+    - $L_i$ is the mean loss of task $i$.
+    - $e^{s_i} = \sigma_i^2$ is learned. It is no longer the variance of the residuals: at its optimum
+      $\sigma^2 = (L + \sqrt{L^2 + 8 L}) / 4$, which is far above the Gaussian's $L$ for small losses.
+
+    It deviates from the paper's code, where $\sigma$ itself is the parameter, in learning its logarithm.
 
     Args:
-        tasks: The tasks' names.
-        initial: The log variance to start from, as in `UncertaintyWeighting`.
-        bounds: Lowest and highest log variance, as there.
+        tasks: Names of the tasks.
+        initial: See `UncertaintyWeighting`.
+        bounds: See `UncertaintyWeighting`.
+
+    Raises:
+        MultisigmaError: As for `UncertaintyWeighting`.
+
+    Example:
+        >>> import torch
+        >>> from multisigma import RevisedUncertaintyWeighting
+        >>> weighting = RevisedUncertaintyWeighting(["depth"])
+        >>> weighting({"depth": torch.tensor(2.0)})
+        tensor(1.6931, grad_fn=<SumBackward0>)
     """
 
     def __init__(
@@ -36,4 +44,12 @@ class RevisedUncertaintyWeighting(UncertaintyWeighting):
         initial: float | Mapping[str, float] = 0.0,
         bounds: tuple[float, float] = (-14.0, 30.0),
     ) -> None:
-        super().__init__(dict.fromkeys(checked_names(tasks), _Revised()), initial, bounds)
+        super().__init__(dict.fromkeys(check_names(tasks), Gaussian()), initial, bounds)
+
+    def normaliser(self, log_variance: Tensor) -> Tensor:
+        """Return `log(1 + sigma^2)`; shapes (T,)."""
+        return F.softplus(log_variance)
+
+    def optimum(self, mean: Tensor) -> Tensor:
+        """Return the log variances that minimise the objective at given mean losses; shapes (T,)."""
+        return torch.log((mean + (mean.square() + 8 * mean).sqrt()) / 4).clamp(*self.bounds)

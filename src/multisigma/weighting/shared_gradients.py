@@ -1,4 +1,4 @@
-"""Each task's gradient at what the tasks share, for the methods that look at it."""
+"""Each task's gradient at what the tasks share, for the methods that look at gradients."""
 
 from collections.abc import Sequence
 
@@ -6,57 +6,61 @@ import torch
 from torch import Tensor, distributed, nn
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.likelihoods import at_least_single
-from multisigma.weighting.weighting import PresentLosses, several_processes
+from multisigma.weighting.base import TaskLosses, several_processes
+from multisigma.weighting.likelihoods import at_least_float32
 
 
-def shared_gradients(present: PresentLosses, method: str) -> tuple[list[Tensor], Tensor]:
-    """The shared tensors that can learn, and each task's gradient at all of them, of its mean loss.
+def shared_gradients(batch: TaskLosses, tasks: Sequence[str], method: str) -> tuple[list[Tensor], Tensor]:
+    """Return the shared tensors that can learn, and the gradient of each task's mean loss at all of them.
 
-    Frozen tensors are left out; where a task does not depend on a tensor its gradient is zero.
+    A task that does not depend on a tensor has a gradient of zero there, and so has a task without a label.
+
+    Args:
+        batch: The losses.
+        tasks: Names of the tasks, for messages.
+        method: Name of the method, for messages.
 
     Returns:
-        The tensors; and the gradients (n, elements), a row for each task, in float32 or better.
+        The tensors, and the gradients of shape (T, elements) in float32 or float64.
 
     Raises:
-        MultisigmaError: Nothing shared was given, nothing of it can learn, or there are parameters beside features; a
-            loss has no graph; or, in one process alone, no loss is a function of anything shared.
+        MultisigmaError: `shared` was not given, is frozen, or mixes parameters and features; a loss has no graph;
+            or, in one process, no loss depends on anything shared.
     """
-    shared = [tensor for tensor in present.shared if tensor.requires_grad]
+    shared = [tensor for tensor in batch.shared if tensor.requires_grad]
     if not shared:
-        found = "nothing" if not present.shared else f"{len(present.shared)} tensors, all frozen"
+        found = f"{len(batch.shared)} tensors, all frozen" if batch.shared else "nothing"
         raise MultisigmaError(
-            f"{method} looks at the tasks' gradients: call it with shared=model.encoder.parameters(), or with the "
+            f"{method} looks at the tasks' gradients. Call it with shared=model.encoder.parameters(), or with the "
             f"features that the encoder hands to the tasks. Found {found}."
         )
     if len({isinstance(tensor, nn.Parameter) for tensor in shared}) > 1:
-        raise MultisigmaError(f"{method}: `shared` must be parameters or features; found both.")
+        raise MultisigmaError(f"{method}: `shared` must be parameters or features. Found both.")
     rows, reached = [], False
-    for i, (name, total) in enumerate(zip(present.names, present.totals, strict=True)):
-        if not total.requires_grad and present.labelled is None:
-            raise MultisigmaError(f"Task {name!r}: its loss has no graph; {method} needs one.")
+    for name, total, present in zip(tasks, batch.totals, batch.present, strict=True):
         gradients: Sequence[Tensor | None] = [None] * len(shared)
         if total.requires_grad:
             gradients = torch.autograd.grad(total, shared, retain_graph=True, allow_unused=True)
+        elif present and not several_processes():
+            raise MultisigmaError(f"Task {name!r}: its loss has no graph. {method} needs one.")
         reached = reached or any(gradient is not None for gradient in gradients)
         parts = [torch.zeros_like(t) if g is None else g for g, t in zip(gradients, shared, strict=True)]
-        row = at_least_single(torch.cat([part.reshape(-1) for part in parts]))
-        rows.append(row if present.factors is None else row * present.factors[i])
-    if not reached and present.labelled is None:
+        rows.append(at_least_float32(torch.cat([part.reshape(-1) for part in parts])))
+    if not reached and any(batch.present) and not several_processes():
         raise MultisigmaError(
-            f"{method}: no task's loss is a function of any of the {len(shared)} tensors in `shared`. Give the very "
-            "tensors that the losses were computed from, not copies or another module's."
+            f"{method}: no loss depends on any of the {len(shared)} tensors in `shared`. Give the very tensors that "
+            "the losses were computed from, not copies or those of another module."
         )
-    return shared, torch.stack(rows)
+    return shared, (torch.stack(rows) / batch.divisor[:, None]).where(batch.labelled[:, None], 0.0)
 
 
-def have_copies_in_processes(shared: Sequence[Tensor]) -> bool:
-    """Whether several processes hold copies of what is shared: parameters, but not a batch's own features."""
-    return several_processes() and isinstance(shared[0], nn.Parameter)
+def are_replicated(shared: Sequence[Tensor]) -> bool:
+    """Return whether every process holds the same tensors: parameters are, a batch's features are not."""
+    return isinstance(shared[0], nn.Parameter)
 
 
-def mean_over_processes(matrix: Tensor) -> Tensor:
-    """The gradients (n, elements) of all processes' means, of those of each process's share of them."""
-    mean = matrix / distributed.get_world_size()
+def mean_over_processes(gradients: Tensor) -> Tensor:
+    """Return the mean of all processes' tensors of this shape."""
+    mean = gradients / distributed.get_world_size()
     distributed.all_reduce(mean)
     return mean

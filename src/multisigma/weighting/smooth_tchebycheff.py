@@ -1,4 +1,4 @@
-"""Smooth Tchebycheff: Lin et al., "Smooth Tchebycheff Scalarization for Multi-Objective Optimization", ICML 2024."""
+"""STCH: Lin et al., "Smooth Tchebycheff Scalarization for Multi-Objective Optimization", ICML 2024."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,20 +6,35 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.weighting import AdaptiveWeighting, PresentLosses, masked_sum, softmax_of_labelled
+from multisigma.weighting.base import AdaptiveWeighting, TaskLosses, check_positive, values_by_task
 
 
-class SmoothTchebycheffWeighting(AdaptiveWeighting):
-    """`mu log sum exp(p (L - z) / mu)`, a smooth maximum of the losses above their ideals z, with preferences p.
+class SmoothTchebycheff(AdaptiveWeighting):
+    r"""Smooth Tchebycheff scalarization: a smooth maximum of the losses above their ideals.
+
+    $$ \mu \log \sum_i \exp\left(\frac{p_i (L_i - z_i)}{\mu}\right) $$
+
+    - $L_i$ is the mean loss of task $i$, $z_i$ its ideal, $p_i$ the preference for it.
+    - $\mu$ is the smoothing. The smaller it is, the nearer the objective is to the maximum.
+
+    It is the paper's formula on the losses as they are. LibMTL's version takes logarithms of losses relative to those
+    after four epochs of warm-up.
 
     Args:
-        tasks: The tasks' names.
-        smoothing: mu; the smaller, the nearer to the maximum.
-        preferences: p of each task; `1 / T` for each of T tasks where not given.
-        ideal: z of each task; zero where not given.
+        tasks: Names of the tasks.
+        mu: The smoothing.
+        preferences: Preference by task name; 1/K for each of K tasks where not given.
+        ideal: Ideal loss by task name; 0 where not given.
 
     Raises:
-        MultisigmaError: The smoothing or a preference is not positive, or a name is unknown.
+        MultisigmaError: `mu` or a preference is not positive and finite, an ideal is not finite, or a name is unknown.
+
+    Example:
+        >>> import torch
+        >>> from multisigma import SmoothTchebycheff
+        >>> weighting = SmoothTchebycheff(["semantic", "depth"], mu=0.01)
+        >>> round(weighting({"semantic": torch.tensor(2.0), "depth": torch.tensor(1.0)}).item(), 4)
+        1.0
     """
 
     preferences: Tensor
@@ -28,39 +43,32 @@ class SmoothTchebycheffWeighting(AdaptiveWeighting):
     def __init__(
         self,
         tasks: Iterable[str],
-        smoothing: float = 1.0,
+        mu: float = 1.0,
         preferences: Mapping[str, float] | None = None,
         ideal: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(tasks)
-        if not smoothing > 0:
-            raise MultisigmaError(f"Parameter `smoothing` must be positive; found {smoothing}.")
-        for parameter, values in (("preferences", preferences or {}), ("ideal", ideal or {})):
-            unknown = [name for name in values if name not in self.tasks]
-            if unknown:
-                raise MultisigmaError(
-                    f"Parameter `{parameter}` names unknown tasks {unknown}; there are {list(self.tasks)}."
-                )
-        for name, value in (preferences or {}).items():
-            if not value > 0:
-                raise MultisigmaError(f"Parameter `preferences` must be positive; found {value} for task {name!r}.")
-        self.smoothing = smoothing
-        even = 1.0 / len(self.tasks)
+        check_positive("mu", mu)
+        self.mu = mu
         chosen = {
-            "preferences": [(preferences or {}).get(name, even) for name in self.tasks],
-            "ideal": [(ideal or {}).get(name, 0.0) for name in self.tasks],
+            "preferences": values_by_task(self.tasks, "preferences", preferences or {}, 1 / len(self.tasks)),
+            "ideal": values_by_task(self.tasks, "ideal", ideal or {}, 0.0),
         }
-        for name, numbers in chosen.items():
-            self.register_buffer(name, torch.tensor(numbers, dtype=torch.float32))
+        for name, value in zip(self.tasks, chosen["preferences"], strict=True):
+            if value <= 0:
+                raise MultisigmaError(f"Parameter `preferences` must be positive. Found {value} for task {name!r}.")
+        for key, values in chosen.items():
+            self.register_buffer(key, torch.tensor(values, dtype=torch.float32), persistent=False)
 
-    def combine(self, present: PresentLosses) -> Tensor:
-        names, means, labelled = present.names, present.means, present.labelled
-        index = self.index(names)
-        preferences = self.preferences[index].to(means)
-        heights = preferences * (means - self.ideal[index].to(means)) / self.smoothing
-        shares = softmax_of_labelled(heights.detach(), labelled)
-        self.remember(present, preferences * shares)
-        # The value is that of the smooth maximum; its gradient is the softmax's mean of the heights' gradients.
-        top = heights.detach() if labelled is None else heights.detach().where(labelled, -torch.inf)
-        value = torch.logsumexp(top, 0).nan_to_num(neginf=0.0)
-        return self.smoothing * (value + masked_sum(shares * (heights - heights.detach()), labelled))
+    def combine(self, batch: TaskLosses) -> Tensor:
+        heights = self.preferences * (batch.mean - self.ideal)
+        # The greatest height is taken out first: divided by a small mu it would overflow.
+        greatest = heights.detach().where(batch.labelled, -torch.inf).max().nan_to_num(neginf=0.0)
+        # A small mu may underflow to 0 in float32, and 0 / 0 is NaN.
+        mu = max(self.mu, torch.finfo(heights.dtype).tiny)
+        below = (heights - greatest) / mu
+        shares = batch.softmax(below.detach())
+        self.remember(self.preferences * shares, batch)
+        smooth = batch.sum(below.detach().exp()).clamp_min(1.0).log()
+        # The gradient of the smooth maximum is the softmax's mean of the heights' gradients.
+        return greatest + mu * smooth + batch.sum(shares * (heights - heights.detach()))

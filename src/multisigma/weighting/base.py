@@ -1,0 +1,445 @@
+"""What all weightings share: the losses of a batch in, one scalar objective out.
+
+A step goes one way: collect the losses, reduce them over processes, check them, combine them.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import torch
+from torch import Tensor, distributed, nn
+
+from multisigma.errors import MultisigmaError
+from multisigma.weighting.likelihoods import Prediction, at_least_float32
+
+Loss = Tensor | tuple[Tensor, Tensor | float] | Prediction | None
+"""A task's loss: its mean as a scalar tensor, or (sum over labelled elements, their number), or a `Prediction` for an
+exact likelihood. None or a count of 0 means that the batch has no label for the task."""
+
+CHECK_EVERY = 100
+"""Steps between two looks at the losses on an accelerator, where each look waits for the device."""
+
+
+class TaskLosses(NamedTuple):
+    """The losses of a batch, one element for each of the T tasks.
+
+    Attributes:
+        mean: Each task's mean loss over the labelled elements of all processes, shape (T,). 1 where unlabelled.
+        labelled: Which tasks have a label, shape (T,), bool.
+        present: The same as far as this process knows without waiting for a device; T truth values.
+        totals: What this process was given for each task, its mean or its sum; T scalars. A gradient of one element
+            of `mean` would walk through every task's graph. A gradient of its total walks through its own.
+        divisor: What `totals` are divided by, shape (T,): the mean number of labelled elements of a process, or 1.
+        shared: The tensors that the tasks share. Empty if they were not given.
+    """
+
+    mean: Tensor
+    labelled: Tensor
+    present: tuple[bool, ...]
+    totals: tuple[Tensor, ...]
+    divisor: Tensor
+    shared: tuple[Tensor, ...]
+
+    def sum(self, terms: Tensor) -> Tensor:
+        """Return the sum of the labelled tasks' terms. `terms` has the shape (T,)."""
+        return terms.where(self.labelled, 0.0).sum()
+
+    def softmax(self, logits: Tensor) -> Tensor:
+        """Return the softmax over the labelled tasks, 0 for the others. `logits` has the shape (T,)."""
+        # A batch without any label makes a softmax over nothing, which is NaN.
+        return logits.where(self.labelled, -torch.inf).softmax(0).where(self.labelled, 0.0)
+
+    def number(self) -> Tensor:
+        """Return the number of labelled tasks, at least 1; a scalar."""
+        return self.labelled.sum().clamp_min(1)
+
+
+class Weighting(nn.Module, ABC):
+    """Weigh the losses of several tasks and add them up.
+
+    A subclass has `combine` and `weights`. What it remembers it keeps in buffers of shape (..., T), so that
+    `state_dict` holds everything. They stay in float32 when the model is cast to half precision.
+
+    Args:
+        tasks: Names of the tasks.
+        lowest_loss: The least mean loss that the method has a meaning for.
+
+    Raises:
+        MultisigmaError: There is no task, or a name is not a text, is empty, has a dot or is there twice.
+    """
+
+    home: Tensor
+
+    def __init__(self, tasks: Iterable[str], lowest_loss: float = -math.inf) -> None:
+        super().__init__()
+        self.tasks = check_names(tasks)
+        self.lowest_losses = [lowest_loss] * len(self.tasks)
+        self.steps = 0
+        self.register_buffer("home", torch.empty(0, dtype=torch.float32), persistent=False)  # tells the device
+        self.register_load_state_dict_pre_hook(_match_tasks)  # type: ignore[no-untyped-call]
+
+    if TYPE_CHECKING:  # nn.Module types its call as Any
+
+        def __call__(self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None) -> Tensor: ...
+
+    def forward(self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None) -> Tensor:
+        """Return the objective to call `backward()` on.
+
+        Where torch.distributed runs, call this in every process at every step: one all-reduce makes each mean that of
+        all processes' labelled elements. A scalar counts as one element. The average of the processes' gradients, which
+        DDP and FSDP make, is then the gradient of one process with all the data.
+
+        Args:
+            losses: Each task's loss by name. A task with no key, None or a count of 0 contributes nothing, not even
+                its noise term.
+            shared: What the tasks share, for methods that look at gradients: the encoder's parameters, or the features
+                that it hands to the tasks. Other methods ignore it.
+
+        Returns:
+            A scalar. Zero, with a gradient of zero, if no task has a label.
+
+        Raises:
+            MultisigmaError: A name is unknown; a loss is no real scalar, or on another device than the weighting; a
+                count is negative or not finite; a mean loss is not finite or too low for the method. On an accelerator
+                the means are looked at every 100th step, in a compiled graph never.
+        """
+        batch = self._reduce(*self._collect(losses), _as_tuple(shared))
+        self._check(batch)
+        objective = self.combine(batch)
+        if objective.requires_grad or torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return objective
+        # A process without any label still takes part in the backward pass.
+        return objective if any(batch.present) and not several_processes() else objective.requires_grad_()
+
+    @abstractmethod
+    def combine(self, batch: TaskLosses) -> Tensor:
+        """Return the objective of a batch, a scalar."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> dict[str, float]:
+        """Each task's weight: the derivative of the objective by its mean loss. Waits for the device."""
+
+    @property
+    def sigma(self) -> dict[str, float]:
+        """Each task's noise scale. Empty for a method without noise. Waits for the device."""
+        return {}
+
+    @property
+    def noise(self) -> dict[str, float]:
+        """One over each task's weight: what the paper's figures 6 and 7 call noise. Waits for the device."""
+        return {name: 1 / weight if weight else math.inf for name, weight in self.weights.items()}
+
+    def log(self) -> dict[str, float]:
+        """Return weights, noise and sigma as one row for a log: `weight/TASK`, `noise/TASK`, `sigma/TASK`."""
+        parts = {"weight": self.weights, "noise": self.noise, "sigma": self.sigma}
+        return {f"{part}/{task}": value for part, values in parts.items() for task, value in values.items()}
+
+    def param_groups(
+        self,
+        model: nn.Module | None = None,
+        lr: float | None = None,
+        weight_decay: float | None = None,
+        noise_lr: float | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return the optimiser's parameter groups: the model's, and this weighting's without weight decay.
+
+        Weight decay would pull every noise towards 1. A weighting inside the model is not listed twice.
+
+        Args:
+            model: The model. None for the weighting's group alone.
+            lr: Learning rate of both. None for the optimiser's.
+            weight_decay: Weight decay of the model. None for the optimiser's.
+            noise_lr: Learning rate of the weighting, if it is another.
+
+        Raises:
+            MultisigmaError: A learning rate is not positive and finite.
+
+        Example:
+            >>> import torch
+            >>> from multisigma import Laplace, UncertaintyWeighting
+            >>> model, weighting = torch.nn.Linear(3, 1), UncertaintyWeighting({"depth": Laplace()})
+            >>> optimizer = torch.optim.AdamW(weighting.param_groups(model, lr=1e-3, weight_decay=0.01, noise_lr=0.05))
+            >>> [group["weight_decay"] for group in optimizer.param_groups]
+            [0.01, 0.0]
+        """
+        for name, rate in (("lr", lr), ("noise_lr", noise_lr)):
+            if rate is not None and not 0 < rate < math.inf:
+                raise MultisigmaError(f"Parameter `{name}` must be positive and finite. Found {rate}.")
+        own = list(self.parameters())
+        ids = {id(parameter) for parameter in own}
+        others = [p for p in model.parameters() if id(p) not in ids] if model is not None else []
+        groups: list[dict[str, Any]] = [
+            {"params": others, "lr": lr, "weight_decay": weight_decay},
+            {"params": own, "lr": lr if noise_lr is None else noise_lr, "weight_decay": 0.0},
+        ]
+        return [{k: v for k, v in group.items() if v is not None} for group in groups if group["params"]]
+
+    def sum_and_count(self, name: str, loss: Loss) -> tuple[Any, Any]:
+        """Return a loss as (sum, count)."""
+        if isinstance(loss, Prediction):
+            raise MultisigmaError(f"Task {name!r}: {type(self).__name__} takes a mean loss. Found a Prediction.")
+        if loss is None:
+            return torch.zeros((), dtype=torch.float32, device=self.home.device), 0
+        if not isinstance(loss, tuple):
+            return loss, 1
+        if len(loss) != 2:
+            raise MultisigmaError(f"Task {name!r}: a pair must be (sum, count). Found {len(loss)} values.")
+        return loss
+
+    def by_name(self, values: Tensor) -> dict[str, float]:
+        """Return values of shape (T,) by task name.
+
+        Raises:
+            MultisigmaError: A value is NaN.
+        """
+        found = dict(zip(self.tasks, values.tolist(), strict=True))
+        if lost := [name for name, value in found.items() if math.isnan(value)]:
+            raise MultisigmaError(
+                f"The weight or noise of {_listed(lost)} is NaN, because a loss or a gradient was not finite. Look at "
+                "the targets, or lower the learning rate."
+            )
+        return found
+
+    def replace_buffer(self, name: str, value: Tensor) -> None:
+        """Put a new tensor in a buffer's place.
+
+        A backward pass still to come may need the old values, so they are not overwritten. In inference mode there is
+        no such pass, and a new tensor could never be written to again.
+        """
+        if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
+            self.get_buffer(name).copy_(value)
+        else:
+            setattr(self, name, value)
+
+    def get_extra_state(self) -> Tensor:
+        """Return the tasks' names as UTF-8 bytes, because safetensors and others store tensors alone."""
+        return torch.tensor(list("\n".join(self.tasks).encode()), dtype=torch.uint8, device="cpu")
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Do nothing: `_match_tasks` has read the names."""
+
+    def extra_repr(self) -> str:
+        """Return the tasks, for `repr`."""
+        return ", ".join(self.tasks)
+
+    def _collect(self, losses: Mapping[str, Loss]) -> tuple[tuple[Tensor, ...], list[Tensor | float]]:
+        """Return each task's sum and count."""
+        if not isinstance(losses, Mapping):
+            raise MultisigmaError(f"Losses must be a dictionary by task name. Found {type(losses).__name__}.")
+        if unknown := [name for name in losses if name not in self.tasks]:
+            raise MultisigmaError(f"Losses for unknown tasks {unknown}. This weighting has {list(self.tasks)}.")
+        totals, counts, device = [], [], self.home.device
+        for name in self.tasks:
+            total, count = self.sum_and_count(name, losses.get(name))
+            if not (isinstance(total, Tensor) and total.ndim == 0 and total.is_floating_point()):
+                found = f"shape {tuple(total.shape)} of {total.dtype}" if isinstance(total, Tensor) else repr(total)
+                raise MultisigmaError(
+                    f"Task {name!r}: the loss must be a real scalar tensor or a pair (sum, count). Found {found}."
+                )
+            if total.device != device:
+                raise MultisigmaError(
+                    f"Task {name!r}: the loss is on {total.device} and the weighting on {device}. Move the "
+                    f"weighting with `.to({str(total.device)!r})`."
+                )
+            totals.append(total)
+            counts.append(_checked_count(name, count))
+        return tuple(totals), counts
+
+    def _reduce(
+        self, totals: tuple[Tensor, ...], counts: list[Tensor | float], shared: tuple[Tensor, ...]
+    ) -> TaskLosses:
+        """Return the means over the labelled elements of all processes."""
+        total = at_least_float32(torch.stack(totals))
+        if any(isinstance(c, Tensor) for c in counts):
+            tensors = [c if isinstance(c, Tensor) else total.new_full((), c) for c in counts]
+            count = torch.stack([c.to(total) for c in tensors])
+        else:
+            count = torch.tensor(counts, dtype=total.dtype).to(total.device, non_blocking=True)
+        labelled = count > 0
+        if not several_processes():
+            count = count.where(labelled, 1.0)
+            present = tuple(isinstance(c, Tensor) or c > 0 for c in counts)
+            return TaskLosses((total / count).where(labelled, 1.0), labelled, present, totals, count, shared)
+        total = total.where(labelled, 0.0)  # a process's sum over nothing may be NaN
+        # In float64, whatever each process's losses are in.
+        everywhere = torch.stack([total.detach(), count]).double()
+        distributed.all_reduce(everywhere)
+        labelled = everywhere[1] > 0
+        everywhere[1] = everywhere[1].where(labelled, 1.0)
+        count = (everywhere[1] / distributed.get_world_size()).to(total)
+        local = total / count
+        # The value of the mean over all processes, with the gradient of this process's part.
+        mean = local + ((everywhere[0] / everywhere[1]).to(total) - local).detach()
+        present = (True,) * len(counts)
+        return TaskLosses(mean.where(labelled, 1.0), labelled, present, totals, count, shared)
+
+    def _check(self, batch: TaskLosses) -> None:
+        """Raise for a mean loss that is not finite, or too low for the method."""
+        if torch.compiler.is_compiling():
+            return
+        self.steps += 1
+        if not batch.mean.is_cpu and self.steps % CHECK_EVERY:
+            return
+        for name, mean, lowest, labelled in zip(
+            self.tasks, batch.mean.tolist(), self.lowest_losses, batch.labelled.tolist(), strict=True
+        ):
+            if not labelled or lowest <= mean < math.inf:
+                continue
+            if not math.isfinite(mean):
+                raise MultisigmaError(
+                    f"Task {name!r}: the loss must be finite. Found {mean}. Look at the targets, or lower the learning "
+                    "rate."
+                )
+            raise MultisigmaError(
+                f"Task {name!r}: {type(self).__name__} takes no loss below {lowest}. Found {mean}. Choose another "
+                "method, or add a constant to the loss."
+            )
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # At bfloat16's three digits a noise would not move by the small steps that it learns in.
+        def keep_float32(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.dtype.itemsize >= 4 or not moved.is_floating_point() else tensor.to(moved.device)
+
+        return super()._apply(keep_float32, recurse)  # type: ignore[no-untyped-call]
+
+
+class AdaptiveWeighting(Weighting):
+    """A weighting whose weights change from step to step. It remembers the last ones for `weights`.
+
+    Args:
+        tasks: Names of the tasks.
+        lowest_loss: The least mean loss that the method has a meaning for.
+
+    Raises:
+        MultisigmaError: As for `Weighting`.
+    """
+
+    last_weights: Tensor
+
+    def __init__(self, tasks: Iterable[str], lowest_loss: float = -math.inf) -> None:
+        super().__init__(tasks, lowest_loss)
+        self.register_buffer("last_weights", torch.ones(len(self.tasks), dtype=torch.float32))
+
+    def remember(self, weights: Tensor, batch: TaskLosses) -> None:
+        """Keep the labelled tasks' weights of shape (T,), in training mode."""
+        if self.training:
+            self.replace_buffer(
+                "last_weights", weights.detach().to(self.last_weights).where(batch.labelled, self.last_weights)
+            )
+
+    @property
+    def weights(self) -> dict[str, float]:
+        return self.by_name(self.last_weights)
+
+
+def several_processes() -> bool:
+    """Return whether several processes work on the same batch."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def check_names(tasks: Iterable[str]) -> tuple[str, ...]:
+    """Return the tasks' names.
+
+    Raises:
+        MultisigmaError: There is no task, or a name is not a text, is empty, has a dot or is there twice.
+    """
+    if isinstance(tasks, str):
+        raise MultisigmaError(f"Parameter `tasks` must be several names. Found one text. Write [{tasks!r}].")
+    names = tuple(tasks)
+    if not names:
+        raise MultisigmaError("A weighting needs at least one task. Found none.")
+    for name in names:
+        # torch takes no dot in a parameter's name; the state keeps the names as lines.
+        if not isinstance(name, str) or not name or "." in name or "\n" in name:
+            raise MultisigmaError(f"A task's name must be a non-empty text of one line without a dot. Found {name!r}.")
+        if names.count(name) > 1:
+            raise MultisigmaError(f"A task's name must be there once. Found {name!r} twice.")
+    return names
+
+
+def values_by_task(
+    tasks: tuple[str, ...], parameter: str, values: float | Mapping[str, float], default: float
+) -> list[float]:
+    """Return a finite value for each task, from one number or from a dictionary with a default.
+
+    Raises:
+        MultisigmaError: A name is unknown, or a value is not finite.
+    """
+    chosen = values if isinstance(values, Mapping) else dict.fromkeys(tasks, values)
+    if unknown := [name for name in chosen if name not in tasks]:
+        raise MultisigmaError(f"Parameter `{parameter}` names unknown tasks {unknown}. There are {list(tasks)}.")
+    for name, value in chosen.items():
+        if not math.isfinite(value):
+            raise MultisigmaError(f"Parameter `{parameter}` must be finite. Found {value} for task {name!r}.")
+    return [float(chosen.get(name, default)) for name in tasks]
+
+
+def check_positive(parameter: str, value: float) -> None:
+    """Raise `MultisigmaError` if the parameter's value is not positive and finite."""
+    if not 0 < value < math.inf:
+        raise MultisigmaError(f"Parameter `{parameter}` must be positive and finite. Found {value}.")
+
+
+def _checked_count(name: str, count: Any) -> Tensor | float:
+    """Return the count as a number, or as a tensor where reading it would wait for a device."""
+    if torch.compiler.is_compiling():
+        return count
+    if isinstance(count, Tensor) and count.numel() == 1:
+        if not count.is_cpu:
+            return count.reshape(())
+        count = count.item()
+    if not (isinstance(count, Real) and 0 <= float(count) < math.inf):
+        found = f"shape {tuple(count.shape)}" if isinstance(count, Tensor) else repr(count)
+        raise MultisigmaError(f"Task {name!r}: a count must be one number, finite and not negative. Found {found}.")
+    return float(count)
+
+
+def _as_tuple(shared: Tensor | Iterable[Tensor] | None) -> tuple[Tensor, ...]:
+    if shared is None:
+        return ()
+    tensors = (shared,) if isinstance(shared, Tensor) else tuple(shared) if isinstance(shared, Iterable) else (shared,)
+    if not all(isinstance(tensor, Tensor) for tensor in tensors):
+        raise MultisigmaError(
+            "Parameter `shared` must be tensors: model.encoder.parameters(), or the features. "
+            f"Found {type(shared).__name__}."
+        )
+    return tensors
+
+
+def _listed(names: list[str]) -> str:
+    return ("task " if len(names) == 1 else "tasks ") + ", ".join(map(repr, names))
+
+
+def _match_tasks(
+    module: Weighting,
+    state_dict: dict[str, Any],
+    prefix: str,
+    local_metadata: Any,
+    strict: bool,
+    missing_keys: list[str],
+    unexpected_keys: list[str],
+    error_msgs: list[str],
+) -> None:
+    """Put a saved state's buffers in this weighting's order of tasks.
+
+    Buffers of other tasks are left out, which torch reports as missing. Values in half precision become float32.
+    """
+    buffers = [f"{prefix}{name}" for name, buffer in module.named_buffers() if buffer.ndim]
+    names = state_dict.get(f"{prefix}_extra_state")
+    saved = module.tasks if names is None else tuple(bytes(names.to("cpu", torch.uint8).tolist()).decode().split("\n"))
+    if set(saved) != set(module.tasks):
+        unexpected_keys.append(f"{prefix}tasks {saved} of the saved state; this weighting has {module.tasks}")
+    order = [saved.index(name) for name in module.tasks if name in saved]
+    for key, value in list(state_dict.items()):
+        if key.startswith(prefix) and isinstance(value, Tensor) and value.is_floating_point():
+            state_dict[key] = at_least_float32(value)
+        if key in buffers:
+            if set(saved) == set(module.tasks):
+                state_dict[key] = state_dict[key][..., order]
+            else:
+                del state_dict[key]

@@ -79,7 +79,8 @@ def test_a_whole_run(make_run: RunMaker, tmp_path: Path) -> None:
         "decoder: depth 2.95 M 3.2 G",
         "total 23.2 M 25.1 G",
         "0123456789abcdef0123456789abcdef01234567",
-        "Instance mean error, Disparity mean error Mean absolute error",
+        "Instance mean error, Instance mean component error, Instance end-point error Of the vectors",
+        "Disparity mean error Mean absolute error",
     ):
         assert words in page.text, words
     # Two frames of an image and four pairs, one truth not labelled; the colour wheel.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from multisigma import MultisigmaError
+from multisigma import Laplace, MultisigmaError, UncertaintyWeighting
 from multisigma.data.frame import Camera, Frame, instance_centroids
 from multisigma.data.labels import LABELS
 from multisigma.tasks import Depth, Instance, Semantic, Task, load_tasks
@@ -83,13 +83,49 @@ def test_loss_is_torchs_own_over_labelled_elements(frame: Frame, task: Task) -> 
         expected = F.cross_entropy(output, target.long(), ignore_index=255)
         labelled = (target != 255)[:, None].expand_as(output)
     else:
+        # The components of a vector add: the mean runs over pixels.
         labelled = ~target.isnan()
-        expected = F.l1_loss(output[labelled], target[labelled])
+        expected = F.l1_loss(output[labelled], target[labelled]) * task.channels
     assert (total / count).item() == pytest.approx(expected.item(), rel=1e-5)
     total.backward()
     assert output.grad is not None
     assert output.grad.isfinite().all()
     assert not output.grad[~labelled].any()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_regression_averages_the_l1_norm_over_labelled_pixels(channels: int) -> None:
+    class Vectors(Depth):
+        pass
+
+    Vectors.channels = channels
+    rng = np.random.default_rng(channels)
+    output, target = rng.normal(0, 9, (2, 2, channels, 3, 4)).astype(np.float32)
+    target[0, :, 1] = np.nan
+    target[1, -1, 2, 1] = np.nan  # one channel without a label: the pixel has none
+    norms = []
+    for b, y, x in np.ndindex(2, 3, 4):
+        if not any(np.isnan(target[b, k, y, x]) for k in range(channels)):
+            norms.append(sum(abs(float(output[b, k, y, x]) - float(target[b, k, y, x])) for k in range(channels)))
+    total, count = Vectors().loss(torch.from_numpy(output), torch.from_numpy(target))
+    assert int(count) == len(norms) == 24 - 4 - 1
+    assert (total / count).item() == pytest.approx(np.mean(norms), rel=1e-5)
+    assert Vectors().likelihood == Laplace(dimension=channels)
+
+
+def test_the_learned_scale_is_that_of_each_component() -> None:
+    """The noise that the instance loss learns has the scale of the components' errors, and covers them."""
+    rng = np.random.default_rng(0)
+    target = torch.from_numpy(rng.laplace(0, 3.0, (1, 2, 100, 500)).astype(np.float32))
+    output, task = torch.zeros_like(target), Instance()
+    weighting = UncertaintyWeighting({"instance": task.likelihood}, closed_form=True)
+    weighting({"instance": task.loss(output, target)})
+    sigma = weighting.sigma["instance"]
+    assert sigma == pytest.approx(3.0, rel=0.01)
+    (coverage,) = task.calibration(sigma)
+    coverage.update(output, target)
+    for level in (50, 80, 90, 95):
+        assert coverage.compute()[f"instance_coverage_{level}"] == pytest.approx(level / 100, abs=0.007)
 
 
 @pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])

@@ -25,7 +25,12 @@ from multisigma.tasks.instance import colour_vectors
 
 # Wider pictures are reduced to this width in the report; the files keep their size.
 _WIDEST = 1024
-_FURTHER = ("iiou_class", "disparity_without_sky_error_px", "disparity_native_error_px")
+_FURTHER = (
+    "iiou_class",
+    "instance_component_error_px",
+    "disparity_without_sky_error_px",
+    "disparity_native_error_px",
+)
 _HEADLINE = ("preset", "encoder", "iterations", "batch_size", "weighting", "seed")
 
 

@@ -42,12 +42,16 @@ _ECE = (
     "Expected calibration error: how far the highest class probability lies from the share of right pixels, on average "
     "over 15 bins; plain, and with the logits divided by the learned temperature σ²."
 )
+_VECTOR = (
+    "Of the vectors from pixels to their instance's centroid, over the pixels of instances: mean error is the mean L1 "
+    "norm |dx| + |dy|, the training loss and the error of table 1; mean component error is half of it; end-point error "
+    "is the mean length of the error."
+)
 _COVERAGE = (
     "Share of the true values within the interval that the learned Laplace noise implies around the output. Well "
     "calibrated is the level itself; more is cautious, less is overconfident."
 )
-# What is written for each metric of the scene and of the calibration, its unit, whether higher is better, and how it is
-# defined.
+# Name, unit, whether higher is better, and definition of each metric with a fixed key.
 _SCENE: dict[str, tuple[str, str, bool | None, str]] = {
     "iou_class": ("IoU class", "%", True, _IOU),
     "iiou_class": ("iIoU class", "%", True, _IIOU),
@@ -62,6 +66,9 @@ _SCENE: dict[str, tuple[str, str, bool | None, str]] = {
     "rq": ("RQ", "%", True, _PQ),
     "pq_things": ("PQ things", "%", True, _PQ),
     "pq_stuff": ("PQ stuff", "%", True, _PQ),
+    "instance_error_px": ("Instance mean error", "px", False, _VECTOR),
+    "instance_component_error_px": ("Instance mean component error", "px", False, _VECTOR),
+    "instance_endpoint_px": ("Instance end-point error", "px", False, _VECTOR),
     "disparity_without_sky_error_px": ("Disparity mean error without sky", "px", False, _LAND),
     "disparity_without_sky_rms_px": ("Disparity RMS error without sky", "px", False, _LAND),
     "disparity_native_error_px": ("Disparity mean error at 2048 px", "px", False, _NATIVE),
@@ -92,16 +99,11 @@ TABLE_2_NOTE = (
 _KINDS = {
     "error_px": (
         "mean error",
-        "Mean absolute error in pixels at the evaluated size, over every labelled value of all frames; of vectors, per "
-        "component (x and y count as two values).",
+        "Mean absolute error in pixels at the evaluated size, over every labelled value of all frames.",
     ),
     "rms_px": (
         "RMS error",
         "Root of the mean squared error in pixels, over the same values as the mean error; large errors weigh more.",
-    ),
-    "endpoint_px": (
-        "end-point error",
-        "Mean Euclidean distance in pixels between the predicted and the true end of a vector, over labelled pixels.",
     ),
 }
 _COVERAGE_KEY = re.compile(r"(?P<task>.+)_coverage_(?P<level>\d+)")

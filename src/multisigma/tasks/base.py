@@ -27,14 +27,18 @@ class Task(ABC):
     Attributes:
         name: The key of this task everywhere: outputs, losses, logs, pictures, command line.
         channels: The number of the network's output channels.
-        likelihood: What the loss stands for.
+        likelihood: The noise model whose negative log likelihood the loss is.
         kind: The field of `FrameFiles` that its labels come from, for messages; None if they are no file's.
     """
 
     name: ClassVar[str]
     channels: ClassVar[int]
-    likelihood: ClassVar[Likelihood]
     kind: ClassVar[str | None] = None
+
+    @property
+    @abstractmethod
+    def likelihood(self) -> Likelihood:
+        """The noise model; a subclass may simply assign one, `likelihood = Softmax()`."""
 
     @abstractmethod
     def target(self, frame: Frame) -> Tensor:
@@ -91,10 +95,19 @@ class Task(ABC):
 
 
 class RegressionTask(Task):
-    """What the tasks with an L1 loss share (section 4): NaN in the target marks pixels without a label."""
+    """A regression with an L1 loss: section 4. NaN in the target marks values without a label.
+
+    The loss is the L1 norm of a pixel's error, averaged over labelled pixels: the absolute errors of the channels add.
+    A pixel is labelled if all its channels are. The likelihood is a Laplace with one scale `b` for all channels, which
+    has a normaliser `log(b)` for each of them.
+    """
+
+    @property
+    def likelihood(self) -> Likelihood:
+        return Laplace(dimension=self.channels)
 
     def loss(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        labelled = target.isfinite()
+        labelled = target.isfinite().all(1, keepdim=True)  # (B, 1, H, W)
         # Masked before the subtraction: NaN times zero would still be NaN in the gradient.
         error = F.l1_loss(output.float(), target.where(labelled, 0.0), reduction="none")
         return (error * labelled).sum(), labelled.sum()

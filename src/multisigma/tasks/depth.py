@@ -15,7 +15,6 @@ from multisigma.data.picture import Picture
 from multisigma.metrics import MaskedError
 from multisigma.tasks.base import RegressionTask
 from multisigma.tasks.trivial import RowMean
-from multisigma.weighting import Laplace
 
 
 class Depth(RegressionTask):
@@ -23,7 +22,6 @@ class Depth(RegressionTask):
 
     name = "depth"
     channels = 1
-    likelihood = Laplace()
     kind = "disparity"
 
     def target(self, frame: Frame) -> Tensor:

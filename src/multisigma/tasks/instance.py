@@ -15,24 +15,19 @@ from multisigma.data.labels import INSTANCE_CLASSES
 from multisigma.data.picture import Picture
 from multisigma.data.scene import cut_instances
 from multisigma.instances import instances_from_votes
-from multisigma.metrics import EndPointError, MaskedError
+from multisigma.metrics import VectorError
 from multisigma.tasks.base import RegressionTask
 from multisigma.tasks.trivial import ZeroVectors
-from multisigma.weighting import Laplace
 
 _THINGS = [label.train_id for label in INSTANCE_CLASSES]
 _LABEL_IDS = {label.train_id: label.id for label in INSTANCE_CLASSES}
 
 
 class Instance(RegressionTask):
-    """Vectors (x, y) in pixels, shape (2, H, W); targets are NaN off the instances.
-
-    The loss is the mean over pixels and both components, so that its Laplace scale is that of one component.
-    """
+    """Vectors (x, y) in pixels, shape (2, H, W); targets are NaN off the instances."""
 
     name = "instance"
     channels = 2
-    likelihood = Laplace()
     kind = "instances"
 
     def target(self, frame: Frame) -> Tensor:
@@ -44,7 +39,7 @@ class Instance(RegressionTask):
         return output.float()
 
     def metrics(self) -> Sequence[Metric]:
-        return [MaskedError("instance"), EndPointError("instance")]
+        return [VectorError("instance")]
 
     def describe(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
         logits = outputs.get("semantic")

@@ -28,9 +28,11 @@ def log_rows(first: int, last: int, every: int = 5) -> list[dict[str, float]]:
         for task, (start, end, sigma) in TASKS.items():
             row[f"loss/{task}"] = (end + (start - end) * np.exp(-step / 120)) * rng.lognormal(0, 0.18)
             row[f"sigma/{task}"] = sigma + (start / 3 - sigma) * np.exp(-step / 200)
-            row[f"weight/{task}"] = 1 / row[f"sigma/{task}"]
+            row[f"noise/{task}"] = row[f"sigma/{task}"]
+            row[f"weight/{task}"] = 1 / row[f"noise/{task}"]
             if step % 100 == 0:
                 row[f"val/loss/{task}"] = end * 1.2 + (start - end) * np.exp(-step / 120)
+        row |= {f"noise_ratio/{task}": row["noise/depth"] / row[f"noise/{task}"] for task in TASKS}
         row["loss/total"] = sum(row[f"weight/{task}"] * row[f"loss/{task}"] for task in TASKS)
         row["learning_rate"] = 0.01 * (1 - step / 600) ** 0.9
         rows.append(row)

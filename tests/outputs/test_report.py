@@ -73,8 +73,11 @@ def test_a_whole_run(make_run: RunMaker, tmp_path: Path) -> None:
         "town_000001_000019",
         "not labelled",  # the second frame's depth
         "semantic: loss",
-        "depth: noise \N{GREEK SMALL LETTER SIGMA}",
-        "effective weights",
+        "depth: noise = 1 / weight",
+        "depth: \N{GREEK SMALL LETTER SIGMA}",
+        "weights",
+        "Noise of depth / noise",
+        "instance 4.03 0.284 4.03 0.248",
         "learning rate",
         "decoder: depth 2.95 M 3.2 G",
         "total 23.2 M 25.1 G",
@@ -109,7 +112,7 @@ def test_tasks_come_from_the_data(make_run: RunMaker, tmp_path: Path) -> None:
     (run / "metrics.json").write_text(json.dumps({"normals_error_px": 3.0, "trivial": {"normals_error_px": 2.0}}))
     write_samples(run, [Sample("frame", [Picture("Normals", np.zeros((4, 8, 3), np.uint8), None)])], legend={})
     page = Page(write_report(run))
-    assert "normals: noise \N{GREEK SMALL LETTER SIGMA}" in page.text
+    assert "normals: \N{GREEK SMALL LETTER SIGMA}" in page.text
     assert "Normals mean error px ↓ 3.00 2.00 1.50" in page.text
     assert "semantic" not in page.text
     assert len(page.pictures()) == 1  # no colour wheel where no vectors are shown

@@ -49,7 +49,7 @@ def test_a_run_folder(run: Path) -> None:
     }
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
     log = read_log(run)
-    for name in ("loss", "sigma", "weight"):
+    for name in ("loss", "sigma", "weight", "noise", "noise_ratio"):
         for task in ("semantic", "instance", "depth"):
             steps, values = log[f"{name}/{task}"]
             assert list(steps) == list(range(8))
@@ -60,8 +60,14 @@ def test_a_run_folder(run: Path) -> None:
 
 
 def test_noise_is_learned_and_logged(run: Path) -> None:
+    """The paper's noise is 1 / weight: b = sigma for a Laplace, sigma^2 for a softmax."""
     log = read_log(run)
     state = weights(run)
+    for task, power in {"semantic": 2, "instance": 1, "depth": 1}.items():
+        noise, sigma, weight = (log[f"{kind}/{task}"][1] for kind in ("noise", "sigma", "weight"))
+        np.testing.assert_allclose(noise, sigma**power, rtol=1e-6)
+        np.testing.assert_allclose(noise, 1 / weight, rtol=1e-12)
+        np.testing.assert_allclose(log[f"noise_ratio/{task}"][1], log["noise/depth"][1] / noise, rtol=1e-12)
     for task in ("semantic", "instance", "depth"):
         assert log[f"sigma/{task}"][1][0] == 1
         assert state[f"weighting.log_variance_{task}"] != 0

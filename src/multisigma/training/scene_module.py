@@ -12,7 +12,7 @@ from torch import Tensor
 from multisigma.data.frame import Frame
 from multisigma.data.module import Batch
 from multisigma.models import SceneNetwork
-from multisigma.tasks import Task
+from multisigma.tasks import Depth, Task
 from multisigma.training.config import TrainConfig
 from multisigma.training.schedule import make_optimizer, polynomial_decay
 from multisigma.weighting import FixedWeighting, UncertaintyWeighting, Weighting
@@ -61,8 +61,10 @@ class SceneModule(lightning.LightningModule):
         for name, (total, count) in losses.items():
             if count.item():
                 values[f"loss/{name}"] = total.item() / count.item()
+        weights = self.weighting.weights
         values |= {f"sigma/{name}": sigma for name, sigma in self.weighting.sigma.items()}
-        values |= {f"weight/{name}": weight for name, weight in self.weighting.weights.items()}
+        values |= {f"weight/{name}": weight for name, weight in weights.items()}
+        values |= noise_columns(weights)
         values["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         for logger in self.loggers:
             logger.log_metrics(values, self.global_step)
@@ -102,6 +104,30 @@ class SceneModule(lightning.LightningModule):
         if isinstance(batch, tuple | list):
             return batch[0], super().transfer_batch_to_device(batch[1], device, dataloader_idx)
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+
+def noise_columns(weights: Mapping[str, float]) -> dict[str, float]:
+    """Return the noises as the paper reports them, and their ratios, under the names of the log's columns.
+
+    The paper's noise is 1 / weight for every task (figures 6 and 7). Its ratios, 43 : 0.16 : 1 for semantic, instance
+    and depth (section 5.1), are depth's noise over the task's, which is the task's weight over depth's.
+
+    Args:
+        weights: Each task's weight, by task name; a task of weight zero has no noise.
+
+    Returns:
+        `noise/TASK`, and `noise_ratio/TASK` where depth is a task.
+
+    Example:
+        >>> columns = noise_columns({"semantic": 1 / 0.075, "instance": 1 / 20.4, "depth": 1 / 3.25})
+        >>> {name: round(value, 2) for name, value in columns.items() if name.startswith("noise_ratio/")}
+        {'noise_ratio/semantic': 43.33, 'noise_ratio/instance': 0.16, 'noise_ratio/depth': 1.0}
+    """
+    noises = {name: 1 / weight for name, weight in weights.items() if weight > 0}
+    columns = {f"noise/{name}": noise for name, noise in noises.items()}
+    if Depth.name in noises:
+        columns |= {f"noise_ratio/{name}": noises[Depth.name] / noise for name, noise in noises.items()}
+    return columns
 
 
 def make_network(config: TrainConfig, tasks: Sequence[Task], pretrained: bool = True) -> SceneNetwork:

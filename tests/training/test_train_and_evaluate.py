@@ -424,6 +424,22 @@ def test_fixed_weights_and_a_subset_of_tasks(root: Path, tmp_path: Path) -> None
     assert {"iiou_class", "depth_rmse_m", "semantic_ece"} <= metrics.keys()
 
 
+def test_the_uniform_form_trains_and_evaluates(root: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train(root, run, "--weighting", "uniform", "--initial-log-variance", "1", "--iterations", "3") == 0
+    log = read_log(run)
+    tasks = ("semantic", "instance", "depth")
+    noises = {task: log[f"noise/{task}"][1] for task in tasks}
+    assert all(noise[0] == pytest.approx(np.e) and noise[2] != noise[0] for noise in noises.values())
+    expected = sum(log[f"loss/{task}"][1] / noises[task] + np.log(noises[task]) for task in tasks)
+    np.testing.assert_allclose(log["loss/total"][1], expected, rtol=1e-5)
+    assert main(["evaluate", str(run), "--data", str(root), "--pictures", "0"]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    # The learned noise belongs to no likelihood of the task: there is nothing to calibrate.
+    assert metrics["semantic_ece"] is not None
+    assert not {"semantic_ece_temperature", "depth_coverage_50", "instance_coverage_50"} & metrics.keys()
+
+
 def test_a_users_own_task(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The design's test: a fourth task is one new file and one word in the configuration."""
     (tmp_path / "boundary_task.py").write_text(

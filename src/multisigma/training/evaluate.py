@@ -79,7 +79,8 @@ def evaluate(
     module = module.to(device)
     metrics = {task.name: list(task.metrics()) for task in tasks}
     trivial_metrics = {task.name: list(task.metrics()) for task in tasks}
-    sigma = module.weighting.sigma
+    # Only with the tasks' own likelihoods is sigma the scale or the root of the temperature that calibration measures.
+    sigma = module.weighting.sigma if config.weighting == "uncertainty" else {}
     calibration = {task.name: list(task.calibration(sigma.get(task.name))) for task in tasks}
     joint = scene_metrics()
     trivial = read_trivial(run)

@@ -15,7 +15,7 @@ from multisigma.models import SceneNetwork
 from multisigma.tasks import Depth, Task
 from multisigma.training.config import TrainConfig
 from multisigma.training.schedule import make_optimizer, polynomial_decay
-from multisigma.weighting import FixedWeighting, UncertaintyWeighting, Weighting
+from multisigma.weighting import FixedWeighting, ImpartialWeighting, UncertaintyWeighting, Weighting
 
 
 class SceneModule(lightning.LightningModule):
@@ -146,8 +146,15 @@ def make_network(config: TrainConfig, tasks: Sequence[Task], pretrained: bool = 
 
 
 def make_weighting(config: TrainConfig, tasks: Sequence[Task]) -> Weighting:
-    """The weighting of a configuration."""
+    """Make the weighting of a configuration.
+
+    - 'uncertainty': each task's own likelihood, equations 7 and 10; an L1 loss has weight `exp(-s / 2)`.
+    - 'uniform': `exp(-s) L + s` for every task, whatever its likelihood; `exp(s)` is the paper's noise.
+    - 'fixed': equation 1; weights of 1/K each, as in table 1, unless the configuration gives others.
+    """
     if config.weighting == "fixed":
-        weights = config.weights.values if config.weights else ["1"] * len(tasks)
-        return FixedWeighting({task.name: float(weight) for task, weight in zip(tasks, weights, strict=True)})
+        weights = map(float, config.weights.values) if config.weights else [1 / len(tasks)] * len(tasks)
+        return FixedWeighting({task.name: weight for task, weight in zip(tasks, weights, strict=True)})
+    if config.weighting == "uniform":
+        return ImpartialWeighting([task.name for task in tasks], config.initial_log_variance)
     return UncertaintyWeighting({task.name: task.likelihood for task in tasks}, config.initial_log_variance)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from multisigma import __version__
 from multisigma.errors import MultisigmaError
@@ -111,6 +111,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     evaluate.add_argument("--data", type=Path, required=True, help="root of the data")
     evaluate.add_argument("--split", type=str, default="val", help="split to evaluate on")
     evaluate.add_argument("--checkpoint", type=str, default="last", help="'last' or 'best'")
+    add_votes(evaluate)
     evaluate.add_argument("--pictures", type=int, default=6, help="frames to make pictures of, for the report")
     evaluate.add_argument(
         "--save-predictions",
@@ -127,8 +128,20 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     demo = ArgumentParser(description="Generate street scenes, train on them, evaluate, and write the report.")
     demo.add_argument("--out", type=Path, default=Path("demo"), help="folder to make")
     demo.add_argument("--seed", type=int, default=0, help="seed of the scenes and of the training")
+    add_votes(demo)
     commands.add_subcommand("demo", demo, help="the whole way on generated scenes, in minutes")
     return parser
+
+
+def add_votes(parser: ArgumentParser) -> None:
+    """Add the option of a command that clusters votes."""
+    parser.add_argument(
+        "--votes",
+        type=Literal["default", "paper"],
+        default="default",
+        help="how votes become instances: 'default' clusters each class by itself; 'paper' clusters all classes "
+        "together with a plain cut, each pixel to the nearest centre",
+    )
 
 
 def make_train_parser(arguments: Sequence[str]) -> ArgumentParser:
@@ -224,13 +237,22 @@ def run_evaluate(options: Namespace) -> None:
     if predictions is not None:
         if save is not None:
             raise MultisigmaError(f"Option --save-predictions goes with a run; found --predictions {predictions}.")
+        if options.votes != "default":
+            raise MultisigmaError(f"Option --votes goes with a run; found --predictions {predictions}.")
         metrics = evaluate_predictions(predictions, options.data, options.split, show_progress)
         print_metrics(metrics)
     else:
         with new_folder(save) if save else nullcontext() as folder:
             keep = partial(write_submission, folder) if folder else None
             result = evaluate(
-                run, options.data, options.split, options.checkpoint, options.pictures, show_progress, keep
+                run,
+                options.data,
+                options.split,
+                options.checkpoint,
+                options.pictures,
+                show_progress,
+                keep,
+                options.votes,
             )
             metrics = result.metrics
             print_metrics(metrics)
@@ -240,9 +262,11 @@ def run_evaluate(options: Namespace) -> None:
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:
     """Prints the tables; before anything is written, for that may fail after hours."""
-    from multisigma.outputs.tables import metrics_table, paper_table
+    from multisigma.outputs.tables import metrics_table, paper_table, votes_table
 
     console.print(paper_table(metrics))
+    if metrics.get("by_votes"):
+        console.print(votes_table(metrics))
     console.print(metrics_table(metrics))
 
 
@@ -265,7 +289,7 @@ def run_demo(options: Namespace) -> None:
         ["generate", data, "--train", "160", "--val", "24", "--size", "256x512", "--seed", seed],
         ["prepare", data, tiny, "--size", "128x256"],
         ["train", "--preset", "demo", "--data", tiny, "--out", run, "--seed", seed],
-        ["evaluate", run, "--data", tiny],
+        ["evaluate", run, "--data", tiny, "--votes", options.votes],
         ["report", run],
     ):
         console.rule(Text(f"multisigma {' '.join(command)}"), align="left")

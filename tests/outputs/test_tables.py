@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from multisigma.outputs.tables import class_rows, metric_rows, metrics_table, paper_cells, paper_table, written
+from multisigma.outputs.tables import (
+    class_rows,
+    metric_rows,
+    metrics_table,
+    paper_cells,
+    paper_table,
+    votes_cells,
+    votes_table,
+    written,
+)
 
 METRICS: dict[str, Any] = {
     "iou_class": 0.42,
@@ -113,6 +122,18 @@ def test_the_layout_of_table_2() -> None:
     ]
     assert "…" not in text
     assert "our reading" in text
+
+
+def test_instances_by_votes() -> None:
+    by_votes = {"default": {"ap": 0.3, "ap50": 0.5, "pq": 0.4}, "paper": {"ap": 0.2, "ap50": 0.45, "pq": None}}
+    cells = votes_cells(SCENE | {"by_votes": by_votes})
+    assert list(cells) == ["default", "paper"]
+    assert list(cells["default"].values()) == ["30.0", "50.0", "-", "-", "40.0", "-"]
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(votes_table(SCENE | {"by_votes": by_votes}))
+    rows = [line.split() for line in console.export_text().splitlines()]
+    assert ["paper", "20.0", "45.0", "-", "-", "-", "-"] in rows
+    assert votes_cells(SCENE) == {}
 
 
 def test_metrics_of_scenes_and_calibration_have_names_units_and_definitions() -> None:

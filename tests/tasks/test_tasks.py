@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from multisigma import Laplace, MultisigmaError, UncertaintyWeighting
 from multisigma.data.frame import Camera, Frame, instance_centroids
 from multisigma.data.labels import LABELS
+from multisigma.data.picture import Picture
+from multisigma.data.scene import SceneInstance
 from multisigma.tasks import Depth, Instance, Semantic, Task, load_tasks
 from multisigma.tasks.instance import colour_vectors
 
@@ -218,6 +220,29 @@ def test_pictures_show_prediction_and_truth(frame: Frame) -> None:
     assert all(p.truth is None for task in tasks for p in task.pictures(unlabelled, predictions))
     alone = Instance().pictures(frame, {"instance": predictions["instance"]})
     assert [p.title for p in alone] == ["Instance vectors"]
+
+
+def rider_on_a_bicycle(votes: str) -> tuple[list[SceneInstance], Picture]:
+    """Instances and their picture where two classes vote for one centre: a rider and the bicycle under it."""
+    semantic = np.full((64, 64), 0)
+    semantic[20:32, 20:44], semantic[32:44, 20:44] = 12, 18
+    y, x = np.mgrid[:64, :64].astype(np.float32)
+    vectors = np.stack((31.5 - x, 31.5 - y))
+    logits = torch.full((1, 19, 64, 64), -9.0).scatter(1, torch.from_numpy(semantic)[None, None], 9.0)
+    task = Instance(votes)  # type: ignore[arg-type]
+    scene = task.describe({"semantic": logits, "instance": torch.from_numpy(vectors)[None]})
+    blank = Frame("a_000000_000019", np.zeros((64, 64, 3), np.uint8), None, None, None, None, None)
+    return scene["instances"], task.pictures(blank, {"semantic": semantic, "instance": vectors})[1]
+
+
+def test_votes_choose_how_instances_are_found_in_scenes_and_pictures() -> None:
+    """Ours clusters each class by itself; the paper's way clusters all pixels of things together."""
+    apart, coloured_apart = rider_on_a_bicycle("default")
+    assert [instance.class_id for instance in apart] == [ID["rider"], ID["bicycle"]]
+    (together,), coloured_together = rider_on_a_bicycle("paper")
+    assert together.mask.sum() == 24 * 24
+    for picture, objects in ((coloured_apart, 2), (coloured_together, 1)):
+        assert len(np.unique(picture.prediction.reshape(-1, 3), axis=0)) == 1 + objects
 
 
 def test_vector_colours_are_orientation_and_magnitude() -> None:

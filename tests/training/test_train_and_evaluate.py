@@ -84,10 +84,12 @@ def test_evaluate_and_report(run: Path, root: Path, capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().out
     assert "IoU class" in shown
     assert "Table 2 of the paper" in shown
+    assert "Instances by the way from votes" in shown
     assert main(["report", str(run)]) == 0
     page = (run / "report.html").read_text()
     assert "data:image" in page
     assert "In the layout of table 2" in page
+    assert "Instances by the way from votes" in page
     assert "Reliability: semantic" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
 
@@ -112,6 +114,27 @@ def test_predictions_that_are_saved_evaluate_to_the_same(run: Path, root: Path, 
     for task in ("instance", "depth"):
         shares = [from_run[f"{task}_coverage_{level}"] for level in (50, 80, 90, 95)]
         assert shares == sorted(shares)
+
+
+def test_both_ways_from_votes_to_instances_are_measured(run: Path, root: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    found = {}
+    for votes in ("default", "paper"):
+        saved = tmp_path / votes
+        options = ["--votes", votes, "--pictures", "0", "--save-predictions", str(saved)]
+        assert main(["evaluate", str(copy), "--data", str(root), *options]) == 0
+        found[votes] = json.loads((copy / "metrics.json").read_text())
+        assert found[votes]["votes"] == votes
+        assert {key: found[votes][key] for key in found[votes]["by_votes"][votes]} == found[votes]["by_votes"][votes]
+        # The files hold the instances of the way that was asked for.
+        assert main(["evaluate", "--predictions", str(saved), "--data", str(root)]) == 0
+        from_files = json.loads((saved / "metrics.json").read_text())
+        assert "by_votes" not in from_files
+        for key in ("ap", "pq", "pq_things"):
+            assert from_files[key] == found[votes]["by_votes"][votes][key]
+    assert found["default"]["by_votes"] == found["paper"]["by_votes"]
+    assert list(found["paper"]["by_votes"]) == ["default", "paper"]
 
 
 def test_metrics_follow_from_the_predictions(run: Path, root: Path) -> None:
@@ -503,6 +526,7 @@ def test_frames_of_another_size_are_evaluated(run: Path, root: Path, tmp_path: P
         (["evaluate", "{run}", "--predictions", "{tmp}", "--data", "{root}"], "either a run folder or --predictions"),
         (["evaluate", "--predictions", "{tmp}", "--data", "{root}"], "semantic/, instance/, disparity/"),
         (["evaluate", "--predictions", "{tmp}", "--data", "{root}", "--save-predictions", "x"], "goes with a run"),
+        (["evaluate", "--predictions", "{tmp}", "--data", "{root}", "--votes", "paper"], "--votes goes with a run"),
         (["evaluate", "{run}", "--data", "{root}", "--save-predictions", "{root}"], "new or empty folder"),
         (["report", "{tmp}"], "run"),
         (["train", "--preset", "tiny", "--data", "{root}", "--out", "{run}"], "--resume"),

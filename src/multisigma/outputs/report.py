@@ -20,7 +20,15 @@ from multisigma.data.images import read_png
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_text
 from multisigma.outputs.curves import PALETTE, Log, curve_figure, figure_svg, read_log, reliability_figure
-from multisigma.outputs.tables import TABLE_2_NOTE, class_rows, metric_rows, paper_cells, written
+from multisigma.outputs.tables import (
+    TABLE_2_NOTE,
+    VOTES_NOTE,
+    class_rows,
+    metric_rows,
+    paper_cells,
+    votes_cells,
+    written,
+)
 from multisigma.tasks.instance import colour_vectors
 
 # Wider pictures are reduced to this width in the report; the files keep their size.
@@ -106,6 +114,8 @@ def write_report(run: Path) -> Path:
         training_time=_duration(environment.get("training seconds")),
         rows=rows,
         main_rows=[row for row in rows if row.network is not None and _is_main(row.key)],
+        votes=votes_cells(metrics),
+        votes_note=VOTES_NOTE,
         paper_note=TABLE_2_NOTE,
         paper=paper_cells(metrics) if metrics.get("notes") else {},
         reliability=_reliability(metrics),

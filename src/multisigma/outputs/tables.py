@@ -95,6 +95,11 @@ _TABLE_2 = {
 TABLE_2_NOTE = (
     "* by distance: our reading of a rule that the public scripts leave open. Disparity in px at a width of 2048."
 )
+_BY_VOTES = ("ap", "ap50", "ap100m", "ap50m", "pq", "pq_things")
+VOTES_NOTE = (
+    "default: each class clustered by itself; paper: all classes together, a plain cut, each pixel to the nearest "
+    "centre. * by distance, as in table 2."
+)
 # By the last part of the metric's name: what is written for it, and how it is defined.
 _KINDS = {
     "error_px": (
@@ -235,6 +240,37 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
                 f"{escape(row.name)} {row.arrow}".strip(), row.unit, written(row.network), written(row.trivial), ratio
             )
         table.add_section()
+    return table
+
+
+def votes_cells(metrics: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Write the numbers of instances by each way from votes to instances.
+
+    Args:
+        metrics: The content of metrics.json.
+
+    Returns:
+        Number by the name of its metric, by way; empty if instances were not measured.
+    """
+    return {
+        way: {_SCENE[key][0]: written(_scaled(numbers.get(key), 100.0)) for key in _BY_VOTES}
+        for way, numbers in (metrics.get("by_votes") or {}).items()
+    }
+
+
+def votes_table(metrics: Mapping[str, Any]) -> Table:
+    """Make a terminal table of the numbers of instances, a row for each way from votes to instances.
+
+    Args:
+        metrics: The content of metrics.json.
+    """
+    table = Table(title="Instances by the way from votes, %", caption=VOTES_NOTE, box=SIMPLE)
+    table.title_justify = table.caption_justify = "left"
+    table.add_column("--votes")
+    for heading in (_SCENE[key][0] for key in _BY_VOTES):
+        table.add_column(heading, justify="right")
+    for way, cells in votes_cells(metrics).items():
+        table.add_row(way, *cells.values())
     return table
 
 

@@ -38,6 +38,7 @@ _FURTHER = (
     "instance_component_error_px",
     "disparity_without_sky_error_px",
     "disparity_native_error_px",
+    "disparity_native_without_sky_error_px",
 )
 _HEADLINE = ("preset", "encoder", "iterations", "batch_size", "weighting", "seed")
 

@@ -29,9 +29,9 @@ NOTES = {
     "ap100m, ap50m": "Our reading of a rule that the public scripts leave open: true instances of at least 1000 px "
     "whose median distance, over the pixels with a valid disparity, is at most 100 or 50 m, and at least half of whose "
     "pixels have one; predictions of other instances are ignored.",
-    "by_votes": "Instances measured by each way from votes to instances: 'default' clusters each class by itself; 'paper' "
-    "clusters all classes together with a plain cut, each pixel to the nearest centre. The key `votes` names the way "
-    "behind all other numbers.",
+    "by_votes": "Instances measured by each way from votes to instances: 'default' clusters each class by itself; "
+    "'paper' clusters all classes together with a plain cut, each pixel to the nearest centre. The key `votes` names "
+    "the way behind all other numbers.",
 }
 
 KeepScene = Callable[[str, Scene, tuple[int, int]], None]

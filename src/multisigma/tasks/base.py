@@ -1,4 +1,4 @@
-"""The one concept that carries the design: a task says all that is particular to it, and everything else follows."""
+"""The interface of a task: everything that is particular to it. Network, training and evaluation follow from it."""
 
 import importlib
 from abc import ABC, abstractmethod
@@ -28,7 +28,7 @@ class Task(ABC):
         name: The key of this task everywhere: outputs, losses, logs, pictures, command line.
         channels: The number of the network's output channels.
         likelihood: The noise model whose negative log likelihood the loss is.
-        kind: The field of `FrameFiles` that its labels come from, for messages; None if they are no file's.
+        kind: The field of `FrameFiles` that its labels come from, for messages; None if they come from no file.
     """
 
     name: ClassVar[str]
@@ -42,11 +42,11 @@ class Task(ABC):
 
     @abstractmethod
     def target(self, frame: Frame) -> Tensor:
-        """What the network should predict for the frame; all unlabelled where the frame lacks this task's labels."""
+        """Make the target of a frame; all unlabelled where the frame lacks this task's labels."""
 
     @abstractmethod
     def loss(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss over labelled elements.
+        """Compute the loss over labelled elements.
 
         Args:
             output: The network's output of shape (B, channels, H, W).
@@ -58,14 +58,14 @@ class Task(ABC):
 
     @abstractmethod
     def predict(self, output: Tensor) -> Tensor:
-        """Turns the network's output of shape (B, channels, H, W) into predictions in the form of the targets."""
+        """Turn the network's output of shape (B, channels, H, W) into predictions in the form of the targets."""
 
     @abstractmethod
     def metrics(self) -> Sequence[Metric]:
-        """Fresh metrics: `update(prediction, target)` on batches, `compute()` gives a dictionary of named numbers."""
+        """Make fresh metrics: `update(prediction, target)` on batches, `compute()` returns a dictionary of numbers."""
 
     def describe(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
-        """This task's part of a frame's scene: fields of `multisigma.data.scene.Scene`; nothing by default.
+        """Return this task's part of a frame's scene: fields of `multisigma.data.scene.Scene`; none by default.
 
         Args:
             outputs: Every task's output for the frame, of shape (1, channels, H, W), by task name.
@@ -73,7 +73,7 @@ class Task(ABC):
         return {}
 
     def calibration(self, sigma: float | None) -> Sequence[Metric]:
-        """Fresh metrics of how well the noise describes the errors: `update(output, target)`; none by default.
+        """Make fresh metrics of how well the noise describes the errors: `update(output, target)`; none by default.
 
         Args:
             sigma: The noise scale that the run has learned for this task; None where it has learned none.
@@ -82,11 +82,11 @@ class Task(ABC):
 
     @abstractmethod
     def trivial(self) -> TrivialPredictor:
-        """A fresh predictor that sees no image, for comparison."""
+        """Make a fresh predictor that sees no image, for comparison."""
 
     @abstractmethod
     def pictures(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
-        """This task's pictures of a frame.
+        """Draw this task's pictures of a frame.
 
         Args:
             frame: The frame with its labels.
@@ -117,7 +117,7 @@ class RegressionTask(Task):
 
 
 def load_tasks(names: Sequence[str]) -> list[Task]:
-    """The tasks of a configuration.
+    """Load the tasks of a configuration.
 
     Args:
         names: Built-in tasks by name ('semantic', 'instance', 'depth') and a user's own as 'package.module:Class'.

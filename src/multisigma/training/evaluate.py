@@ -1,4 +1,4 @@
-"""A trained run, or any system's files, held against a split: the numbers of tables 1 and 2 of the paper."""
+"""Evaluate a trained run, or any system's files, on a split: the numbers of tables 1 and 2 of the paper."""
 
 import math
 import time
@@ -24,7 +24,7 @@ from multisigma.metrics import AveragePrecision, PanopticQuality, scene_metrics
 from multisigma.tasks import VOTES, Instance, Votes
 from multisigma.training.train import evenly, load_module, make_targets, read_trivial
 
-# In `metrics.json`, so that who reads a number reads this too.
+# In `metrics.json`, beside the numbers that they explain.
 NOTES = {
     "ap100m, ap50m": "Our reading of a rule that the public scripts leave open: true instances of at least 1000 px "
     "whose median distance, over the pixels with a valid disparity, is at most 100 or 50 m, and at least half of whose "
@@ -57,7 +57,7 @@ def evaluate(
     keep: KeepScene | None = None,
     votes: Votes = "default",
 ) -> Evaluation:
-    """Runs the network over whole frames of a split at their own size, once.
+    """Run the network over whole frames of a split at their own size, once.
 
     Args:
         run: The run folder.
@@ -136,7 +136,7 @@ def evaluate(
 
 
 def evaluate_predictions(predictions: Path, data: Path, split: str = "val", progress: Any = iter) -> dict[str, Any]:
-    """Holds any system's files against a split, by the same rules; images are not read.
+    """Evaluate any system's files on a split, by the same rules; images are not read.
 
     Args:
         predictions: Folder of the files; see `multisigma.data.predictions`.
@@ -170,7 +170,7 @@ def evaluate_predictions(predictions: Path, data: Path, split: str = "val", prog
 
 
 def _require_labels(data: Path, split: str, frames: Sequence[FrameFiles]) -> None:
-    """Raises `DataError` where there is nothing to hold predictions against."""
+    """Raise `DataError` if no frame of the split has a label."""
     if problem := unlabelled(data, data / KINDS["image"].folder / split, frames):
         raise DataError(problem)
 
@@ -181,7 +181,7 @@ def _update(metrics: Sequence[Metric], prediction: Any, target: Any) -> None:
 
 
 def _compute(metrics: Sequence[Metric]) -> dict[str, Any]:
-    """All numbers in one dictionary; None where nothing was labelled, as JSON wants it."""
+    """Return all numbers in one dictionary; None where nothing was labelled, for JSON has no NaN."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -192,7 +192,7 @@ def _compute(metrics: Sequence[Metric]) -> dict[str, Any]:
 
     numbers: dict[str, Any] = {}
     with warnings.catch_warnings():
-        # A task without labels has not been updated, and its numbers are not-a-number as they should be.
+        # A task without labels was never updated; its numbers are NaN, as they should be.
         warnings.filterwarnings("ignore", ".*compute.*was called before.*update.*")
         for metric in metrics:
             numbers |= plain(metric.compute())
@@ -200,7 +200,7 @@ def _compute(metrics: Sequence[Metric]) -> dict[str, Any]:
 
 
 def _measured(joint: Sequence[Metric]) -> dict[str, Any]:
-    """The numbers of those metrics of the scene for which there was anything to measure."""
+    """Return the numbers of the metrics that measured anything."""
     numbers = [_compute([metric]) for metric in joint]
     return {k: v for part in numbers if any(isinstance(n, float) for n in part.values()) for k, v in part.items()}
 

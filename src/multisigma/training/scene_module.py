@@ -1,4 +1,4 @@
-"""The Lightning module: it ties plain torch parts together and logs; nothing is learned here but through them."""
+"""The Lightning module: it ties network, tasks and weighting together, and logs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ from multisigma.weighting import FixedWeighting, ImpartialWeighting, Uncertainty
 
 
 class SceneModule(lightning.LightningModule):
-    """Trains a network on a list of tasks with a weighting of their losses.
+    """Train a network on a list of tasks with a weighting of their losses.
 
     Args:
         config: The run's configuration.
         tasks: The tasks that the configuration names.
-        pretrained: Whether the encoder's pretrained weights are to be had; false where a checkpoint is loaded next.
+        pretrained: Whether to load the encoder's pretrained weights; false where a checkpoint is loaded next.
     """
 
     def __init__(self, config: TrainConfig, tasks: Sequence[Task], pretrained: bool = True) -> None:
@@ -36,12 +36,12 @@ class SceneModule(lightning.LightningModule):
         self.validation_sums: dict[str, Tensor] = {}
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Each task's output for normalised RGB of shape (B, 3, H, W), by task name."""
+        """Return each task's output for normalised RGB of shape (B, 3, H, W), by task name."""
         outputs: dict[str, Tensor] = self.network(image.contiguous(memory_format=torch.channels_last))
         return outputs
 
     def losses(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        """Each task's loss over a batch as (sum, count), by task name."""
+        """Return each task's loss over a batch as (sum, count), by task name."""
         outputs = self(batch["image"])
         return {task.name: task.loss(outputs[task.name], batch["targets"][task.name]) for task in self.tasks}
 
@@ -79,10 +79,10 @@ class SceneModule(lightning.LightningModule):
             self.validation_sums[name] += torch.stack([total, count]).double().cpu()
 
     def on_validation_epoch_end(self) -> None:
-        """Logs each task's mean loss over the split, and the sum of their logarithms.
+        """Log each task's mean loss over the split, and the sum of their logarithms.
 
-        At the optimum over the noise the objective is a sum of log losses up to constants, so that sum is a criterion
-        that does not depend on scales or weights; the best checkpoint is the one that minimises it.
+        The best checkpoint is the one with the least sum. It does not depend on the units or the weights of the losses.
+        The paper does not say how it chose its checkpoints.
         """
         logarithms = 0.0
         for name, sums in self.validation_sums.items():
@@ -131,7 +131,7 @@ def noise_columns(weights: Mapping[str, float]) -> dict[str, float]:
 
 
 def make_network(config: TrainConfig, tasks: Sequence[Task], pretrained: bool = True) -> SceneNetwork:
-    """The network of a configuration."""
+    """Make the network of a configuration."""
     return SceneNetwork(
         {task.name: task.channels for task in tasks},
         encoder=config.encoder,

@@ -109,7 +109,7 @@ def test_tasks_come_from_the_data(make_run: RunMaker, tmp_path: Path) -> None:
     (folder / "metrics.csv").write_text("step,epoch,loss/normals,sigma/normals\n0,0,1,1\n1,0,0.5,0.9\n")
     (run / "logs" / "csv" / "300" / "metrics.csv").unlink()
     (run / "network.json").unlink()
-    (run / "metrics.json").write_text(json.dumps({"normals_error_px": 3.0, "trivial": {"normals_error_px": 2.0}}))
+    (run / "metrics.json").write_text(json.dumps({"normals_error_px": 3.0, "baseline": {"normals_error_px": 2.0}}))
     write_samples(run, [Sample("frame", [Picture("Normals", np.zeros((4, 8, 3), np.uint8), None)])], legend={})
     page = Page(write_report(run))
     assert "normals: \N{GREEK SMALL LETTER SIGMA}" in page.text

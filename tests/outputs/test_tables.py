@@ -25,7 +25,7 @@ METRICS: dict[str, Any] = {
     "edge_f1": 0.5,
     "instance_endpoint_px": 9.0,
     "iou_per_class": {"road": 0.9, "traffic light": nan, "train": None, "sky": 0.0},
-    "trivial": {
+    "baseline": {
         "iou_class": 0.21,
         "disparity_rms_px": 2.0,
         "edge_f1": 0.0,
@@ -48,17 +48,17 @@ def test_rows_follow_the_keys_of_the_file() -> None:
         "Instance end-point error",
     ]
     assert [row.unit for row in rows.values()] == ["%", "px", "px", "", "px"]
-    assert (rows["iou_class"].network, rows["iou_class"].trivial) == (42.0, 21.0)
+    assert (rows["iou_class"].network, rows["iou_class"].baseline) == (42.0, 21.0)
     assert rows["iou_class"].ratio == pytest.approx(2.0)
-    assert rows["iou_class"].beats_trivial is True
-    assert rows["disparity_rms_px"].beats_trivial is False  # twice the error
+    assert rows["iou_class"].beats_baseline is True
+    assert rows["disparity_rms_px"].beats_baseline is False  # twice the error
     assert rows["edge_f1"].ratio is None  # over zero
-    assert rows["instance_endpoint_px"].ratio is rows["instance_endpoint_px"].beats_trivial is None
+    assert rows["instance_endpoint_px"].ratio is rows["instance_endpoint_px"].beats_baseline is None
     assert rows["surface_normal_error_px"].network is None
 
 
 def test_classes_without_iou_have_no_number() -> None:
-    assert [(row.name, row.network, row.trivial) for row in class_rows(METRICS)] == [
+    assert [(row.name, row.network, row.baseline) for row in class_rows(METRICS)] == [
         ("road", 90.0, 45.0),
         ("traffic light", None, None),
         ("train", None, None),

@@ -165,11 +165,11 @@ def test_perfect_predictions_have_no_error(frame: Frame) -> None:
         assert numbers[key] == best
 
 
-def test_trivial_predictors_against_slow_versions() -> None:
+def test_baselines_against_slow_versions() -> None:
     rng = np.random.default_rng(1)
     classes = rng.choice([0, 1, 2, 255], (5, 4, 6)).astype(np.uint8)
     classes[:, 0, 0] = 255
-    majority = Semantic().trivial()
+    majority = Semantic().baseline()
     for target in classes:
         majority.update(target)
     guess = majority.predict()
@@ -181,7 +181,7 @@ def test_trivial_predictors_against_slow_versions() -> None:
 
     disparity = rng.uniform(0, 9, (5, 1, 4, 6)).astype(np.float32)
     disparity[:, :, 1, ::2] = np.nan
-    rows = Depth().trivial()
+    rows = Depth().baseline()
     for target in disparity:
         rows.update(target)
     guess = rows.predict()
@@ -191,15 +191,15 @@ def test_trivial_predictors_against_slow_versions() -> None:
     wide = rows.resize(guess, 8, 12)
     np.testing.assert_allclose(wide[0, ::2, 0], 2 * guess[0, :, 0])
 
-    zeros = Instance().trivial()
+    zeros = Instance().baseline()
     assert zeros.predict() is None
     zeros.update(np.ones((2, 4, 6)))
     assert not zeros.predict().any()  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])
-def test_trivial_predictor_without_labels_has_no_guess(frame: Frame, task: Task) -> None:
-    predictor = task.trivial()
+def test_a_baseline_without_labels_has_no_guess(frame: Frame, task: Task) -> None:
+    predictor = task.baseline()
     predictor.update(task.target(without(frame, "labels", "instances", "centroids", "disparity")).numpy())
     assert predictor.predict() is None
 
@@ -207,7 +207,7 @@ def test_trivial_predictor_without_labels_has_no_guess(frame: Frame, task: Task)
 def test_pictures_show_prediction_and_truth(frame: Frame) -> None:
     tasks = load_tasks(["semantic", "instance", "depth"])
     predictions = {task.name: task.target(frame).nan_to_num().numpy() for task in tasks}
-    pictures = {p.title: p for task in tasks for p in task.pictures(frame, predictions)}
+    pictures = {p.title: p for task in tasks for p in task.visualize(frame, predictions)}
     assert list(pictures) == ["Semantic segmentation", "Instance vectors", "Instances", "Inverse depth"]
     for picture in pictures.values():
         assert picture.prediction is not None
@@ -217,8 +217,8 @@ def test_pictures_show_prediction_and_truth(frame: Frame) -> None:
     assert np.array_equal(semantic.prediction, semantic.truth)  # type: ignore[arg-type]
     assert tuple(semantic.truth[6, 3]) == (0, 0, 142)  # type: ignore[index]
     unlabelled = without(frame, "labels", "instances", "centroids", "disparity")
-    assert all(p.truth is None for task in tasks for p in task.pictures(unlabelled, predictions))
-    alone = Instance().pictures(frame, {"instance": predictions["instance"]})
+    assert all(p.truth is None for task in tasks for p in task.visualize(unlabelled, predictions))
+    alone = Instance().visualize(frame, {"instance": predictions["instance"]})
     assert [p.title for p in alone] == ["Instance vectors"]
 
 
@@ -230,9 +230,9 @@ def rider_on_a_bicycle(votes: str) -> tuple[list[SceneInstance], Picture]:
     vectors = np.stack((31.5 - x, 31.5 - y))
     logits = torch.full((1, 19, 64, 64), -9.0).scatter(1, torch.from_numpy(semantic)[None, None], 9.0)
     task = Instance(votes)  # type: ignore[arg-type]
-    scene = task.describe({"semantic": logits, "instance": torch.from_numpy(vectors)[None]})
+    scene = task.postprocess({"semantic": logits, "instance": torch.from_numpy(vectors)[None]})
     blank = Frame("a_000000_000019", np.zeros((64, 64, 3), np.uint8), None, None, None, None, None)
-    return scene["instances"], task.pictures(blank, {"semantic": semantic, "instance": vectors})[1]
+    return scene["instances"], task.visualize(blank, {"semantic": semantic, "instance": vectors})[1]
 
 
 def test_votes_choose_how_instances_are_found_in_scenes_and_pictures() -> None:

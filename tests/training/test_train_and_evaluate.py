@@ -44,7 +44,7 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_folder(run: Path) -> None:
-    assert {"config.yaml", "environment.json", "network.json", "trivial.npz", "logs", "checkpoints"} == {
+    assert {"config.yaml", "environment.json", "network.json", "baselines.npz", "logs", "checkpoints"} == {
         path.name for path in run.iterdir()
     }
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
@@ -78,7 +78,7 @@ def test_evaluate_and_report(run: Path, root: Path, capsys: pytest.CaptureFixtur
     metrics = json.loads((run / "metrics.json").read_text())
     keys = {"iou_class", "instance_error_px", "disparity_error_px", "disparity_rms_px"}
     assert keys <= set(metrics)
-    assert keys <= set(metrics["trivial"])
+    assert keys <= set(metrics["baseline"])
     assert len(metrics["iou_per_class"]) == 19
     assert all(metrics[key] is not None for key in keys)
     shown = capsys.readouterr().out
@@ -240,8 +240,8 @@ def test_an_interruption_tells_where_the_run_goes_on(
     [
         ("checkpoints/last.ckpt", "train", "the file ends too early. Put the run's best.ckpt in its place"),
         ("checkpoints/last.ckpt", "evaluate", "the file ends too early. Evaluate another"),
-        ("trivial.npz", "evaluate", "cannot be read as trivial predictors"),
-        ("trivial.npz/", "evaluate", "cannot be read as trivial predictors: [Errno 2] No such file"),
+        ("baselines.npz", "evaluate", "cannot be read as baselines"),
+        ("baselines.npz/", "evaluate", "cannot be read as baselines: [Errno 2] No such file"),
         ("config.yaml", "train", "must hold fields of the training configuration"),
         ("config.yaml", "evaluate", "must hold fields of the training configuration"),
     ],
@@ -289,7 +289,7 @@ def test_a_root_without_a_kind_of_label_trains_the_rest(
     }
     metrics = json.loads((run / "metrics.json").read_text())
     assert (metrics["disparity_error_px"] is None) == (without == "disparity")
-    assert (metrics["trivial"]["disparity_error_px"] is None) == (without == "disparity")
+    assert (metrics["baseline"]["disparity_error_px"] is None) == (without == "disparity")
     assert (metrics["iou_class"] is None) == (without == "gtFine")
     assert main(["report", str(run)]) == 0
 
@@ -471,7 +471,7 @@ import torch
 from multisigma.data.picture import Picture
 from multisigma.metrics import MaskedError
 from multisigma.tasks.base import RegressionTask
-from multisigma.tasks.trivial import RowMean
+from multisigma.tasks.baselines import RowMean
 
 class Boundary(RegressionTask):
     name, channels = "boundary", 1
@@ -488,10 +488,10 @@ class Boundary(RegressionTask):
     def metrics(self):
         return [MaskedError("boundary")]
 
-    def trivial(self):
+    def baseline(self):
         return RowMean()
 
-    def pictures(self, frame, predictions):
+    def visualize(self, frame, predictions):
         grey = (255 * predictions["boundary"][0].clip(0, 1)).astype("uint8")
         return [Picture("Boundary", grey[..., None].repeat(3, -1), None)]
 """
@@ -502,7 +502,7 @@ class Boundary(RegressionTask):
     assert main(["evaluate", str(run), "--data", str(root)]) == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["boundary_error_px"] is not None
-    assert metrics["trivial"]["boundary_error_px"] is not None
+    assert metrics["baseline"]["boundary_error_px"] is not None
     assert "sigma/boundary" in read_log(run)
     assert main(["report", str(run)]) == 0
     assert "Boundary" in (run / "report.html").read_text()

@@ -1,4 +1,4 @@
-"""The evaluation as tables: each metric of the network beside a trivial predictor's."""
+"""The evaluation as tables: each metric of the network beside its baseline's."""
 
 import re
 from collections.abc import Mapping
@@ -136,7 +136,7 @@ class MetricRow:
         definition: How the number is defined; empty if this is not known.
         higher_is_better: Whether a larger value is the better one; None where another value is the best.
         network: The network's value; None if it was not measured.
-        trivial: The trivial predictor's value; None if it was not measured.
+        baseline: The baseline's value; None if it was not measured.
     """
 
     key: str
@@ -145,14 +145,14 @@ class MetricRow:
     definition: str
     higher_is_better: bool | None
     network: float | None
-    trivial: float | None
+    baseline: float | None
 
     @property
     def ratio(self) -> float | None:
-        """The network's value over the trivial predictor's; None where undefined."""
-        if self.network is None or self.trivial is None or self.trivial == 0:
+        """The network's value over the baseline's; None where undefined."""
+        if self.network is None or self.baseline is None or self.baseline == 0:
             return None
-        return self.network / self.trivial
+        return self.network / self.baseline
 
     @property
     def arrow(self) -> str:
@@ -160,11 +160,11 @@ class MetricRow:
         return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
 
     @property
-    def beats_trivial(self) -> bool | None:
+    def beats_baseline(self) -> bool | None:
         """Whether the network is the better of the two; None if either was not measured."""
-        if self.network is None or self.trivial is None:
+        if self.network is None or self.baseline is None:
             return None
-        return self.network > self.trivial if self.higher_is_better else self.network < self.trivial
+        return self.network > self.baseline if self.higher_is_better else self.network < self.baseline
 
 
 def metric_rows(metrics: Mapping[str, Any]) -> list[MetricRow]:
@@ -172,9 +172,9 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[MetricRow]:
 
     Args:
         metrics: The content of metrics.json. A key is a metric if it is one of a scene or a calibration, ends with
-            `_px`, or has a value for the trivial predictor too.
+            `_px`, or has a value for the baseline too.
     """
-    trivial = metrics.get("trivial") or {}
+    baseline = metrics.get("baseline") or {}
     rows = []
     for key, value in metrics.items():
         if not (value is None or _is_number(value)):
@@ -185,7 +185,7 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[MetricRow]:
             task = coverage["task"].replace("_", " ").capitalize()
             name = f"{task} within the {coverage['level']} % interval"
             unit, higher, definition = "%", None, _COVERAGE
-        elif key in trivial or key.endswith("_px"):
+        elif key in baseline or key.endswith("_px"):
             subject, _, kind = key.removesuffix("_px").rpartition("_")
             described, definition = _KINDS.get(f"{kind}_px", (kind, ""))
             name = f"{subject.replace('_', ' ')} {described}".strip()
@@ -202,7 +202,7 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[MetricRow]:
                 definition=definition,
                 higher_is_better=higher,
                 network=_scaled(value, scale),
-                trivial=_scaled(trivial.get(key), scale),
+                baseline=_scaled(baseline.get(key), scale),
             )
         )
     return rows
@@ -210,9 +210,9 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[MetricRow]:
 
 def class_rows(metrics: Mapping[str, Any]) -> list[MetricRow]:
     """The IoU of each class, in per cent, in the order of the file."""
-    trivial = (metrics.get("trivial") or {}).get("iou_per_class") or {}
+    baseline = (metrics.get("baseline") or {}).get("iou_per_class") or {}
     return [
-        MetricRow(name, name, "%", _IOU, True, _scaled(value, 100.0), _scaled(trivial.get(name), 100.0))
+        MetricRow(name, name, "%", _IOU, True, _scaled(value, 100.0), _scaled(baseline.get(name), 100.0))
         for name, value in (metrics.get("iou_per_class") or {}).items()
     ]
 
@@ -241,14 +241,14 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     table = Table(title="Evaluation", caption=escape(described) or None, title_justify="left", caption_justify="left")
     table.add_column("metric")
     table.add_column("unit")
-    for heading in ("network", "trivial", "ratio"):
+    for heading in ("network", "baseline", "ratio"):
         table.add_column(heading, justify="right")
     for rows in (metric_rows(metrics), class_rows(metrics)):
         for row in rows:
-            style = {True: "green", False: "red", None: "dim"}[row.beats_trivial]
+            style = {True: "green", False: "red", None: "dim"}[row.beats_baseline]
             ratio = f"[{style}]{written(row.ratio)}[/]"
             table.add_row(
-                f"{escape(row.name)} {row.arrow}".strip(), row.unit, written(row.network), written(row.trivial), ratio
+                f"{escape(row.name)} {row.arrow}".strip(), row.unit, written(row.network), written(row.baseline), ratio
             )
         table.add_section()
     return table

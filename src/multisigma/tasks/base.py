@@ -14,7 +14,7 @@ from multisigma.data.frame import Frame
 from multisigma.data.picture import Picture
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import LaplaceCoverage
-from multisigma.tasks.trivial import TrivialPredictor
+from multisigma.tasks.baselines import Baseline
 from multisigma.weighting import Laplace, Likelihood
 
 
@@ -64,7 +64,7 @@ class Task(ABC):
     def metrics(self) -> Sequence[Metric]:
         """Make fresh metrics: `update(prediction, target)` on batches, `compute()` returns a dictionary of numbers."""
 
-    def describe(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
+    def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return this task's part of a frame's scene: fields of `multisigma.data.scene.Scene`; none by default.
 
         Args:
@@ -81,11 +81,11 @@ class Task(ABC):
         return []
 
     @abstractmethod
-    def trivial(self) -> TrivialPredictor:
+    def baseline(self) -> Baseline:
         """Make a fresh predictor that sees no image, for comparison."""
 
     @abstractmethod
-    def pictures(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
+    def visualize(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
         """Draw this task's pictures of a frame.
 
         Args:

@@ -17,7 +17,7 @@ from multisigma.data.scene import SceneInstance, cut_instances
 from multisigma.instances import VoteSettings, instances_from_votes
 from multisigma.metrics import VectorError
 from multisigma.tasks.base import RegressionTask
-from multisigma.tasks.trivial import ZeroVectors
+from multisigma.tasks.baselines import ZeroVectors
 
 Votes = Literal["default", "paper"]
 """How votes become instances: as this project measured to be best, or literally as the paper describes it."""
@@ -53,7 +53,7 @@ class Instance(RegressionTask):
     def metrics(self) -> Sequence[Metric]:
         return [VectorError("instance")]
 
-    def describe(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
+    def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
         return {"instances": self.cluster(outputs, self.votes)} if "semantic" in outputs else {}
 
     def cluster(self, outputs: Mapping[str, Tensor], votes: Votes) -> list[SceneInstance]:
@@ -70,10 +70,10 @@ class Instance(RegressionTask):
         class_ids = [_LABEL_IDS[class_id] for class_id in instances.class_ids.tolist()]
         return cut_instances(instances.ids, class_ids, instances.confidence.tolist())
 
-    def trivial(self) -> ZeroVectors:
+    def baseline(self) -> ZeroVectors:
         return ZeroVectors()
 
-    def pictures(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
+    def visualize(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
         vectors = predictions[self.name].astype(np.float32)
         truth = None if frame.instances is None else instance_vectors(frame)
         longest = max(

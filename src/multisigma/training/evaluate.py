@@ -22,7 +22,7 @@ from multisigma.data.scene import Scene, truth_of
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import AveragePrecision, PanopticQuality, scene_metrics
 from multisigma.tasks import VOTES, Instance, Votes
-from multisigma.training.train import evenly, load_module, make_targets, read_trivial
+from multisigma.training.train import evenly, load_module, make_targets, read_baselines
 
 # In `metrics.json`, beside the numbers that they explain.
 NOTES = {
@@ -84,7 +84,7 @@ def evaluate(
     device = torch.device("cuda" if torch.cuda.is_available() and config.accelerator != "cpu" else "cpu")
     module = module.to(device)
     metrics = {task.name: list(task.metrics()) for task in tasks}
-    trivial_metrics = {task.name: list(task.metrics()) for task in tasks}
+    baseline_metrics = {task.name: list(task.metrics()) for task in tasks}
     # Only with the tasks' own likelihoods is sigma the scale or the root of the temperature that calibration measures.
     sigma = module.weighting.sigma if config.weighting == "uncertainty" else {}
     calibration = {task.name: list(task.calibration(sigma.get(task.name))) for task in tasks}
@@ -93,7 +93,7 @@ def evaluate(
     if instance_task:
         instance_task.votes = votes
     other_votes = {way: [AveragePrecision(), PanopticQuality()] for way in VOTES if way != votes}
-    trivial = read_trivial(run)
+    baseline = read_baselines(run)
     samples: list[Sample] = []
     begin = time.perf_counter()
     loader = whole_frame_loader(WholeFrames(files, partial(make_targets, tasks)), config.workers)
@@ -101,7 +101,7 @@ def evaluate(
         with torch.inference_mode():
             outputs = {name: output.float().cpu() for name, output in module(batch["image"].to(device)).items()}
             predictions = {task.name: task.predict(outputs[task.name]) for task in tasks}
-        scene = Scene(**{part: value for task in tasks for part, value in task.describe(outputs).items()})
+        scene = Scene(**{part: value for task in tasks for part, value in task.postprocess(outputs).items()})
         _update(joint, scene, truth_of(frame))
         if instance_task and scene.instances is not None:
             for way, measured in other_votes.items():
@@ -112,12 +112,12 @@ def evaluate(
             target = batch["targets"][task.name]
             _update(metrics[task.name], predictions[task.name], target)
             _update(calibration[task.name], outputs[task.name], target)
-            if task.name in trivial:
-                guess = task.trivial().resize(trivial[task.name], *frame.image.shape[:2])
-                _update(trivial_metrics[task.name], torch.from_numpy(np.ascontiguousarray(guess))[None], target)
+            if task.name in baseline:
+                guess = task.baseline().resize(baseline[task.name], *frame.image.shape[:2])
+                _update(baseline_metrics[task.name], torch.from_numpy(np.ascontiguousarray(guess))[None], target)
         if frame.name in shown:
             arrays = {name: prediction[0].numpy() for name, prediction in predictions.items()}
-            made = [picture for task in tasks for picture in task.pictures(frame, arrays)]
+            made = [picture for task in tasks for picture in task.visualize(frame, arrays)]
             samples.append(Sample(frame.name, [Picture("Image", frame.image, None), *made]))
     scene_numbers = _measured(joint)
     by_votes = {way: numbers for way, measured in other_votes.items() if (numbers := _measured(measured))}
@@ -128,7 +128,7 @@ def evaluate(
         | scene_numbers
         | ({"votes": votes, "by_votes": {way: by_votes[way] for way in VOTES}} if len(by_votes) > 1 else {})
         | _compute([metric for task in tasks for metric in calibration[task.name]])
-        | {"trivial": _compute([metric for task in tasks for metric in trivial_metrics[task.name]])}
+        | {"baseline": _compute([metric for task in tasks for metric in baseline_metrics[task.name]])}
         | _described(data, split, files, begin)
         | {"checkpoint": checkpoint}
     )

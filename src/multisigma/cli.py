@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from multisigma import __version__
 from multisigma.errors import MultisigmaError
@@ -34,7 +34,7 @@ errors = Console(stderr=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run one command.
 
     Args:
         argv: The arguments; those of the process if None.
@@ -47,12 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = make_parser(arguments).parse_args(arguments)
         COMMANDS[options.command](options[options.command])
     except MultisigmaError as error:
-        complain("error:", "bold red", error)
+        print_problem("error:", "bold red", error)
         return 2
     except PermissionError as error:
-        # From other libraries, such as that of the logs, or from looking whether a file is there.
+        # Raised by other libraries, such as the loggers, or by a test whether a file exists.
         rule = "must be open to you"
-        complain("error:", "bold red", f"{error.filename}: {rule}; found {error.strerror}. Change its permissions.")
+        print_problem(
+            "error:", "bold red", f"{error.filename}: {rule}; found {error.strerror}. Change its permissions."
+        )
         return 2
     except KeyboardInterrupt:
         errors.print("interrupted", style="bold red")
@@ -60,19 +62,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def say(text: object) -> None:
-    """Prints a line as it is: a path may hold brackets, and is copied in one piece."""
+def print_line(text: object) -> None:
+    """Print a line as it is: a path may hold brackets, and is copied in one piece."""
     console.print(str(text), markup=False, highlight=False, soft_wrap=True)
 
 
-def complain(what: str, style: str, text: object) -> None:
-    """Prints a fault or a warning on standard error."""
-    errors.print(what, style=style, end=" ")
+def print_problem(label: str, style: str, text: object) -> None:
+    """Print an error or a warning on standard error."""
+    errors.print(label, style=style, end=" ")
     errors.print(str(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def make_parser(arguments: Sequence[str]) -> ArgumentParser:
-    """The whole parser; the defaults of `train` are those of the preset that the arguments name."""
+    """Make the whole parser; the defaults of `train` are those of the preset that the arguments name."""
     parser = ArgumentParser(prog="multisigma", version=__version__, description=sys.modules["multisigma"].__doc__)
     commands = parser.add_subcommands(dest="command", required=True)
 
@@ -98,7 +100,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     commands.add_subcommand("train", make_train_parser(arguments), help="train the network")
 
     evaluate = ArgumentParser(
-        description="Hold a trained run, or any system's files, against a split by the Cityscapes rules; print tables, "
+        description="Evaluate a trained run, or any system's files, on a split by the Cityscapes rules; print tables, "
         "write metrics.json into the folder of the run or of the predictions."
     )
     evaluate.add_argument("run", type=Path | None, nargs="?", default=None, help="run folder")
@@ -111,6 +113,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     evaluate.add_argument("--data", type=Path, required=True, help="root of the data")
     evaluate.add_argument("--split", type=str, default="val", help="split to evaluate on")
     evaluate.add_argument("--checkpoint", type=str, default="last", help="'last' or 'best'")
+    add_votes(evaluate)
     evaluate.add_argument("--pictures", type=int, default=6, help="frames to make pictures of, for the report")
     evaluate.add_argument(
         "--save-predictions",
@@ -127,30 +130,42 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     demo = ArgumentParser(description="Generate street scenes, train on them, evaluate, and write the report.")
     demo.add_argument("--out", type=Path, default=Path("demo"), help="folder to make")
     demo.add_argument("--seed", type=int, default=0, help="seed of the scenes and of the training")
+    add_votes(demo)
     commands.add_subcommand("demo", demo, help="the whole way on generated scenes, in minutes")
     return parser
 
 
-def make_train_parser(arguments: Sequence[str]) -> ArgumentParser:
-    """The parser of `train`: an option for each field of the configuration, with the preset's values as defaults.
+def add_votes(parser: ArgumentParser) -> None:
+    """Add the option of a command that clusters votes."""
+    parser.add_argument(
+        "--votes",
+        type=Literal["default", "paper"],
+        default="default",
+        help="how votes become instances: 'default' clusters each class by itself; 'paper' clusters all classes "
+        "together with a plain cut, each pixel to the nearest centre",
+    )
 
-    A run that is resumed takes its own configuration for its preset.
+
+def make_train_parser(arguments: Sequence[str]) -> ArgumentParser:
+    """Make the parser of `train`: an option for each field of the configuration, with the preset's values as defaults.
+
+    A resumed run takes its own configuration as its preset.
     """
-    ahead = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    ahead.add_argument("--preset", default="full")
-    ahead.add_argument("--resume", nargs="?", const="true", default="false")
-    ahead.add_argument("--out", type=Path)
-    known, _ = ahead.parse_known_args(list(arguments))
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--preset", default="full")
+    early.add_argument("--resume", nargs="?", const="true", default="false")
+    early.add_argument("--out", type=Path)
+    known, _ = early.parse_known_args(list(arguments))
     stored = known.out / "config.yaml" if known.out else None
     resumes = known.resume != "false" and stored is not None and stored.is_file()
     if resumes and stored:
-        # The parser would not name the file that is at fault.
+        # Checked here, for the parser would not name the file.
         TrainConfig.from_yaml(stored)
     source = str(stored) if resumes else str(PRESETS.get(known.preset, ""))
 
     parser = ArgumentParser(
         description="Train the scene network; every field of the configuration is an option, a preset sets them all.",
-        # These are patterns: a bracket in a path would find another file, or none.
+        # jsonargparse takes glob patterns, and a path may hold brackets.
         default_config_files=[glob.escape(source)] if source and arguments[:1] == ["train"] else [],
     )
     parser.add_argument("--config", action="config", help="YAML file with fields of the configuration")
@@ -174,7 +189,7 @@ def run_generate(options: Namespace) -> None:
 
     size = options.size
     generate(options.root, options.train, options.val, size.height, size.width, options.seed, options.processes)
-    say(f"{options.train + options.val} frames of {size} in {options.root}")
+    print_line(f"{options.train + options.val} frames of {size} in {options.root}")
 
 
 def run_check(options: Namespace) -> None:
@@ -184,10 +199,10 @@ def run_check(options: Namespace) -> None:
     report = check_root(options.root)
     console.print(report.table())
     for warning in report.warnings:
-        complain("warning:", "bold yellow", warning)
+        print_problem("warning:", "bold yellow", warning)
     if report.problems:
         raise MultisigmaError("\n".join([f"{len(report.problems)} faults", *map(str, report.problems)]))
-    say("no faults")
+    print_line("no faults")
 
 
 def run_prepare(options: Namespace) -> None:
@@ -195,7 +210,7 @@ def run_prepare(options: Namespace) -> None:
     from multisigma.data.prepare import prepare
 
     prepare(options.root, options.out, options.size.height, options.size.width)
-    say(f"frames of {options.size} in {options.out}")
+    print_line(f"frames of {options.size} in {options.out}")
 
 
 def run_train(options: Namespace) -> None:
@@ -207,7 +222,7 @@ def run_train(options: Namespace) -> None:
     values = {f.name: options[f.name] for f in dataclasses.fields(TrainConfig)}
     begin = time.perf_counter()
     train(TrainConfig(**values), options.out, options.resume)
-    say(f"trained in {time.perf_counter() - begin:.0f} s; the run is in {options.out}")
+    print_line(f"trained in {time.perf_counter() - begin:.0f} s; the run is in {options.out}")
 
 
 def run_evaluate(options: Namespace) -> None:
@@ -224,13 +239,22 @@ def run_evaluate(options: Namespace) -> None:
     if predictions is not None:
         if save is not None:
             raise MultisigmaError(f"Option --save-predictions goes with a run; found --predictions {predictions}.")
+        if options.votes != "default":
+            raise MultisigmaError(f"Option --votes goes with a run; found --predictions {predictions}.")
         metrics = evaluate_predictions(predictions, options.data, options.split, show_progress)
         print_metrics(metrics)
     else:
         with new_folder(save) if save else nullcontext() as folder:
             keep = partial(write_submission, folder) if folder else None
             result = evaluate(
-                run, options.data, options.split, options.checkpoint, options.pictures, show_progress, keep
+                run,
+                options.data,
+                options.split,
+                options.checkpoint,
+                options.pictures,
+                show_progress,
+                keep,
+                options.votes,
             )
             metrics = result.metrics
             print_metrics(metrics)
@@ -239,15 +263,17 @@ def run_evaluate(options: Namespace) -> None:
 
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:
-    """Prints the tables; before anything is written, for that may fail after hours."""
-    from multisigma.outputs.tables import metrics_table, paper_table
+    """Print the tables; called before anything is written, for writing may fail after hours of work."""
+    from multisigma.outputs.tables import metrics_table, paper_table, votes_table
 
     console.print(paper_table(metrics))
+    if metrics.get("by_votes"):
+        console.print(votes_table(metrics))
     console.print(metrics_table(metrics))
 
 
 def show_progress(loader: Any) -> Iterator[Any]:
-    """Wraps a loader in a progress bar."""
+    """Wrap a loader in a progress bar."""
     yield from track(loader, "evaluating", total=len(loader), console=console)
 
 
@@ -255,7 +281,7 @@ def run_report(options: Namespace) -> None:
     """`multisigma report`."""
     from multisigma.outputs.report import write_report
 
-    say(f"open {write_report(options.run).absolute().as_uri()}")
+    print_line(f"open {write_report(options.run).absolute().as_uri()}")
 
 
 def run_demo(options: Namespace) -> None:
@@ -265,7 +291,7 @@ def run_demo(options: Namespace) -> None:
         ["generate", data, "--train", "160", "--val", "24", "--size", "256x512", "--seed", seed],
         ["prepare", data, tiny, "--size", "128x256"],
         ["train", "--preset", "demo", "--data", tiny, "--out", run, "--seed", seed],
-        ["evaluate", run, "--data", tiny],
+        ["evaluate", run, "--data", tiny, "--votes", options.votes],
         ["report", run],
     ):
         console.rule(Text(f"multisigma {' '.join(command)}"), align="left")

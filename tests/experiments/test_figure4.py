@@ -24,8 +24,9 @@ def test_an_occluded_car_is_one_instance(seed: int) -> None:
         assert overlap > 0.99
 
 
-def test_the_picture_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["figure4", str(tmp_path / "figure4.png")])
+@pytest.mark.parametrize("votes", ["default", "paper"])
+def test_the_picture_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, votes: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["figure4", str(tmp_path / "figure4.png"), "--votes", votes])
     figure4.main()
     image = cv2.imread(str(tmp_path / "figure4.png"))
     assert image.shape[1] > 600

@@ -1,7 +1,9 @@
 """Votes to instances on scenes whose instances are known."""
 
 import itertools
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.cluster import OPTICS, cluster_optics_dbscan
 
 from multisigma.errors import MultisigmaError
 from multisigma.instances import Instances, VoteSettings, instances_from_votes
@@ -318,3 +321,116 @@ def test_frames_of_a_batch_in_threads() -> None:
 def test_defaults_follow_the_frames_height() -> None:
     assert VoteSettings.for_height(1024) == VoteSettings.for_height(4000) == VoteSettings()
     assert VoteSettings.for_height(128) == VoteSettings(grid=0.5, min_samples=15, slope=0.25, min_pixels=10)
+
+
+def paper_by_definition(
+    vectors: NDArray[np.floating], semantic: NDArray[np.integer], classes: tuple[int, ...], chosen: VoteSettings
+) -> tuple[NDArray[np.int64], list[int], NDArray[np.float64], list[float]]:
+    """The paper's way in plain numpy around scikit-learn's OPTICS: ids, classes, centres, agreement of the votes."""
+    y, x = np.nonzero(np.isin(semantic, classes))
+    pixel_vectors = vectors[:, y, x].T.astype(float)
+    votes = pixel_vectors + np.stack((x, y), axis=1)
+    pooled, first = votes.copy(), np.arange(len(votes))
+    if chosen.grid:
+        cells = np.rint(votes / chosen.grid)
+        for cell in np.unique(cells, axis=0):
+            inside = (cells == cell).all(axis=1)
+            pooled[inside], first[inside] = votes[inside].mean(axis=0), inside.argmax()
+    model = OPTICS(min_samples=chosen.min_samples, max_eps=chosen.max_eps, metric="minkowski", p=2, algorithm="kd_tree")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of points that nothing reaches
+        model.fit(pooled)
+    labels = cluster_optics_dbscan(
+        reachability=model.reachability_,
+        core_distances=model.core_distances_,
+        ordering=model.ordering_,
+        eps=chosen.cut,
+    )[first]  # the votes of a cell are one point, whose label is that of its first copy
+    centres = np.array([pooled[labels == k].mean(axis=0) for k in range(labels.max() + 1)]).reshape(-1, 2)
+    members = np.full(len(votes), -1)
+    while len(centres):
+        members = np.hypot(*(pooled[:, None] - centres).transpose(2, 0, 1)).argmin(axis=1)
+        large = np.bincount(members, minlength=len(centres)) >= chosen.min_pixels
+        if large.all():
+            break
+        centres = centres[large]
+        members[:] = -1
+    ids = np.zeros(semantic.shape, np.int64)
+    ids[y, x] = members + 1
+    class_ids, agreement = [], []
+    for k, centre in enumerate(centres):
+        here = members == k
+        numbers, counts = np.unique(semantic[y, x][here], return_counts=True)
+        class_ids.append(int(numbers[counts == counts.max()].min()))
+        length = np.hypot(*pixel_vectors[here].T).mean()
+        error = np.hypot(*(votes[here] - centre).T).mean()
+        agreement.append((length + 1) / (length + 1 + error))
+    return ids, class_ids, centres, agreement
+
+
+@pytest.mark.parametrize("grid", [0.0, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_papers_way_against_plain_numpy(grid: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors, semantic, _ = scene(
+        [(CAR, 2, 4, 32, 24), (CAR, 26, 10, 56, 30), (PERSON, 50, 3, 58, 28), (CAR, 64, 20, 69, 23)],
+        [(12, 15)],
+        (32, 72),
+    )
+    vectors = np.nan_to_num(vectors) + rng.normal(0, 1.2, vectors.shape)
+    # The semantic map errs at some pixels, so that instances hold more than one class.
+    wrong = (semantic != ROAD) & (rng.uniform(size=semantic.shape) < 0.3)
+    semantic = np.where(wrong, PERSON + CAR - semantic, semantic)
+    probabilities = rng.uniform(0.2, 1, semantic.shape)
+    chosen = replace(VoteSettings.paper(1024), grid=grid, min_samples=20, cut=1.5, min_pixels=30)
+    found = instances_from_votes(vectors, semantic, (CAR, PERSON), probabilities, chosen)
+    ids, class_ids, centres, agreement = paper_by_definition(vectors, semantic, (CAR, PERSON), chosen)
+    assert len(class_ids) >= 3
+    np.testing.assert_array_equal(found.ids, ids)
+    assert found.class_ids.tolist() == class_ids
+    np.testing.assert_allclose(found.centres, centres, rtol=1e-12)
+    for k, value in enumerate(agreement, start=1):
+        assert found.confidence[k - 1] == pytest.approx(value * probabilities[ids == k].mean(), rel=1e-9)
+        assert found.pixels[k - 1] == (ids == k).sum()
+    assert any(len(np.unique(semantic[ids == k])) > 1 for k in range(1, len(class_ids) + 1))
+    assert ((ids > 0) == (semantic != ROAD)).all()
+
+
+def test_equal_counts_of_classes_go_to_the_lowest_id() -> None:
+    vectors, semantic, _ = scene([(CAR, 0, 0, 20, 20)], [], (20, 20))
+    semantic[:10] = PERSON
+    chosen = replace(VoteSettings.paper(1024), min_samples=20)
+    assert instances_from_votes(vectors, semantic, (CAR, PERSON), settings=chosen).class_ids.tolist() == [PERSON]
+    semantic[9, 0] = CAR
+    assert instances_from_votes(vectors, semantic, (CAR, PERSON), settings=chosen).class_ids.tolist() == [CAR]
+
+
+def test_clustering_all_classes_together_joins_the_parts_of_a_misclassified_object() -> None:
+    vectors, semantic, _ = scene([(CAR, 0, 0, 40, 20)], [], (20, 40))
+    semantic[:, 30:] = PERSON
+    together, apart = (
+        instances_from_votes(vectors, semantic, (CAR, PERSON), settings=chosen)
+        for chosen in (VoteSettings.paper(1024), replace(VoteSettings.paper(1024), per_class=True))
+    )
+    assert (together.class_ids.tolist(), together.pixels.tolist()) == ([CAR], [800])
+    assert (apart.class_ids.tolist(), apart.pixels.tolist()) == ([PERSON, CAR], [200, 600])
+
+
+def test_the_papers_settings_differ_from_the_defaults_in_its_rules_alone() -> None:
+    for height, cut in ((64, 3.0), (128, 3.0), (576, 3.5), (1024, 4.0), (4000, 4.0)):
+        assert VoteSettings.paper(height) == replace(
+            VoteSettings.for_height(height), per_class=False, extraction="cut", cut=cut, assignment="nearest"
+        )
+
+
+def test_vectors_that_are_not_finite_are_named_without_a_class_where_classes_are_clustered_together() -> None:
+    vectors = np.zeros((2, 4, 5))
+    vectors[1, 2, 3] = np.nan
+    with pytest.raises(MultisigmaError, match="1 of 20 pixels of the instance classes"):
+        instances_from_votes(vectors, np.full((4, 5), CAR), (CAR, PERSON), settings=VoteSettings.paper(1024))
+
+
+def test_the_papers_way_with_nothing_to_cluster() -> None:
+    found = instances_from_votes(np.zeros((2, 4, 5)), np.zeros((4, 5), int), (CAR,), settings=VoteSettings.paper(4))
+    assert found.class_ids.shape == (0,)
+    assert not found.ids.any()

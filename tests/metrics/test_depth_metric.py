@@ -65,6 +65,8 @@ def test_equals_numpy() -> None:
         "disparity_without_sky_rms_px": rms(land),
         "disparity_native_error_px": 128 * np.mean(np.abs(everything)),
         "disparity_native_rms_px": 128 * rms(everything),
+        "disparity_native_without_sky_error_px": 128 * np.mean(np.abs(land)),
+        "disparity_native_without_sky_rms_px": 128 * rms(land),
         "depth_abs_rel": np.mean(np.abs(guess - true) / true),
         "depth_rmse_m": rms(guess - true),
         "depth_delta_1": np.mean(ratio < 1.25),
@@ -96,6 +98,7 @@ def test_without_labels_the_sky_is_not_known() -> None:
     assert not isnan(alone["disparity_error_px"])
     assert isnan(alone["disparity_without_sky_error_px"])
     assert isnan(alone["disparity_without_sky_rms_px"])
+    assert isnan(alone["disparity_native_without_sky_error_px"])
     both = counted([labelled, (scene, replace(truth, labels=None))]).compute()
     assert both["disparity_without_sky_error_px"] == counted([labelled]).compute()["disparity_without_sky_error_px"]
 

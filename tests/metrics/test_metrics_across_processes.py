@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torchmetrics import Metric
 
-from multisigma.metrics import ClassIoU, EndPointError, LaplaceCoverage, MaskedError, Reliability, scene_metrics
+from multisigma.metrics import ClassIoU, LaplaceCoverage, MaskedError, Reliability, VectorError, scene_metrics
 
 FRAMES = 10
 # What the first of two processes takes: then it has no labelled vector, or no frame at all.
@@ -28,8 +28,8 @@ def results(scenes: list[Any], first: int, last: int) -> dict[str, Any]:
     vectors[1, :4] = nan
     metrics: list[tuple[Metric, Any, Any]] = [
         (ClassIoU(["road", "sky", "car"]), *classes),
-        (MaskedError("instance"), *vectors),
-        (EndPointError("instance"), *vectors),
+        (MaskedError("normals"), *vectors),
+        (VectorError("instance"), *vectors),
         (LaplaceCoverage("instance", 10.0), *vectors),
         (Reliability("semantic", {"": 1.0, "temperature": 3.0}), logits, classes[1]),
     ]

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multisigma.errors import MultisigmaError
-from multisigma.metrics import EndPointError, MaskedError
+from multisigma.metrics import MaskedError, VectorError
+from multisigma.tasks import Instance
 
 
 def fields(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -25,16 +26,29 @@ def fields(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 def test_equal_numpy(seed: int) -> None:
     prediction, target = fields(seed)
     difference = prediction.numpy().astype(float) - target.numpy().astype(float)
-    error, endpoint = MaskedError("instance"), EndPointError("instance")
+    error, vector = MaskedError("disparity"), VectorError("instance")
     error.update(prediction, target)
-    endpoint.update(prediction, target)
+    vector.update(prediction, target)
 
     assert error.compute() == {
-        "instance_error_px": pytest.approx(np.nanmean(np.abs(difference)), rel=1e-12),
-        "instance_rms_px": pytest.approx(np.sqrt(np.nanmean(difference**2)), rel=1e-12),
+        "disparity_error_px": pytest.approx(np.nanmean(np.abs(difference)), rel=1e-12),
+        "disparity_rms_px": pytest.approx(np.sqrt(np.nanmean(difference**2)), rel=1e-12),
     }
-    lengths = np.hypot(difference[:, 0], difference[:, 1])
-    assert endpoint.compute() == {"instance_endpoint_px": pytest.approx(np.nanmean(lengths), rel=1e-12)}
+    x, y = difference[:, 0], difference[:, 1]
+    assert vector.compute() == {
+        "instance_error_px": pytest.approx(np.nanmean(np.abs(x) + np.abs(y)), rel=1e-12),
+        "instance_component_error_px": pytest.approx(np.nanmean(np.abs(difference)), rel=1e-12),
+        "instance_endpoint_px": pytest.approx(np.nanmean(np.hypot(x, y)), rel=1e-12),
+    }
+
+
+def test_the_error_of_vectors_is_the_training_loss() -> None:
+    prediction, target = fields(0)
+    metric = VectorError("instance")
+    metric.update(prediction, target)
+    total, count = Instance().loss(prediction, target)
+    assert metric.compute()["instance_error_px"] == pytest.approx((total / count).item(), rel=1e-6)
+    assert int(metric.count) == int(count)
 
 
 @given(seed=st.integers(0, 999), cuts=st.lists(st.integers(0, 6), max_size=4))
@@ -42,7 +56,7 @@ def test_equal_numpy(seed: int) -> None:
 def test_any_split_into_batches_counts_the_same(seed: int, cuts: list[int]) -> None:
     prediction, target = fields(seed)
     edges = [0, *sorted(cuts), 6]
-    for kind in (MaskedError, EndPointError):
+    for kind in (MaskedError, VectorError):
         one, many, merged = kind("x"), kind("x"), kind("x")
         one.update(prediction, target)
         merged.update(prediction[:0], target[:0])
@@ -66,10 +80,10 @@ def test_large_sums_keep_their_digits() -> None:
 
 def test_nothing_labelled_is_nan() -> None:
     nothing = torch.full((1, 2, 3, 3), nan)
-    error, endpoint = MaskedError("disparity"), EndPointError("instance")
+    error, vector = MaskedError("disparity"), VectorError("instance")
     error.update(torch.zeros_like(nothing), nothing)
-    endpoint.update(torch.zeros_like(nothing), nothing)
-    assert all(isnan(value) for value in (*error.compute().values(), *endpoint.compute().values()))
+    vector.update(torch.zeros_like(nothing), nothing)
+    assert all(isnan(value) for value in (*error.compute().values(), *vector.compute().values()))
 
 
 def test_a_diverged_prediction_is_not_hidden() -> None:
@@ -82,4 +96,4 @@ def test_wrong_shapes_are_named() -> None:
     with pytest.raises(MultisigmaError, match=r"\(1, 3\)"):
         MaskedError("x").update(torch.zeros(1, 3), torch.zeros(3, 1))
     with pytest.raises(MultisigmaError, match=r"\(B, 2, H, W\).*\(1, 3, 2, 2\)"):
-        EndPointError("x").update(torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2))
+        VectorError("x").update(torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2))

@@ -114,6 +114,7 @@ def test_encoder_weights_come_from_a_file(tmp_path: Path) -> None:
     ("options", "words"),
     [
         ({"encoder": "resnet1001"}, "resnet1001.*Names alike: "),
+        ({"encoder": "resnet101.tv"}, r"no pretrained weights 'resnet101\.tv'.*resnet101\.tv_in1k.*, or 'resnet101'"),
         ({"output_stride": 4}, "`output_stride` must be 8, 16 or 32; found 4"),
         ({"encoder": "vit_tiny_patch16_224"}, "vit_tiny_patch16_224.* output stride 8"),
         ({"decoder_kernel": 5}, "`decoder_kernel` must be 3"),

@@ -28,9 +28,11 @@ def log_rows(first: int, last: int, every: int = 5) -> list[dict[str, float]]:
         for task, (start, end, sigma) in TASKS.items():
             row[f"loss/{task}"] = (end + (start - end) * np.exp(-step / 120)) * rng.lognormal(0, 0.18)
             row[f"sigma/{task}"] = sigma + (start / 3 - sigma) * np.exp(-step / 200)
-            row[f"weight/{task}"] = 1 / row[f"sigma/{task}"]
+            row[f"noise/{task}"] = row[f"sigma/{task}"]
+            row[f"weight/{task}"] = 1 / row[f"noise/{task}"]
             if step % 100 == 0:
                 row[f"val/loss/{task}"] = end * 1.2 + (start - end) * np.exp(-step / 120)
+        row |= {f"noise_ratio/{task}": row["noise/depth"] / row[f"noise/{task}"] for task in TASKS}
         row["loss/total"] = sum(row[f"weight/{task}"] * row[f"loss/{task}"] for task in TASKS)
         row["learning_rate"] = 0.01 * (1 - step / 600) ** 0.9
         rows.append(row)
@@ -122,20 +124,20 @@ def fill_run(run: Path, frames: int = 2, size: tuple[int, int] = (128, 256)) -> 
     write_log(run, 0, log_rows(0, 350))
     write_log(run, 300, log_rows(300, 600))
     per_class = {label.name: float(np.exp(-index / 9)) for index, label in enumerate(TRAIN_CLASSES)} | {"train": None}
-    trivial_per_class = {name: value and value**4 for name, value in per_class.items()}
+    baseline_per_class = {name: value and value**4 for name, value in per_class.items()}
     metrics = {
         "iou_class": 0.4212,
         "iou_per_class": per_class,
         "instance_error_px": 3.104,
-        "instance_rms_px": 5.91,
+        "instance_component_error_px": 1.552,
         "instance_endpoint_px": 4.92,
         "disparity_error_px": 0.801,
         "disparity_rms_px": 1.62,
-        "trivial": {
+        "baseline": {
             "iou_class": 0.1187,
-            "iou_per_class": trivial_per_class,
+            "iou_per_class": baseline_per_class,
             "instance_error_px": 10.98,
-            "instance_rms_px": 15.2,
+            "instance_component_error_px": 5.49,
             "instance_endpoint_px": 17.1,
             "disparity_error_px": 3.55,
             "disparity_rms_px": 4.9,

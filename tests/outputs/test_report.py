@@ -73,13 +73,17 @@ def test_a_whole_run(make_run: RunMaker, tmp_path: Path) -> None:
         "town_000001_000019",
         "not labelled",  # the second frame's depth
         "semantic: loss",
-        "depth: noise \N{GREEK SMALL LETTER SIGMA}",
-        "effective weights",
+        "depth: noise = 1 / weight",
+        "depth: \N{GREEK SMALL LETTER SIGMA}",
+        "weights",
+        "Noise of depth / noise",
+        "instance 4.03 0.284 4.03 0.248",
         "learning rate",
         "decoder: depth 2.95 M 3.2 G",
         "total 23.2 M 25.1 G",
         "0123456789abcdef0123456789abcdef01234567",
-        "Instance mean error, Disparity mean error Mean absolute error",
+        "Instance mean error, Instance mean component error, Instance end-point error Of the vectors",
+        "Disparity mean error Mean absolute error",
     ):
         assert words in page.text, words
     # Two frames of an image and four pairs, one truth not labelled; the colour wheel.
@@ -105,10 +109,10 @@ def test_tasks_come_from_the_data(make_run: RunMaker, tmp_path: Path) -> None:
     (folder / "metrics.csv").write_text("step,epoch,loss/normals,sigma/normals\n0,0,1,1\n1,0,0.5,0.9\n")
     (run / "logs" / "csv" / "300" / "metrics.csv").unlink()
     (run / "network.json").unlink()
-    (run / "metrics.json").write_text(json.dumps({"normals_error_px": 3.0, "trivial": {"normals_error_px": 2.0}}))
+    (run / "metrics.json").write_text(json.dumps({"normals_error_px": 3.0, "baseline": {"normals_error_px": 2.0}}))
     write_samples(run, [Sample("frame", [Picture("Normals", np.zeros((4, 8, 3), np.uint8), None)])], legend={})
     page = Page(write_report(run))
-    assert "normals: noise \N{GREEK SMALL LETTER SIGMA}" in page.text
+    assert "normals: \N{GREEK SMALL LETTER SIGMA}" in page.text
     assert "Normals mean error px ↓ 3.00 2.00 1.50" in page.text
     assert "semantic" not in page.text
     assert len(page.pictures()) == 1  # no colour wheel where no vectors are shown

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from multisigma.outputs.tables import class_rows, metric_rows, metrics_table, paper_cells, paper_table, written
+from multisigma.outputs.tables import (
+    class_rows,
+    metric_rows,
+    metrics_table,
+    paper_cells,
+    paper_table,
+    votes_cells,
+    votes_table,
+    written,
+)
 
 METRICS: dict[str, Any] = {
     "iou_class": 0.42,
@@ -16,7 +25,7 @@ METRICS: dict[str, Any] = {
     "edge_f1": 0.5,
     "instance_endpoint_px": 9.0,
     "iou_per_class": {"road": 0.9, "traffic light": nan, "train": None, "sky": 0.0},
-    "trivial": {
+    "baseline": {
         "iou_class": 0.21,
         "disparity_rms_px": 2.0,
         "edge_f1": 0.0,
@@ -39,17 +48,17 @@ def test_rows_follow_the_keys_of_the_file() -> None:
         "Instance end-point error",
     ]
     assert [row.unit for row in rows.values()] == ["%", "px", "px", "", "px"]
-    assert (rows["iou_class"].network, rows["iou_class"].trivial) == (42.0, 21.0)
+    assert (rows["iou_class"].network, rows["iou_class"].baseline) == (42.0, 21.0)
     assert rows["iou_class"].ratio == pytest.approx(2.0)
-    assert rows["iou_class"].beats_trivial is True
-    assert rows["disparity_rms_px"].beats_trivial is False  # twice the error
+    assert rows["iou_class"].beats_baseline is True
+    assert rows["disparity_rms_px"].beats_baseline is False  # twice the error
     assert rows["edge_f1"].ratio is None  # over zero
-    assert rows["instance_endpoint_px"].ratio is rows["instance_endpoint_px"].beats_trivial is None
+    assert rows["instance_endpoint_px"].ratio is rows["instance_endpoint_px"].beats_baseline is None
     assert rows["surface_normal_error_px"].network is None
 
 
 def test_classes_without_iou_have_no_number() -> None:
-    assert [(row.name, row.network, row.trivial) for row in class_rows(METRICS)] == [
+    assert [(row.name, row.network, row.baseline) for row in class_rows(METRICS)] == [
         ("road", 90.0, 45.0),
         ("traffic light", None, None),
         ("train", None, None),
@@ -90,6 +99,8 @@ SCENE: dict[str, Any] = {
     "ap50m": None,
     "disparity_native_error_px": 2.92,
     "disparity_native_rms_px": 5.88,
+    "disparity_native_without_sky_error_px": 3.1,
+    "disparity_native_without_sky_rms_px": 6.02,
     "semantic_ece": 0.021,
     "depth_coverage_90": 0.87,
     "depth_rmse_m": 7.5,
@@ -103,16 +114,29 @@ def test_the_layout_of_table_2() -> None:
     assert [list(columns.values()) for columns in cells.values()] == [
         ["78.5", "57.4", "89.9", "77.7"],
         ["19.0", "35.9", "30.9", "-"],
-        ["2.92", "5.88"],
+        ["2.92", "5.88", "3.10", "6.02"],
     ]
     console = Console(width=80, record=True, file=StringIO())
     console.print(paper_table(SCENE))
     text = console.export_text()
-    assert ["78.5", "57.4", "89.9", "77.7", "19.0", "35.9", "30.9", "-", "2.92", "5.88"] in [
+    assert ["78.5", "57.4", "89.9", "77.7", "19.0", "35.9", "30.9", "-", "2.92", "5.88", "3.10", "6.02"] in [
         line.split() for line in text.splitlines()
     ]
     assert "…" not in text
     assert "our reading" in text
+    assert "without the sky" in text
+
+
+def test_instances_by_votes() -> None:
+    by_votes = {"default": {"ap": 0.3, "ap50": 0.5, "pq": 0.4}, "paper": {"ap": 0.2, "ap50": 0.45, "pq": None}}
+    cells = votes_cells(SCENE | {"by_votes": by_votes})
+    assert list(cells) == ["default", "paper"]
+    assert list(cells["default"].values()) == ["30.0", "50.0", "-", "-", "40.0", "-"]
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(votes_table(SCENE | {"by_votes": by_votes}))
+    rows = [line.split() for line in console.export_text().splitlines()]
+    assert ["paper", "20.0", "45.0", "-", "-", "-", "-"] in rows
+    assert votes_cells(SCENE) == {}
 
 
 def test_metrics_of_scenes_and_calibration_have_names_units_and_definitions() -> None:

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from multisigma import MultisigmaError
+from multisigma import Laplace, MultisigmaError, UncertaintyWeighting
 from multisigma.data.frame import Camera, Frame, instance_centroids
 from multisigma.data.labels import LABELS
+from multisigma.data.picture import Picture
+from multisigma.data.scene import SceneInstance
 from multisigma.tasks import Depth, Instance, Semantic, Task, load_tasks
 from multisigma.tasks.instance import colour_vectors
 
@@ -83,13 +85,49 @@ def test_loss_is_torchs_own_over_labelled_elements(frame: Frame, task: Task) -> 
         expected = F.cross_entropy(output, target.long(), ignore_index=255)
         labelled = (target != 255)[:, None].expand_as(output)
     else:
+        # The components of a vector add: the mean runs over pixels.
         labelled = ~target.isnan()
-        expected = F.l1_loss(output[labelled], target[labelled])
+        expected = F.l1_loss(output[labelled], target[labelled]) * task.channels
     assert (total / count).item() == pytest.approx(expected.item(), rel=1e-5)
     total.backward()
     assert output.grad is not None
     assert output.grad.isfinite().all()
     assert not output.grad[~labelled].any()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_regression_averages_the_l1_norm_over_labelled_pixels(channels: int) -> None:
+    class Vectors(Depth):
+        pass
+
+    Vectors.channels = channels
+    rng = np.random.default_rng(channels)
+    output, target = rng.normal(0, 9, (2, 2, channels, 3, 4)).astype(np.float32)
+    target[0, :, 1] = np.nan
+    target[1, -1, 2, 1] = np.nan  # one channel without a label: the pixel has none
+    norms = []
+    for b, y, x in np.ndindex(2, 3, 4):
+        if not any(np.isnan(target[b, k, y, x]) for k in range(channels)):
+            norms.append(sum(abs(float(output[b, k, y, x]) - float(target[b, k, y, x])) for k in range(channels)))
+    total, count = Vectors().loss(torch.from_numpy(output), torch.from_numpy(target))
+    assert int(count) == len(norms) == 24 - 4 - 1
+    assert (total / count).item() == pytest.approx(np.mean(norms), rel=1e-5)
+    assert Vectors().likelihood == Laplace(dimension=channels)
+
+
+def test_the_learned_scale_is_that_of_each_component() -> None:
+    """The noise that the instance loss learns has the scale of the components' errors, and covers them."""
+    rng = np.random.default_rng(0)
+    target = torch.from_numpy(rng.laplace(0, 3.0, (1, 2, 100, 500)).astype(np.float32))
+    output, task = torch.zeros_like(target), Instance()
+    weighting = UncertaintyWeighting({"instance": task.likelihood}, closed_form=True)
+    weighting({"instance": task.loss(output, target)})
+    sigma = weighting.sigma["instance"]
+    assert sigma == pytest.approx(3.0, rel=0.01)
+    (coverage,) = task.calibration(sigma)
+    coverage.update(output, target)
+    for level in (50, 80, 90, 95):
+        assert coverage.compute()[f"instance_coverage_{level}"] == pytest.approx(level / 100, abs=0.007)
 
 
 @pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])
@@ -127,11 +165,11 @@ def test_perfect_predictions_have_no_error(frame: Frame) -> None:
         assert numbers[key] == best
 
 
-def test_trivial_predictors_against_slow_versions() -> None:
+def test_baselines_against_slow_versions() -> None:
     rng = np.random.default_rng(1)
     classes = rng.choice([0, 1, 2, 255], (5, 4, 6)).astype(np.uint8)
     classes[:, 0, 0] = 255
-    majority = Semantic().trivial()
+    majority = Semantic().baseline()
     for target in classes:
         majority.update(target)
     guess = majority.predict()
@@ -143,7 +181,7 @@ def test_trivial_predictors_against_slow_versions() -> None:
 
     disparity = rng.uniform(0, 9, (5, 1, 4, 6)).astype(np.float32)
     disparity[:, :, 1, ::2] = np.nan
-    rows = Depth().trivial()
+    rows = Depth().baseline()
     for target in disparity:
         rows.update(target)
     guess = rows.predict()
@@ -153,15 +191,15 @@ def test_trivial_predictors_against_slow_versions() -> None:
     wide = rows.resize(guess, 8, 12)
     np.testing.assert_allclose(wide[0, ::2, 0], 2 * guess[0, :, 0])
 
-    zeros = Instance().trivial()
+    zeros = Instance().baseline()
     assert zeros.predict() is None
     zeros.update(np.ones((2, 4, 6)))
     assert not zeros.predict().any()  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])
-def test_trivial_predictor_without_labels_has_no_guess(frame: Frame, task: Task) -> None:
-    predictor = task.trivial()
+def test_a_baseline_without_labels_has_no_guess(frame: Frame, task: Task) -> None:
+    predictor = task.baseline()
     predictor.update(task.target(without(frame, "labels", "instances", "centroids", "disparity")).numpy())
     assert predictor.predict() is None
 
@@ -169,7 +207,7 @@ def test_trivial_predictor_without_labels_has_no_guess(frame: Frame, task: Task)
 def test_pictures_show_prediction_and_truth(frame: Frame) -> None:
     tasks = load_tasks(["semantic", "instance", "depth"])
     predictions = {task.name: task.target(frame).nan_to_num().numpy() for task in tasks}
-    pictures = {p.title: p for task in tasks for p in task.pictures(frame, predictions)}
+    pictures = {p.title: p for task in tasks for p in task.visualize(frame, predictions)}
     assert list(pictures) == ["Semantic segmentation", "Instance vectors", "Instances", "Inverse depth"]
     for picture in pictures.values():
         assert picture.prediction is not None
@@ -179,9 +217,32 @@ def test_pictures_show_prediction_and_truth(frame: Frame) -> None:
     assert np.array_equal(semantic.prediction, semantic.truth)  # type: ignore[arg-type]
     assert tuple(semantic.truth[6, 3]) == (0, 0, 142)  # type: ignore[index]
     unlabelled = without(frame, "labels", "instances", "centroids", "disparity")
-    assert all(p.truth is None for task in tasks for p in task.pictures(unlabelled, predictions))
-    alone = Instance().pictures(frame, {"instance": predictions["instance"]})
+    assert all(p.truth is None for task in tasks for p in task.visualize(unlabelled, predictions))
+    alone = Instance().visualize(frame, {"instance": predictions["instance"]})
     assert [p.title for p in alone] == ["Instance vectors"]
+
+
+def rider_on_a_bicycle(votes: str) -> tuple[list[SceneInstance], Picture]:
+    """Instances and their picture where two classes vote for one centre: a rider and the bicycle under it."""
+    semantic = np.full((64, 64), 0)
+    semantic[20:32, 20:44], semantic[32:44, 20:44] = 12, 18
+    y, x = np.mgrid[:64, :64].astype(np.float32)
+    vectors = np.stack((31.5 - x, 31.5 - y))
+    logits = torch.full((1, 19, 64, 64), -9.0).scatter(1, torch.from_numpy(semantic)[None, None], 9.0)
+    task = Instance(votes)  # type: ignore[arg-type]
+    scene = task.postprocess({"semantic": logits, "instance": torch.from_numpy(vectors)[None]})
+    blank = Frame("a_000000_000019", np.zeros((64, 64, 3), np.uint8), None, None, None, None, None)
+    return scene["instances"], task.visualize(blank, {"semantic": semantic, "instance": vectors})[1]
+
+
+def test_votes_choose_how_instances_are_found_in_scenes_and_pictures() -> None:
+    """Ours clusters each class by itself; the paper's way clusters all pixels of things together."""
+    apart, coloured_apart = rider_on_a_bicycle("default")
+    assert [instance.class_id for instance in apart] == [ID["rider"], ID["bicycle"]]
+    (together,), coloured_together = rider_on_a_bicycle("paper")
+    assert together.mask.sum() == 24 * 24
+    for picture, objects in ((coloured_apart, 2), (coloured_together, 1)):
+        assert len(np.unique(picture.prediction.reshape(-1, 3), axis=0)) == 1 + objects
 
 
 def test_vector_colours_are_orientation_and_magnitude() -> None:

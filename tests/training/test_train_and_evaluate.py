@@ -44,12 +44,12 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_folder(run: Path) -> None:
-    assert {"config.yaml", "environment.json", "network.json", "trivial.npz", "logs", "checkpoints"} == {
+    assert {"config.yaml", "environment.json", "network.json", "baselines.npz", "logs", "checkpoints"} == {
         path.name for path in run.iterdir()
     }
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
     log = read_log(run)
-    for name in ("loss", "sigma", "weight"):
+    for name in ("loss", "sigma", "weight", "noise", "noise_ratio"):
         for task in ("semantic", "instance", "depth"):
             steps, values = log[f"{name}/{task}"]
             assert list(steps) == list(range(8))
@@ -60,8 +60,14 @@ def test_a_run_folder(run: Path) -> None:
 
 
 def test_noise_is_learned_and_logged(run: Path) -> None:
+    """The paper's noise is 1 / weight: b = sigma for a Laplace, sigma^2 for a softmax."""
     log = read_log(run)
     state = weights(run)
+    for task, power in {"semantic": 2, "instance": 1, "depth": 1}.items():
+        noise, sigma, weight = (log[f"{kind}/{task}"][1] for kind in ("noise", "sigma", "weight"))
+        np.testing.assert_allclose(noise, sigma**power, rtol=1e-6)
+        np.testing.assert_allclose(noise, 1 / weight, rtol=1e-12)
+        np.testing.assert_allclose(log[f"noise_ratio/{task}"][1], log["noise/depth"][1] / noise, rtol=1e-12)
     for task in ("semantic", "instance", "depth"):
         assert log[f"sigma/{task}"][1][0] == 1
         assert state[f"weighting.log_variance_{task}"] != 0
@@ -72,16 +78,18 @@ def test_evaluate_and_report(run: Path, root: Path, capsys: pytest.CaptureFixtur
     metrics = json.loads((run / "metrics.json").read_text())
     keys = {"iou_class", "instance_error_px", "disparity_error_px", "disparity_rms_px"}
     assert keys <= set(metrics)
-    assert keys <= set(metrics["trivial"])
+    assert keys <= set(metrics["baseline"])
     assert len(metrics["iou_per_class"]) == 19
     assert all(metrics[key] is not None for key in keys)
     shown = capsys.readouterr().out
     assert "IoU class" in shown
     assert "Table 2 of the paper" in shown
+    assert "Instances by the way from votes" in shown
     assert main(["report", str(run)]) == 0
     page = (run / "report.html").read_text()
     assert "data:image" in page
     assert "In the layout of table 2" in page
+    assert "Instances by the way from votes" in page
     assert "Reliability: semantic" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
 
@@ -108,6 +116,27 @@ def test_predictions_that_are_saved_evaluate_to_the_same(run: Path, root: Path, 
         assert shares == sorted(shares)
 
 
+def test_both_ways_from_votes_to_instances_are_measured(run: Path, root: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    found = {}
+    for votes in ("default", "paper"):
+        saved = tmp_path / votes
+        options = ["--votes", votes, "--pictures", "0", "--save-predictions", str(saved)]
+        assert main(["evaluate", str(copy), "--data", str(root), *options]) == 0
+        found[votes] = json.loads((copy / "metrics.json").read_text())
+        assert found[votes]["votes"] == votes
+        assert {key: found[votes][key] for key in found[votes]["by_votes"][votes]} == found[votes]["by_votes"][votes]
+        # The files hold the instances of the way that was asked for.
+        assert main(["evaluate", "--predictions", str(saved), "--data", str(root)]) == 0
+        from_files = json.loads((saved / "metrics.json").read_text())
+        assert "by_votes" not in from_files
+        for key in ("ap", "pq", "pq_things"):
+            assert from_files[key] == found[votes]["by_votes"][votes][key]
+    assert found["default"]["by_votes"] == found["paper"]["by_votes"]
+    assert list(found["paper"]["by_votes"]) == ["default", "paper"]
+
+
 def test_metrics_follow_from_the_predictions(run: Path, root: Path) -> None:
     """An independent pass over the split, with numpy alone, gives the numbers of `evaluate`."""
     from multisigma.data.cityscapes import list_frames, read_frame
@@ -126,7 +155,7 @@ def test_metrics_follow_from_the_predictions(run: Path, root: Path) -> None:
             outputs = {k: v[0].numpy() for k, v in module(image_tensor(frame)[None]).items()}
         truth, guess = TRAIN_ID_OF[frame.labels], outputs["semantic"].argmax(0)
         np.add.at(confusion, (truth[truth < 255], guess[truth < 255]), 1)
-        difference = np.abs(outputs["instance"] - instance_vectors(frame))
+        difference = np.abs(outputs["instance"] - instance_vectors(frame)).sum(0)
         errors["instance"].append(difference[np.isfinite(difference)])
         disparity = np.where(frame.labels == 23, 0, frame.disparity)
         difference = np.abs(outputs["depth"][0].clip(0) - disparity)
@@ -211,8 +240,8 @@ def test_an_interruption_tells_where_the_run_goes_on(
     [
         ("checkpoints/last.ckpt", "train", "the file ends too early. Put the run's best.ckpt in its place"),
         ("checkpoints/last.ckpt", "evaluate", "the file ends too early. Evaluate another"),
-        ("trivial.npz", "evaluate", "cannot be read as trivial predictors"),
-        ("trivial.npz/", "evaluate", "cannot be read as trivial predictors: [Errno 2] No such file"),
+        ("baselines.npz", "evaluate", "cannot be read as baselines"),
+        ("baselines.npz/", "evaluate", "cannot be read as baselines: [Errno 2] No such file"),
         ("config.yaml", "train", "must hold fields of the training configuration"),
         ("config.yaml", "evaluate", "must hold fields of the training configuration"),
     ],
@@ -260,7 +289,7 @@ def test_a_root_without_a_kind_of_label_trains_the_rest(
     }
     metrics = json.loads((run / "metrics.json").read_text())
     assert (metrics["disparity_error_px"] is None) == (without == "disparity")
-    assert (metrics["trivial"]["disparity_error_px"] is None) == (without == "disparity")
+    assert (metrics["baseline"]["disparity_error_px"] is None) == (without == "disparity")
     assert (metrics["iou_class"] is None) == (without == "gtFine")
     assert main(["report", str(run)]) == 0
 
@@ -418,19 +447,34 @@ def test_fixed_weights_and_a_subset_of_tasks(root: Path, tmp_path: Path) -> None
     assert {"iiou_class", "depth_rmse_m", "semantic_ece"} <= metrics.keys()
 
 
+def test_the_uniform_form_trains_and_evaluates(root: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train(root, run, "--weighting", "uniform", "--initial-log-variance", "1", "--iterations", "3") == 0
+    log = read_log(run)
+    tasks = ("semantic", "instance", "depth")
+    noises = {task: log[f"noise/{task}"][1] for task in tasks}
+    assert all(noise[0] == pytest.approx(np.e) and noise[2] != noise[0] for noise in noises.values())
+    expected = sum(log[f"loss/{task}"][1] / noises[task] + np.log(noises[task]) for task in tasks)
+    np.testing.assert_allclose(log["loss/total"][1], expected, rtol=1e-5)
+    assert main(["evaluate", str(run), "--data", str(root), "--pictures", "0"]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    # The learned noise belongs to no likelihood of the task: there is nothing to calibrate.
+    assert metrics["semantic_ece"] is not None
+    assert not {"semantic_ece_temperature", "depth_coverage_50", "instance_coverage_50"} & metrics.keys()
+
+
 def test_a_users_own_task(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The design's test: a fourth task is one new file and one word in the configuration."""
     (tmp_path / "boundary_task.py").write_text(
         """
 import torch
-from multisigma import Laplace
 from multisigma.data.picture import Picture
 from multisigma.metrics import MaskedError
 from multisigma.tasks.base import RegressionTask
-from multisigma.tasks.trivial import RowMean
+from multisigma.tasks.baselines import RowMean
 
 class Boundary(RegressionTask):
-    name, channels, likelihood = "boundary", 1, Laplace()
+    name, channels = "boundary", 1
 
     def target(self, frame):
         ids = torch.from_numpy(frame.instances.astype("int32"))
@@ -444,10 +488,10 @@ class Boundary(RegressionTask):
     def metrics(self):
         return [MaskedError("boundary")]
 
-    def trivial(self):
+    def baseline(self):
         return RowMean()
 
-    def pictures(self, frame, predictions):
+    def visualize(self, frame, predictions):
         grey = (255 * predictions["boundary"][0].clip(0, 1)).astype("uint8")
         return [Picture("Boundary", grey[..., None].repeat(3, -1), None)]
 """
@@ -458,7 +502,7 @@ class Boundary(RegressionTask):
     assert main(["evaluate", str(run), "--data", str(root)]) == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["boundary_error_px"] is not None
-    assert metrics["trivial"]["boundary_error_px"] is not None
+    assert metrics["baseline"]["boundary_error_px"] is not None
     assert "sigma/boundary" in read_log(run)
     assert main(["report", str(run)]) == 0
     assert "Boundary" in (run / "report.html").read_text()
@@ -482,6 +526,7 @@ def test_frames_of_another_size_are_evaluated(run: Path, root: Path, tmp_path: P
         (["evaluate", "{run}", "--predictions", "{tmp}", "--data", "{root}"], "either a run folder or --predictions"),
         (["evaluate", "--predictions", "{tmp}", "--data", "{root}"], "semantic/, instance/, disparity/"),
         (["evaluate", "--predictions", "{tmp}", "--data", "{root}", "--save-predictions", "x"], "goes with a run"),
+        (["evaluate", "--predictions", "{tmp}", "--data", "{root}", "--votes", "paper"], "--votes goes with a run"),
         (["evaluate", "{run}", "--data", "{root}", "--save-predictions", "{root}"], "new or empty folder"),
         (["report", "{tmp}"], "run"),
         (["train", "--preset", "tiny", "--data", "{root}", "--out", "{run}"], "--resume"),

@@ -60,7 +60,7 @@ class Frame:
 
 
 def instance_centroids(instances: NDArray[np.int32]) -> dict[int, tuple[float, float]]:
-    """Mean position of all pixels of every instance of the eight `INSTANCE_CLASSES`.
+    """Return the mean position of all pixels of every instance of the eight `INSTANCE_CLASSES`.
 
     Ids below 1000 are groups or stuff, and caravans and trailers are not evaluated: neither is listed.
 
@@ -81,7 +81,7 @@ def instance_centroids(instances: NDArray[np.int32]) -> dict[int, tuple[float, f
 
 
 def instance_vectors(frame: Frame) -> NDArray[np.float32]:
-    """Vector from every instance pixel to its instance's centroid, the regression target of section 4.2 of the paper.
+    """Return the vector from every instance pixel to its instance's centroid, the regression target of section 4.
 
     Args:
         frame: A frame with `instances` and `centroids`.
@@ -110,7 +110,7 @@ def instance_vectors(frame: Frame) -> NDArray[np.float32]:
 def disparity_with_sky(
     disparity: NDArray[np.float32], labels: NDArray[np.uint8] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Disparity with zero on the sky, infinitely far (section 5 of the paper).
+    """Return the disparity with zero on the sky, which is infinitely far (section 5 of the paper).
 
     Args:
         disparity: Disparity in pixels, NaN where invalid; shape (H, W).

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from multisigma.data.labels import TRAIN_CLASSES
 from multisigma.files import write_bytes
 from multisigma.instances import Instances, instances_from_votes
-from multisigma.tasks.instance import colour_vectors
+from multisigma.tasks.instance import VOTES, colour_vectors, vote_settings
 
 CAR, POLE, VEGETATION, ROAD, BUILDING = (
     next(label.train_id for label in TRAIN_CLASSES if label.name == name)
@@ -91,9 +91,12 @@ def main() -> None:
     """Cluster the scene and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", type=Path)
+    parser.add_argument("--votes", choices=VOTES, default="default", help="how votes become instances")
     arguments = parser.parse_args()
     vectors, semantic, _ = scene()
-    write_bytes(arguments.picture, picture(vectors, semantic, instances_from_votes(vectors, semantic, (CAR,))))
+    settings = vote_settings(arguments.votes, semantic.shape[0])
+    found = instances_from_votes(vectors, semantic, (CAR,), settings=settings)
+    write_bytes(arguments.picture, picture(vectors, semantic, found))
 
 
 if __name__ == "__main__":

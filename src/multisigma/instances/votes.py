@@ -5,6 +5,7 @@ Every pixel of an instance class votes for the centroid of its instance. The vot
 occluder splits stays one, for its parts vote for the same place.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ class VoteSettings:
             that is within max(20 px, 6 times the cluster's mean spread), and otherwise to none; 'clusters': its vote's
             cluster or none.
         min_pixels: Instances with fewer pixels are dropped, and their pixels go to what remains by the same rule.
+        per_class: Cluster each class by itself. If false, cluster the pixels of all instance classes together, as
+            the paper describes it; an instance then has the class of most of its pixels (the lowest id if equal).
     """
 
     grid: float = 1.0
@@ -58,6 +61,7 @@ class VoteSettings:
     xi: float = 0.05
     assignment: Assignment = "near"
     min_pixels: int = 100
+    per_class: bool = True
 
     @classmethod
     def for_height(cls, height: int) -> "VoteSettings":
@@ -72,6 +76,25 @@ class VoteSettings:
             min_samples=max(round(100 * share), 15),
             slope=max(share, 0.25),
             min_pixels=max(round(100 * share * share), 10),
+        )
+
+    @classmethod
+    def paper(cls, height: int) -> "VoteSettings":
+        """Return the paper's literal way for frames of `height` pixels (section 4, figure 3).
+
+        Cluster the pixels of all instance classes together with OPTICS, cut the reachability plot at one depth, and
+        assign every pixel, noise votes included, to the nearest cluster centre.
+
+        The paper gives no parameters. `min_samples`, `max_eps`, `grid` and `min_pixels` are those of `for_height`. The
+        cut is the one with the best PQ in docs/instances.md, where classes are clustered apart and pixels go to the
+        nearest centre: 4 px at 1024 rows and above, 3 px at 128 rows and below, interpolated between.
+        """
+        return dataclasses.replace(
+            cls.for_height(height),
+            per_class=False,
+            extraction="cut",
+            cut=float(np.interp(height, (128, 1024), (3.0, 4.0))),
+            assignment="nearest",
         )
 
     def __post_init__(self) -> None:
@@ -106,10 +129,11 @@ class Instances:
 
     Args:
         ids: Instance of each pixel, 1..N, and 0 where there is none; shape (H, W).
-        class_ids: Class of each instance, as in the semantic map; shape (N,).
+        class_ids: Class of each instance, as in the semantic map; shape (N,). With `per_class=False` it is the class
+            of most of the instance's pixels, and the semantic map may differ from it at the others.
         centres: Centroid (x, y) of each instance in pixels, pixel centres at integers; shape (N, 2).
         pixels: Number of pixels of each instance; shape (N,).
-        confidence: Mean probability of the instance's class over its pixels, times (l + 1) / (l + 1 + e), where l is
+        confidence: Mean probability of the pixels' classes over the instance, times (l + 1) / (l + 1 + e), where l is
             the mean length of their vectors and e the mean distance of their votes from the centre, in pixels:
             instances rank higher the better their votes agree. Above 0 and at most 1; shape (N,).
     """
@@ -128,7 +152,7 @@ def instances_from_votes(
     probabilities: NDArray[np.floating] | None = None,
     settings: VoteSettings | None = None,
 ) -> Instances:
-    """Clusters the votes of each instance class apart.
+    """Cluster the votes of each instance class by itself, or of all together (`per_class=False`).
 
     The same input gives the same instances. Most of the time is spent in compiled code that releases the GIL, so that
     the frames of a batch are best handed to threads: `list(ThreadPoolExecutor().map(instances_from_votes, vectors,
@@ -160,20 +184,26 @@ def instances_from_votes(
     class_ids: list[int] = []
     centres, agreement = [np.empty((0, 2))], [np.empty(0)]
     chosen = np.array(sorted(set(classes)), dtype=np.int64)
-    places, begin = _places_of_classes(np.ascontiguousarray(semantic).ravel(), chosen)
+    flat_semantic = np.ascontiguousarray(semantic).ravel()
+    places, begin = _places_of_classes(flat_semantic, chosen)
+    by_class = [places[begin[k] : begin[k + 1]] for k in range(len(chosen))]
+    groups = by_class if settings.per_class else [np.sort(places)]
     flat = np.ascontiguousarray(vectors, dtype=np.result_type(vectors, np.float32)).reshape(2, -1)
-    for index, class_id in enumerate(chosen.tolist()):
-        here = places[begin[index] : begin[index + 1]]
+    for index, here in enumerate(groups):
         votes, lengths, broken = _votes(flat, here, semantic.shape[1])
         if broken:
+            whose = f"class {chosen[index]}" if settings.per_class else "the instance classes"
             raise MultisigmaError(
                 f"Instance vectors should be finite. Found {broken} of {len(votes)} "
-                f"pixels of class {class_id} that are not; the network that made them has diverged."
+                f"pixels of {whose} that are not; the network that made them has diverged."
             )
-        found, members = _instances_of_class(votes, lengths, settings)
+        found, members = _cluster(votes, lengths, settings)
         if len(found):
             _write(ids, here, members, len(class_ids) + 1)
-            class_ids += [class_id] * len(found)
+            if settings.per_class:
+                class_ids += [int(chosen[index])] * len(found)
+            else:
+                class_ids += _majority(flat_semantic[here], members, len(found)).tolist()
             centres.append(found)
             agreement.append(_agreement(votes, lengths, members, found))
     pixels = np.bincount(ids, minlength=len(class_ids) + 1)[1:]
@@ -194,8 +224,8 @@ def instances_from_votes(
     )
 
 
-def _instances_of_class(votes: Floats, lengths: Floats, settings: VoteSettings) -> tuple[Floats, Ints]:
-    """Centres (K, 2) of the instances of one class, and the instance of each vote, or -1."""
+def _cluster(votes: Floats, lengths: Floats, settings: VoteSettings) -> tuple[Floats, Ints]:
+    """Return the centres (K, 2) of the instances, and the instance of each vote, or -1."""
     nothing = np.empty((0, 2)), np.empty(0, np.int64)
     if len(votes) < settings.min_samples:
         return nothing
@@ -235,6 +265,14 @@ def _instances_of_class(votes: Floats, lengths: Floats, settings: VoteSettings) 
         centres, spreads = centres[kept], spreads[kept]
         members = _assign(points, labels, centres, spreads, settings.assignment)
     return centres, members if cells is None else members[cells]
+
+
+def _majority(semantic: NDArray[np.integer], members: Ints, count: int) -> Ints:
+    """Return the most frequent class of each instance, the lowest id if two are equally frequent; shape (count,)."""
+    inside = members >= 0
+    present, index = np.unique(semantic[inside], return_inverse=True)
+    table = np.bincount(members[inside] * len(present) + index, minlength=count * len(present))
+    return present[table.reshape(count, -1).argmax(axis=1)]
 
 
 @njit(cache=True, nogil=True)

@@ -6,7 +6,7 @@ from multisigma.metrics.calibration import LaplaceCoverage, Reliability
 from multisigma.metrics.depth import DepthErrors
 from multisigma.metrics.instance import AveragePrecision
 from multisigma.metrics.panoptic import PanopticQuality
-from multisigma.metrics.regression import EndPointError, MaskedError
+from multisigma.metrics.regression import MaskedError, VectorError
 from multisigma.metrics.segmentation import CityscapesIoU, ClassIoU
 
 __all__ = [
@@ -14,11 +14,11 @@ __all__ = [
     "CityscapesIoU",
     "ClassIoU",
     "DepthErrors",
-    "EndPointError",
     "LaplaceCoverage",
     "MaskedError",
     "PanopticQuality",
     "Reliability",
+    "VectorError",
     "scene_metrics",
 ]
 

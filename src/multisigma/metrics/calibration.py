@@ -101,7 +101,8 @@ class Reliability(Metric):
 class LaplaceCoverage(Metric):
     """The share of labelled values within central intervals of Laplace noise around the network's output.
 
-    An interval of level p is output +- b * log(1 / (1 - p)); noise that describes the errors gives the share p.
+    An interval of level p is output +- b * log(1 / (1 - p)); noise that describes the errors gives the share p. The
+    components of a vector count each: a Laplace of dimension 2 and scale b gives each of them the scale b.
 
     Args:
         prefix: What is measured; "depth" gives `depth_coverage_50` and so on, for 50, 80, 90 and 95 %.

@@ -20,16 +20,22 @@ FARTHEST = 80.0
 _NEAREST = 1e-3
 _DELTA = 1.25
 
-_ALL, _LAND, _NATIVE = range(3)
+# Keys of the disparity errors: with and without the sky, each at the frame's own width and at the native one.
+_ALL, _LAND, _NATIVE, _NATIVE_LAND = _DISPARITIES = (
+    "disparity",
+    "disparity_without_sky",
+    "disparity_native",
+    "disparity_native_without_sky",
+)
 
 
 class DepthErrors(Metric):
     """Mean and RMS error of disparity in pixels, and the errors of depth in metres that the field reports.
 
-    Disparity counts over all valid pixels, the sky as a true disparity of zero (the paper, section 5); without the sky
-    besides; and with the sky times 2048 / width, the equivalent at Cityscapes' own size. Where a frame has no labels
-    its sky is not known: it counts for the first and the last by the pixels with a valid disparity alone, and not at
-    all for the errors without sky.
+    Disparity counts over all valid pixels, the sky as a true disparity of zero (section 5); and without the sky. Both
+    are given at the frame's width and times 2048 / width, the equivalent at Cityscapes' own size. Table 2 does not say
+    which of the two it has. A frame without label ids has an unknown sky: it counts with its valid disparities alone,
+    and not at all for the errors without sky.
 
     Depth is baseline * focal length / disparity of each frame's camera, over pixels with a true depth of at most 80 m;
     predictions are clipped to 0.001 to 80 m. Absolute relative error, RMSE, and the shares of pixels whose ratio of
@@ -48,9 +54,9 @@ class DepthErrors(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        # Absolute and squared error over all, without sky, and at the native width.
-        self.add_state("disparity_sums", exactly(np.zeros((3, 2))), dist_reduce_fx="sum")
-        self.add_state("disparity_counts", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum")
+        # Absolute and squared error for each of `_DISPARITIES`.
+        self.add_state("disparity_sums", exactly(np.zeros((4, 2))), dist_reduce_fx="sum")
+        self.add_state("disparity_counts", torch.zeros(4, dtype=torch.int64), dist_reduce_fx="sum")
         # Relative error, and squared error in metres.
         self.add_state("depth_sums", exactly(np.zeros(2)), dist_reduce_fx="sum")
         self.add_state("within", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum")
@@ -80,7 +86,8 @@ class DepthErrors(Metric):
         valid = ~np.isnan(true)
         land = valid & ~sky if truth.labels is not None else np.zeros_like(valid)
         scale = NATIVE_WIDTH / errors.shape[1]
-        for row, kept, factor in ((_ALL, valid, 1.0), (_LAND, land, 1.0), (_NATIVE, valid, scale)):
+        pixels = {_ALL: (valid, 1.0), _LAND: (land, 1.0), _NATIVE: (valid, scale), _NATIVE_LAND: (land, scale)}
+        for row, (kept, factor) in enumerate(pixels[name] for name in _DISPARITIES):
             some = errors[kept] * factor
             self.disparity_sums[row] += exactly([np.abs(some).sum(), np.square(some).sum()])
             self.disparity_counts[row] += some.size
@@ -98,10 +105,10 @@ class DepthErrors(Metric):
         self.depth_count += true.size
 
     def compute(self) -> dict[str, float]:
-        """Give the errors by name; nan where nothing was valid."""
+        """Return the errors by name; nan where nothing was valid."""
         sums = value(self.disparity_sums)
         numbers = {}
-        for row, name in ((_ALL, "disparity"), (_LAND, "disparity_without_sky"), (_NATIVE, "disparity_native")):
+        for row, name in enumerate(_DISPARITIES):
             count = int(self.disparity_counts[row])
             numbers[f"{name}_error_px"] = float(sums[row, 0] / count) if count else nan
             numbers[f"{name}_rms_px"] = sqrt(sums[row, 1] / count) if count else nan

@@ -21,14 +21,13 @@ def _errors(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 class MaskedError(Metric):
-    """Mean absolute and root mean square error over labelled values.
+    """Mean absolute and root mean squared error over labelled values.
 
-    The mean runs over every labelled scalar of the data set: for vectors, over pixels *and* components, the definition
-    of the L1 training loss and of table 1. A prediction that is not finite at a labelled value makes the errors not
-    finite.
+    The mean runs over every labelled scalar of the data set. A prediction that is not finite at a labelled value makes
+    the errors not finite.
 
     Args:
-        prefix: What is measured; names the results, "disparity" gives `disparity_error_px` and `disparity_rms_px`.
+        prefix: Beginning of the keys: "disparity" gives `disparity_error_px` and `disparity_rms_px`.
 
     Example:
         >>> import torch
@@ -77,31 +76,36 @@ class MaskedError(Metric):
         }
 
 
-class EndPointError(Metric):
-    """Mean Euclidean length of the error of vectors, over labelled pixels.
+class VectorError(Metric):
+    """Mean size of the error of vectors over labelled pixels, by three measures.
+
+    - `{prefix}_error_px`: the L1 norm `|dx| + |dy|`, the instance loss of section 4 and the error of table 1;
+    - `{prefix}_component_error_px`: the mean of `|dx|` and `|dy|`, half of that;
+    - `{prefix}_endpoint_px`: the Euclidean length, from 0.71 to 1 times the L1 norm.
 
     Args:
-        prefix: What is measured; names the result, "instance" gives `instance_endpoint_px`.
+        prefix: Beginning of the keys, such as "instance".
 
     Example:
         >>> import torch
-        >>> metric = EndPointError("instance")
+        >>> metric = VectorError("instance")
         >>> metric.update(torch.tensor([3.0, 4.0]).reshape(1, 2, 1, 1), torch.zeros(1, 2, 1, 1))
         >>> metric.compute()
-        {'instance_endpoint_px': 5.0}
+        {'instance_error_px': 7.0, 'instance_component_error_px': 3.5, 'instance_endpoint_px': 5.0}
     """
 
     is_differentiable = False
     higher_is_better = False
     full_state_update = False
 
-    length: Tensor
+    norms: Tensor
     count: Tensor
 
     def __init__(self, prefix: str) -> None:
         super().__init__()
         self.prefix = prefix
-        self.add_state("length", exactly(0.0), dist_reduce_fx="sum")
+        # Sums over pixels of the L1 norm and of the length.
+        self.add_state("norms", exactly([0.0, 0.0]), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
@@ -117,11 +121,17 @@ class EndPointError(Metric):
         errors = _errors(prediction, target)
         if errors.ndim != 4 or errors.shape[1] != 2:
             raise MultisigmaError(f"Vectors should have the shape (B, 2, H, W). Found {tuple(errors.shape)}.")
-        lengths = torch.linalg.vector_norm(errors, dim=1)[~target.isnan().any(dim=1)]
-        self.length += exactly(lengths.sum().item()).to(self.length.device)
-        self.count += lengths.numel()
+        labelled = ~target.isnan().any(dim=1)
+        sums = [torch.linalg.vector_norm(errors, ord, dim=1)[labelled].sum().item() for ord in (1, 2)]
+        self.norms += exactly(sums).to(self.norms.device)
+        self.count += labelled.sum()
 
     def compute(self) -> dict[str, float]:
-        """Give `{prefix}_endpoint_px`; nan when nothing was labelled."""
+        """Return the three errors; nan when nothing was labelled."""
         count = int(self.count)
-        return {f"{self.prefix}_endpoint_px": float(value(self.length)) / count if count else nan}
+        l1, length = (float(total) / count if count else nan for total in value(self.norms))
+        return {
+            f"{self.prefix}_error_px": l1,
+            f"{self.prefix}_component_error_px": l1 / 2,
+            f"{self.prefix}_endpoint_px": length,
+        }

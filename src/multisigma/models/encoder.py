@@ -10,12 +10,13 @@ from multisigma.errors import MultisigmaError
 
 
 def make_encoder(
-    name: str = "resnet101", output_stride: int = 8, pretrained: bool = True, weights: Path | None = None
+    name: str = "resnet101.tv_in1k", output_stride: int = 8, pretrained: bool = True, weights: Path | None = None
 ) -> tuple[nn.Module, int]:
-    """A timm encoder that returns a list with its last feature map alone.
+    """Make a timm encoder that returns a list with its last feature map alone.
 
     Args:
-        name: The timm model's name, a hub id such as 'hf-hub:timm/resnet101.a1h_in1k' included.
+        name: The timm model's name, with or without the tag of its pretrained weights, such as 'resnet101.tv_in1k'; or
+            a hub id such as 'hf-hub:timm/resnet101.a1h_in1k'. Without a tag, timm's default weights.
         output_stride: Input size over feature size: 8, 16 or 32. Strides beyond it become dilations.
         pretrained: Fetch the pretrained weights; random weights only when this is false and `weights` is None.
         weights: A local file of pretrained weights for this encoder, used instead of fetching them.
@@ -33,6 +34,12 @@ def make_encoder(
         raise MultisigmaError(
             f"Parameter `encoder` must be the name of a timm model; found {name!r}."
             + (f" Names alike: {', '.join(close)}." if close else " `timm.list_models()` lists them.")
+        )
+    architecture, _, tag = name.partition(".")
+    if tag and not name.startswith("hf-hub:") and name not in (tagged := timm.list_pretrained(f"{architecture}.*")):
+        raise MultisigmaError(
+            f"Parameter `encoder`: timm has no pretrained weights {name!r}. "
+            f"Take one of {', '.join(tagged) or 'none'}, or {architecture!r}."
         )
     overlay = None
     if weights is not None:

@@ -17,7 +17,7 @@ class SceneNetwork(nn.Module):
 
     Args:
         outputs: Each task's output channels, by task name.
-        encoder: The timm encoder's name.
+        encoder: The timm encoder's name, with or without the tag of its pretrained weights.
         pretrained: Fetch the encoder's pretrained weights; false is the only way to random weights.
         encoder_weights: A local file of pretrained encoder weights, used instead of fetching them.
         output_stride: The encoder's output stride: 8, 16 or 32.
@@ -33,7 +33,7 @@ class SceneNetwork(nn.Module):
     def __init__(
         self,
         outputs: Mapping[str, int],
-        encoder: str = "resnet101",
+        encoder: str = "resnet101.tv_in1k",
         pretrained: bool = True,
         encoder_weights: Path | None = None,
         output_stride: int = 8,

@@ -20,12 +20,26 @@ from multisigma.data.images import read_png
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_text
 from multisigma.outputs.curves import PALETTE, Log, curve_figure, figure_svg, read_log, reliability_figure
-from multisigma.outputs.tables import TABLE_2_NOTE, class_rows, metric_rows, paper_cells, written
+from multisigma.outputs.tables import (
+    TABLE_2_NOTE,
+    VOTES_NOTE,
+    class_rows,
+    metric_rows,
+    paper_cells,
+    votes_cells,
+    written,
+)
 from multisigma.tasks.instance import colour_vectors
 
 # Wider pictures are reduced to this width in the report; the files keep their size.
 _WIDEST = 1024
-_FURTHER = ("iiou_class", "disparity_without_sky_error_px", "disparity_native_error_px")
+_FURTHER = (
+    "iiou_class",
+    "instance_component_error_px",
+    "disparity_without_sky_error_px",
+    "disparity_native_error_px",
+    "disparity_native_without_sky_error_px",
+)
 _HEADLINE = ("preset", "encoder", "iterations", "batch_size", "weighting", "seed")
 
 
@@ -90,7 +104,7 @@ def write_report(run: Path) -> Path:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    page.filters |= {"written": written, "shown": _shown, "label": _label, "count": _count}
+    page.filters |= {"written": written, "significant": _significant, "shown": _shown, "label": _label, "count": _count}
     text = page.get_template("report.html.j2").render(
         name=run.resolve().name,
         evaluate=shlex.join(
@@ -101,6 +115,8 @@ def write_report(run: Path) -> Path:
         training_time=_duration(environment.get("training seconds")),
         rows=rows,
         main_rows=[row for row in rows if row.network is not None and _is_main(row.key)],
+        votes=votes_cells(metrics),
+        votes_note=VOTES_NOTE,
         paper_note=TABLE_2_NOTE,
         paper=paper_cells(metrics) if metrics.get("notes") else {},
         reliability=_reliability(metrics),
@@ -114,6 +130,7 @@ def write_report(run: Path) -> Path:
         colours={entry["name"]: "rgb({}, {}, {})".format(*entry["color"]) for entry in legend},
         wheel=_png_uri(_colour_wheel()) if any("vector" in title.lower() for title in titles) else None,
         curves=_curves(log),
+        noises=_noise_rows(log),
         config=_flat(config),
         environment=_flat(environment),
         network=network,
@@ -160,23 +177,41 @@ def _unreadable(path: Path, rule: str, found: str) -> MultisigmaError:
     )
 
 
+def _logged_tasks(log: Log) -> list[str]:
+    """Return the tasks in the order in which they were logged; `loss/total` is a sum, no task."""
+    names = dict.fromkeys(name.split("/", 1)[1] for name in log if name.startswith(("loss/", "sigma/")))
+    return [name for name in names if name != "total"]
+
+
+def _noise_rows(log: Log) -> list[dict[str, Any]]:
+    """Return each task's last logged noise, ratio of noises, sigma and weight; None where there is none."""
+    kinds = ("noise", "noise_ratio", "sigma", "weight")
+    rows = [
+        {"task": task}
+        | {kind: float(log[name][1][-1]) if (name := f"{kind}/{task}") in log else None for kind in kinds}
+        for task in _logged_tasks(log)
+    ]
+    return [row for row in rows if row["noise"] is not None]
+
+
 def _curves(log: Log) -> list[_Curve]:
-    """A figure for each task's loss and noise, then the weights and every other column, two to a figure."""
-    # The order in which tasks were logged; `loss/total` is a sum, no task.
-    tasks = list(dict.fromkeys(name.split("/", 1)[1] for name in log if name.startswith(("loss/", "sigma/"))))
-    tasks = [task for task in tasks if task != "total"]
+    """Draw each task's loss, noise and sigma, then ratios, weights and every other column, two to a figure."""
+    tasks = _logged_tasks(log)
     colours = {task: PALETTE[index % len(PALETTE)] for index, task in enumerate(tasks)}
     figures: dict[str, dict[str, list[str]]] = {}
     for task in tasks:
         panels = {
             "loss": [name for name in (f"loss/{task}", f"val/loss/{task}") if name in log],
-            "noise \N{GREEK SMALL LETTER SIGMA}": [name for name in (f"sigma/{task}",) if name in log],
+            "noise = 1 / weight": [name for name in (f"noise/{task}",) if name in log],
+            "\N{GREEK SMALL LETTER SIGMA}": [name for name in (f"sigma/{task}",) if name in log],
         }
         figures[task] = {f"{task}: {title}": names for title, names in panels.items() if names}
     drawn = {name for panels in figures.values() for names in panels.values() for name in names}
-    weights = [f"weight/{task}" for task in tasks if f"weight/{task}" in log]
-    rest = {"effective weights": weights} if weights else {}
-    rest |= {_label(name): [name] for name in log if name not in drawn and name not in weights}
+    together = {"noise of depth / noise of the task": "noise_ratio", "weights": "weight"}
+    rest = {title: [f"{kind}/{task}" for task in tasks if f"{kind}/{task}" in log] for title, kind in together.items()}
+    rest = {title: names for title, names in rest.items() if names}
+    drawn |= {name for names in rest.values() for name in names}
+    rest |= {_label(name): [name] for name in log if name not in drawn}
     titles = list(rest)
     for pair in (titles[start : start + 2] for start in range(0, len(titles), 2)):
         figures[" and ".join(pair)] = {title: rest[title] for title in pair}
@@ -257,6 +292,11 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}" if abs(value) < 1000 else f"{value:,.1f}"
     return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)
+
+
+def _significant(value: float | None) -> str:
+    """Write a noise or a weight, of any size, with three significant digits."""
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _count(value: float) -> str:

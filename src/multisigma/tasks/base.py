@@ -1,4 +1,4 @@
-"""The one concept that carries the design: a task says all that is particular to it, and everything else follows."""
+"""The interface of a task: everything that is particular to it. Network, training and evaluation follow from it."""
 
 import importlib
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from multisigma.data.frame import Frame
 from multisigma.data.picture import Picture
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import LaplaceCoverage
-from multisigma.tasks.trivial import TrivialPredictor
+from multisigma.tasks.baselines import Baseline
 from multisigma.weighting import Laplace, Likelihood
 
 
@@ -27,22 +27,26 @@ class Task(ABC):
     Attributes:
         name: The key of this task everywhere: outputs, losses, logs, pictures, command line.
         channels: The number of the network's output channels.
-        likelihood: What the loss stands for.
-        kind: The field of `FrameFiles` that its labels come from, for messages; None if they are no file's.
+        likelihood: The noise model whose negative log likelihood the loss is.
+        kind: The field of `FrameFiles` that its labels come from, for messages; None if they come from no file.
     """
 
     name: ClassVar[str]
     channels: ClassVar[int]
-    likelihood: ClassVar[Likelihood]
     kind: ClassVar[str | None] = None
+
+    @property
+    @abstractmethod
+    def likelihood(self) -> Likelihood:
+        """The noise model; a subclass may simply assign one, `likelihood = Softmax()`."""
 
     @abstractmethod
     def target(self, frame: Frame) -> Tensor:
-        """What the network should predict for the frame; all unlabelled where the frame lacks this task's labels."""
+        """Make the target of a frame; all unlabelled where the frame lacks this task's labels."""
 
     @abstractmethod
     def loss(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss over labelled elements.
+        """Compute the loss over labelled elements.
 
         Args:
             output: The network's output of shape (B, channels, H, W).
@@ -54,14 +58,14 @@ class Task(ABC):
 
     @abstractmethod
     def predict(self, output: Tensor) -> Tensor:
-        """Turns the network's output of shape (B, channels, H, W) into predictions in the form of the targets."""
+        """Turn the network's output of shape (B, channels, H, W) into predictions in the form of the targets."""
 
     @abstractmethod
     def metrics(self) -> Sequence[Metric]:
-        """Fresh metrics: `update(prediction, target)` on batches, `compute()` gives a dictionary of named numbers."""
+        """Make fresh metrics: `update(prediction, target)` on batches, `compute()` returns a dictionary of numbers."""
 
-    def describe(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
-        """This task's part of a frame's scene: fields of `multisigma.data.scene.Scene`; nothing by default.
+    def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Return this task's part of a frame's scene: fields of `multisigma.data.scene.Scene`; none by default.
 
         Args:
             outputs: Every task's output for the frame, of shape (1, channels, H, W), by task name.
@@ -69,7 +73,7 @@ class Task(ABC):
         return {}
 
     def calibration(self, sigma: float | None) -> Sequence[Metric]:
-        """Fresh metrics of how well the noise describes the errors: `update(output, target)`; none by default.
+        """Make fresh metrics of how well the noise describes the errors: `update(output, target)`; none by default.
 
         Args:
             sigma: The noise scale that the run has learned for this task; None where it has learned none.
@@ -77,12 +81,12 @@ class Task(ABC):
         return []
 
     @abstractmethod
-    def trivial(self) -> TrivialPredictor:
-        """A fresh predictor that sees no image, for comparison."""
+    def baseline(self) -> Baseline:
+        """Make a fresh predictor that sees no image, for comparison."""
 
     @abstractmethod
-    def pictures(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
-        """This task's pictures of a frame.
+    def visualize(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
+        """Draw this task's pictures of a frame.
 
         Args:
             frame: The frame with its labels.
@@ -91,10 +95,19 @@ class Task(ABC):
 
 
 class RegressionTask(Task):
-    """What the tasks with an L1 loss share (section 4): NaN in the target marks pixels without a label."""
+    """A regression with an L1 loss: section 4. NaN in the target marks values without a label.
+
+    The loss is the L1 norm of a pixel's error, averaged over labelled pixels: the absolute errors of the channels add.
+    A pixel is labelled if all its channels are. The likelihood is a Laplace with one scale `b` for all channels, which
+    has a normaliser `log(b)` for each of them.
+    """
+
+    @property
+    def likelihood(self) -> Likelihood:
+        return Laplace(dimension=self.channels)
 
     def loss(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        labelled = target.isfinite()
+        labelled = target.isfinite().all(1, keepdim=True)  # (B, 1, H, W)
         # Masked before the subtraction: NaN times zero would still be NaN in the gradient.
         error = F.l1_loss(output.float(), target.where(labelled, 0.0), reduction="none")
         return (error * labelled).sum(), labelled.sum()
@@ -104,7 +117,7 @@ class RegressionTask(Task):
 
 
 def load_tasks(names: Sequence[str]) -> list[Task]:
-    """The tasks of a configuration.
+    """Load the tasks of a configuration.
 
     Args:
         names: Built-in tasks by name ('semantic', 'instance', 'depth') and a user's own as 'package.module:Class'.

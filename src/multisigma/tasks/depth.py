@@ -14,8 +14,7 @@ from multisigma.data.frame import Frame, disparity_with_sky
 from multisigma.data.picture import Picture
 from multisigma.metrics import MaskedError
 from multisigma.tasks.base import RegressionTask
-from multisigma.tasks.trivial import RowMean
-from multisigma.weighting import Laplace
+from multisigma.tasks.baselines import RowMean
 
 
 class Depth(RegressionTask):
@@ -23,7 +22,6 @@ class Depth(RegressionTask):
 
     name = "depth"
     channels = 1
-    likelihood = Laplace()
     kind = "disparity"
 
     def target(self, frame: Frame) -> Tensor:
@@ -38,13 +36,13 @@ class Depth(RegressionTask):
     def metrics(self) -> Sequence[Metric]:
         return [MaskedError("disparity")]
 
-    def describe(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
+    def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
         return {"disparity": self.predict(outputs[self.name])[0, 0].cpu().numpy()}
 
-    def trivial(self) -> RowMean:
+    def baseline(self) -> RowMean:
         return RowMean()
 
-    def pictures(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
+    def visualize(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
         prediction, truth = predictions[self.name][0].astype(np.float32), _with_sky(frame)
         shown = prediction if truth is None or not np.isfinite(truth).any() else truth
         largest = max(float(np.nanpercentile(shown, 98)), 1e-6)

@@ -2,7 +2,7 @@
 
 import colorsys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -13,12 +13,15 @@ from torchmetrics import Metric
 from multisigma.data.frame import Frame, instance_vectors
 from multisigma.data.labels import INSTANCE_CLASSES
 from multisigma.data.picture import Picture
-from multisigma.data.scene import cut_instances
-from multisigma.instances import instances_from_votes
-from multisigma.metrics import EndPointError, MaskedError
+from multisigma.data.scene import SceneInstance, cut_instances
+from multisigma.instances import VoteSettings, instances_from_votes
+from multisigma.metrics import VectorError
 from multisigma.tasks.base import RegressionTask
-from multisigma.tasks.trivial import ZeroVectors
-from multisigma.weighting import Laplace
+from multisigma.tasks.baselines import ZeroVectors
+
+Votes = Literal["default", "paper"]
+"""How votes become instances: as this project measured to be best, or literally as the paper describes it."""
+VOTES: tuple[Votes, ...] = get_args(Votes)
 
 _THINGS = [label.train_id for label in INSTANCE_CLASSES]
 _LABEL_IDS = {label.train_id: label.id for label in INSTANCE_CLASSES}
@@ -27,13 +30,17 @@ _LABEL_IDS = {label.train_id: label.id for label in INSTANCE_CLASSES}
 class Instance(RegressionTask):
     """Vectors (x, y) in pixels, shape (2, H, W); targets are NaN off the instances.
 
-    The loss is the mean over pixels and both components, so that its Laplace scale is that of one component.
+    Args:
+        votes: How votes become instances. 'default' clusters each class by itself with `VoteSettings.for_height`;
+            'paper' clusters the pixels of all instance classes together with `VoteSettings.paper`.
     """
 
     name = "instance"
     channels = 2
-    likelihood = Laplace()
     kind = "instances"
+
+    def __init__(self, votes: Votes = "default") -> None:
+        self.votes = votes
 
     def target(self, frame: Frame) -> Tensor:
         if frame.instances is None:
@@ -44,22 +51,29 @@ class Instance(RegressionTask):
         return output.float()
 
     def metrics(self) -> Sequence[Metric]:
-        return [MaskedError("instance"), EndPointError("instance")]
+        return [VectorError("instance")]
 
-    def describe(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
-        logits = outputs.get("semantic")
-        if logits is None:
-            return {}
-        probability, semantic = (t[0].cpu().numpy() for t in logits.float().softmax(1).max(1))
+    def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
+        return {"instances": self.cluster(outputs, self.votes)} if "semantic" in outputs else {}
+
+    def cluster(self, outputs: Mapping[str, Tensor], votes: Votes) -> list[SceneInstance]:
+        """Return the instances of a frame.
+
+        Args:
+            outputs: The outputs of this task and of the semantic one, each of shape (1, channels, H, W), by task name.
+            votes: How votes become instances.
+        """
+        probability, semantic = (t[0].cpu().numpy() for t in outputs["semantic"].float().softmax(1).max(1))
         vectors = self.predict(outputs[self.name])[0].cpu().numpy()
-        instances = instances_from_votes(vectors, semantic, _THINGS, probability)
+        settings = vote_settings(votes, semantic.shape[0])
+        instances = instances_from_votes(vectors, semantic, _THINGS, probability, settings)
         class_ids = [_LABEL_IDS[class_id] for class_id in instances.class_ids.tolist()]
-        return {"instances": cut_instances(instances.ids, class_ids, instances.confidence.tolist())}
+        return cut_instances(instances.ids, class_ids, instances.confidence.tolist())
 
-    def trivial(self) -> ZeroVectors:
+    def baseline(self) -> ZeroVectors:
         return ZeroVectors()
 
-    def pictures(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
+    def visualize(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
         vectors = predictions[self.name].astype(np.float32)
         truth = None if frame.instances is None else instance_vectors(frame)
         longest = max(
@@ -73,11 +87,17 @@ class Instance(RegressionTask):
         if semantic is None:
             return [Picture("Instance vectors", colour_vectors(vectors, longest), true_vectors)]
         shown = np.where(np.isin(semantic, _THINGS), vectors, np.nan)
-        instances = instances_from_votes(vectors, semantic, _THINGS)
+        settings = vote_settings(self.votes, semantic.shape[0])
+        instances = instances_from_votes(vectors, semantic, _THINGS, settings=settings)
         return [
             Picture("Instance vectors", colour_vectors(shown, longest), true_vectors),
             Picture("Instances", _colour_ids(instances.ids), true_instances),
         ]
+
+
+def vote_settings(votes: Votes, height: int) -> VoteSettings:
+    """Return the settings of a way from votes to instances for frames of a height in pixels."""
+    return VoteSettings.paper(height) if votes == "paper" else VoteSettings.for_height(height)
 
 
 def colour_vectors(vectors: NDArray[np.float32], longest: float) -> NDArray[np.uint8]:

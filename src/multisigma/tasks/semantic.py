@@ -15,7 +15,7 @@ from multisigma.data.labels import IGNORE, TRAIN_CLASSES, TRAIN_ID_OF
 from multisigma.data.picture import Picture
 from multisigma.metrics import ClassIoU, Reliability
 from multisigma.tasks.base import Task
-from multisigma.tasks.trivial import MajorityClass
+from multisigma.tasks.baselines import MajorityClass
 from multisigma.weighting import Softmax
 
 _COLOURS = np.zeros((256, 3), np.uint8)
@@ -46,7 +46,7 @@ class Semantic(Task):
     def metrics(self) -> Sequence[Metric]:
         return [ClassIoU([label.name for label in TRAIN_CLASSES], IGNORE)]
 
-    def describe(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
+    def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
         return {"labels": _LABEL_IDS[self.predict(outputs[self.name])[0].cpu().numpy()]}
 
     def calibration(self, sigma: float | None) -> Sequence[Metric]:
@@ -54,9 +54,9 @@ class Semantic(Task):
         learned = {} if sigma is None else {"temperature": sigma**2}
         return [Reliability(self.name, {"": 1.0, **learned}, IGNORE)]
 
-    def trivial(self) -> MajorityClass:
+    def baseline(self) -> MajorityClass:
         return MajorityClass(self.channels, IGNORE)
 
-    def pictures(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
+    def visualize(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
         truth = None if frame.labels is None else _COLOURS[TRAIN_ID_OF[frame.labels]]
         return [Picture("Semantic segmentation", _COLOURS[predictions[self.name]], truth)]

@@ -75,7 +75,7 @@ def option(default: Any, help: str) -> Any:
 class TrainConfig:
     """The configuration of one training run; every field is an option of `multisigma train`.
 
-    Defaults are those of appendix A.1 for full Cityscapes, where the paper gives a value.
+    Defaults are those of appendix A.1 for full Cityscapes where the paper gives a value; the preset `full` says where.
 
     Raises:
         MultisigmaError: A value is out of its range; the message names the option.
@@ -86,10 +86,13 @@ class TrainConfig:
     tasks: Names = option(
         Names("semantic", "instance", "depth"), "tasks with commas between them; your own as package.module:Class"
     )
-    weighting: Literal["uncertainty", "fixed"] = option("uncertainty", "learned noise, or weights by hand")
-    weights: Names | None = option(None, "fixed weights in the order of the tasks, with commas; equal if not given")
-    initial_log_variance: float = option(0.0, "log sigma^2 at the start, for learned noise")
-    encoder: str = option("resnet101", "name of a timm encoder")
+    weighting: Literal["uncertainty", "uniform", "fixed"] = option(
+        "uncertainty",
+        "learned noise with each task's likelihood; 'uniform': learned, exp(-s) L + s in every task; or fixed weights",
+    )
+    weights: Names | None = option(None, "fixed weights in the order of the tasks, with commas; 1/K each if not given")
+    initial_log_variance: float = option(0.0, "the learned s at the start; s = log sigma^2, or log noise if uniform")
+    encoder: str = option("resnet101.tv_in1k", "name of a timm encoder, with the tag of its pretrained weights")
     pretrained: bool = option(True, "fetch pretrained encoder weights; false asks for random ones")
     encoder_weights: str | None = option(None, "local file of pretrained encoder weights, instead of fetching them")
     output_stride: int = option(8, "output stride of the encoder: 8, 16 or 32")

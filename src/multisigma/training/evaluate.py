@@ -1,10 +1,10 @@
-"""A trained run, or any system's files, held against a split: the numbers of tables 1 and 2 of the paper."""
+"""Evaluate a trained run, or any system's files, on a split: the numbers of tables 1 and 2 of the paper."""
 
 import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,18 @@ from multisigma.data.predictions import inspect_prediction, list_predictions
 from multisigma.data.problems import DataError
 from multisigma.data.scene import Scene, truth_of
 from multisigma.errors import MultisigmaError
-from multisigma.metrics import scene_metrics
-from multisigma.training.train import evenly, load_module, make_targets, read_trivial
+from multisigma.metrics import AveragePrecision, PanopticQuality, scene_metrics
+from multisigma.tasks import VOTES, Instance, Votes
+from multisigma.training.train import evenly, load_module, make_targets, read_baselines
 
-# In `metrics.json`, so that who reads a number reads this too.
+# In `metrics.json`, beside the numbers that they explain.
 NOTES = {
     "ap100m, ap50m": "Our reading of a rule that the public scripts leave open: true instances of at least 1000 px "
     "whose median distance, over the pixels with a valid disparity, is at most 100 or 50 m, and at least half of whose "
-    "pixels have one; predictions of other instances are ignored."
+    "pixels have one; predictions of other instances are ignored.",
+    "by_votes": "Instances measured by each way from votes to instances: 'default' clusters each class by itself; "
+    "'paper' clusters all classes together with a plain cut, each pixel to the nearest centre. The key `votes` names "
+    "the way behind all other numbers.",
 }
 
 KeepScene = Callable[[str, Scene, tuple[int, int]], None]
@@ -51,8 +55,9 @@ def evaluate(
     pictures: int = 6,
     progress: Any = iter,
     keep: KeepScene | None = None,
+    votes: Votes = "default",
 ) -> Evaluation:
-    """Runs the network over whole frames of a split at their own size, once.
+    """Run the network over whole frames of a split at their own size, once.
 
     Args:
         run: The run folder.
@@ -62,6 +67,7 @@ def evaluate(
         pictures: Frames to make pictures of, evenly over the split.
         progress: Wraps the loader, to show how far it is.
         keep: Called with each frame's scene, to write it.
+        votes: How votes become the instances of scenes and pictures. AP and PQ are measured by every way.
 
     Returns:
         The numbers; not-a-number where nothing was labelled.
@@ -78,11 +84,16 @@ def evaluate(
     device = torch.device("cuda" if torch.cuda.is_available() and config.accelerator != "cpu" else "cpu")
     module = module.to(device)
     metrics = {task.name: list(task.metrics()) for task in tasks}
-    trivial_metrics = {task.name: list(task.metrics()) for task in tasks}
-    sigma = module.weighting.sigma
+    baseline_metrics = {task.name: list(task.metrics()) for task in tasks}
+    # Only with the tasks' own likelihoods is sigma the scale or the root of the temperature that calibration measures.
+    sigma = module.weighting.sigma if config.weighting == "uncertainty" else {}
     calibration = {task.name: list(task.calibration(sigma.get(task.name))) for task in tasks}
     joint = scene_metrics()
-    trivial = read_trivial(run)
+    instance_task = next((task for task in tasks if isinstance(task, Instance)), None)
+    if instance_task:
+        instance_task.votes = votes
+    other_votes = {way: [AveragePrecision(), PanopticQuality()] for way in VOTES if way != votes}
+    baseline = read_baselines(run)
     samples: list[Sample] = []
     begin = time.perf_counter()
     loader = whole_frame_loader(WholeFrames(files, partial(make_targets, tasks)), config.workers)
@@ -90,27 +101,34 @@ def evaluate(
         with torch.inference_mode():
             outputs = {name: output.float().cpu() for name, output in module(batch["image"].to(device)).items()}
             predictions = {task.name: task.predict(outputs[task.name]) for task in tasks}
-        scene = Scene(**{part: value for task in tasks for part, value in task.describe(outputs).items()})
+        scene = Scene(**{part: value for task in tasks for part, value in task.postprocess(outputs).items()})
         _update(joint, scene, truth_of(frame))
+        if instance_task and scene.instances is not None:
+            for way, measured in other_votes.items():
+                _update(measured, replace(scene, instances=instance_task.cluster(outputs, way)), truth_of(frame))
         if keep:
             keep(frame.name, scene, frame.image.shape[:2])
         for task in tasks:
             target = batch["targets"][task.name]
             _update(metrics[task.name], predictions[task.name], target)
             _update(calibration[task.name], outputs[task.name], target)
-            if task.name in trivial:
-                guess = task.trivial().resize(trivial[task.name], *frame.image.shape[:2])
-                _update(trivial_metrics[task.name], torch.from_numpy(np.ascontiguousarray(guess))[None], target)
+            if task.name in baseline:
+                guess = task.baseline().resize(baseline[task.name], *frame.image.shape[:2])
+                _update(baseline_metrics[task.name], torch.from_numpy(np.ascontiguousarray(guess))[None], target)
         if frame.name in shown:
             arrays = {name: prediction[0].numpy() for name, prediction in predictions.items()}
-            made = [picture for task in tasks for picture in task.pictures(frame, arrays)]
+            made = [picture for task in tasks for picture in task.visualize(frame, arrays)]
             samples.append(Sample(frame.name, [Picture("Image", frame.image, None), *made]))
+    scene_numbers = _measured(joint)
+    by_votes = {way: numbers for way, measured in other_votes.items() if (numbers := _measured(measured))}
+    by_votes |= {votes: {key: scene_numbers[key] for numbers in by_votes.values() for key in numbers}}
     # Where a task and the scene both measure something, such as the IoU, it is the same number.
     numbers = (
         _compute([metric for task in tasks for metric in metrics[task.name]])
-        | _measured(joint)
+        | scene_numbers
+        | ({"votes": votes, "by_votes": {way: by_votes[way] for way in VOTES}} if len(by_votes) > 1 else {})
         | _compute([metric for task in tasks for metric in calibration[task.name]])
-        | {"trivial": _compute([metric for task in tasks for metric in trivial_metrics[task.name]])}
+        | {"baseline": _compute([metric for task in tasks for metric in baseline_metrics[task.name]])}
         | _described(data, split, files, begin)
         | {"checkpoint": checkpoint}
     )
@@ -118,7 +136,7 @@ def evaluate(
 
 
 def evaluate_predictions(predictions: Path, data: Path, split: str = "val", progress: Any = iter) -> dict[str, Any]:
-    """Holds any system's files against a split, by the same rules; images are not read.
+    """Evaluate any system's files on a split, by the same rules; images are not read.
 
     Args:
         predictions: Folder of the files; see `multisigma.data.predictions`.
@@ -152,7 +170,7 @@ def evaluate_predictions(predictions: Path, data: Path, split: str = "val", prog
 
 
 def _require_labels(data: Path, split: str, frames: Sequence[FrameFiles]) -> None:
-    """Raises `DataError` where there is nothing to hold predictions against."""
+    """Raise `DataError` if no frame of the split has a label."""
     if problem := unlabelled(data, data / KINDS["image"].folder / split, frames):
         raise DataError(problem)
 
@@ -163,7 +181,7 @@ def _update(metrics: Sequence[Metric], prediction: Any, target: Any) -> None:
 
 
 def _compute(metrics: Sequence[Metric]) -> dict[str, Any]:
-    """All numbers in one dictionary; None where nothing was labelled, as JSON wants it."""
+    """Return all numbers in one dictionary; None where nothing was labelled, for JSON has no NaN."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -174,7 +192,7 @@ def _compute(metrics: Sequence[Metric]) -> dict[str, Any]:
 
     numbers: dict[str, Any] = {}
     with warnings.catch_warnings():
-        # A task without labels has not been updated, and its numbers are not-a-number as they should be.
+        # A task without labels was never updated; its numbers are NaN, as they should be.
         warnings.filterwarnings("ignore", ".*compute.*was called before.*update.*")
         for metric in metrics:
             numbers |= plain(metric.compute())
@@ -182,7 +200,7 @@ def _compute(metrics: Sequence[Metric]) -> dict[str, Any]:
 
 
 def _measured(joint: Sequence[Metric]) -> dict[str, Any]:
-    """The numbers of those metrics of the scene for which there was anything to measure."""
+    """Return the numbers of the metrics that measured anything."""
     numbers = [_compute([metric]) for metric in joint]
     return {k: v for part in numbers if any(isinstance(n, float) for n in part.values()) for k, v in part.items()}
 

@@ -1,4 +1,4 @@
-"""The Lightning module: it ties plain torch parts together and logs; nothing is learned here but through them."""
+"""The Lightning module: it ties network, tasks and weighting together, and logs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,19 +12,19 @@ from torch import Tensor
 from multisigma.data.frame import Frame
 from multisigma.data.module import Batch
 from multisigma.models import SceneNetwork
-from multisigma.tasks import Task
+from multisigma.tasks import Depth, Task
 from multisigma.training.config import TrainConfig
 from multisigma.training.schedule import make_optimizer, polynomial_decay
-from multisigma.weighting import FixedWeighting, UncertaintyWeighting, Weighting
+from multisigma.weighting import FixedWeighting, ImpartialWeighting, UncertaintyWeighting, Weighting
 
 
 class SceneModule(lightning.LightningModule):
-    """Trains a network on a list of tasks with a weighting of their losses.
+    """Train a network on a list of tasks with a weighting of their losses.
 
     Args:
         config: The run's configuration.
         tasks: The tasks that the configuration names.
-        pretrained: Whether the encoder's pretrained weights are to be had; false where a checkpoint is loaded next.
+        pretrained: Whether to load the encoder's pretrained weights; false where a checkpoint is loaded next.
     """
 
     def __init__(self, config: TrainConfig, tasks: Sequence[Task], pretrained: bool = True) -> None:
@@ -36,12 +36,12 @@ class SceneModule(lightning.LightningModule):
         self.validation_sums: dict[str, Tensor] = {}
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Each task's output for normalised RGB of shape (B, 3, H, W), by task name."""
+        """Return each task's output for normalised RGB of shape (B, 3, H, W), by task name."""
         outputs: dict[str, Tensor] = self.network(image.contiguous(memory_format=torch.channels_last))
         return outputs
 
     def losses(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        """Each task's loss over a batch as (sum, count), by task name."""
+        """Return each task's loss over a batch as (sum, count), by task name."""
         outputs = self(batch["image"])
         return {task.name: task.loss(outputs[task.name], batch["targets"][task.name]) for task in self.tasks}
 
@@ -61,8 +61,10 @@ class SceneModule(lightning.LightningModule):
         for name, (total, count) in losses.items():
             if count.item():
                 values[f"loss/{name}"] = total.item() / count.item()
+        weights = self.weighting.weights
         values |= {f"sigma/{name}": sigma for name, sigma in self.weighting.sigma.items()}
-        values |= {f"weight/{name}": weight for name, weight in self.weighting.weights.items()}
+        values |= {f"weight/{name}": weight for name, weight in weights.items()}
+        values |= noise_columns(weights)
         values["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         for logger in self.loggers:
             logger.log_metrics(values, self.global_step)
@@ -77,10 +79,10 @@ class SceneModule(lightning.LightningModule):
             self.validation_sums[name] += torch.stack([total, count]).double().cpu()
 
     def on_validation_epoch_end(self) -> None:
-        """Logs each task's mean loss over the split, and the sum of their logarithms.
+        """Log each task's mean loss over the split, and the sum of their logarithms.
 
-        At the optimum over the noise the objective is a sum of log losses up to constants, so that sum is a criterion
-        that does not depend on scales or weights; the best checkpoint is the one that minimises it.
+        The best checkpoint is the one with the least sum. It does not depend on the units or the weights of the losses.
+        The paper does not say how it chose its checkpoints.
         """
         logarithms = 0.0
         for name, sums in self.validation_sums.items():
@@ -104,8 +106,32 @@ class SceneModule(lightning.LightningModule):
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
 
+def noise_columns(weights: Mapping[str, float]) -> dict[str, float]:
+    """Return the noises as the paper reports them, and their ratios, under the names of the log's columns.
+
+    The paper's noise is 1 / weight for every task (figures 6 and 7). Its ratios, 43 : 0.16 : 1 for semantic, instance
+    and depth (section 5.1), are depth's noise over the task's, which is the task's weight over depth's.
+
+    Args:
+        weights: Each task's weight, by task name; a task of weight zero has no noise.
+
+    Returns:
+        `noise/TASK`, and `noise_ratio/TASK` where depth is a task.
+
+    Example:
+        >>> columns = noise_columns({"semantic": 1 / 0.075, "instance": 1 / 20.4, "depth": 1 / 3.25})
+        >>> {name: round(value, 2) for name, value in columns.items() if name.startswith("noise_ratio/")}
+        {'noise_ratio/semantic': 43.33, 'noise_ratio/instance': 0.16, 'noise_ratio/depth': 1.0}
+    """
+    noises = {name: 1 / weight for name, weight in weights.items() if weight > 0}
+    columns = {f"noise/{name}": noise for name, noise in noises.items()}
+    if Depth.name in noises:
+        columns |= {f"noise_ratio/{name}": noises[Depth.name] / noise for name, noise in noises.items()}
+    return columns
+
+
 def make_network(config: TrainConfig, tasks: Sequence[Task], pretrained: bool = True) -> SceneNetwork:
-    """The network of a configuration."""
+    """Make the network of a configuration."""
     return SceneNetwork(
         {task.name: task.channels for task in tasks},
         encoder=config.encoder,
@@ -120,8 +146,15 @@ def make_network(config: TrainConfig, tasks: Sequence[Task], pretrained: bool = 
 
 
 def make_weighting(config: TrainConfig, tasks: Sequence[Task]) -> Weighting:
-    """The weighting of a configuration."""
+    """Make the weighting of a configuration.
+
+    - 'uncertainty': each task's own likelihood, equations 7 and 10; an L1 loss has weight `exp(-s / 2)`.
+    - 'uniform': `exp(-s) L + s` for every task, whatever its likelihood; `exp(s)` is the paper's noise.
+    - 'fixed': equation 1; weights of 1/K each, as in table 1, unless the configuration gives others.
+    """
     if config.weighting == "fixed":
-        weights = config.weights.values if config.weights else ["1"] * len(tasks)
-        return FixedWeighting({task.name: float(weight) for task, weight in zip(tasks, weights, strict=True)})
+        weights = map(float, config.weights.values) if config.weights else [1 / len(tasks)] * len(tasks)
+        return FixedWeighting({task.name: weight for task, weight in zip(tasks, weights, strict=True)})
+    if config.weighting == "uniform":
+        return ImpartialWeighting([task.name for task in tasks], config.initial_log_variance)
     return UncertaintyWeighting({task.name: task.likelihood for task in tasks}, config.initial_log_variance)

@@ -7,7 +7,10 @@ from multisigma.weighting import Weighting
 
 
 def make_optimizer(network: nn.Module, weighting: Weighting, config: TrainConfig) -> optim.SGD:
-    """SGD with Nesterov momentum; weight decay on the network alone, none on the noise parameters (appendix A.1)."""
+    """Make SGD with Nesterov momentum (appendix A.1).
+
+    Weight decay acts on the network alone. The paper does not say; on the noise it would pull towards 1.
+    """
     groups = [
         {"params": list(network.parameters()), "weight_decay": config.weight_decay},
         *weighting.param_groups(lr=config.noise_learning_rate),
@@ -16,5 +19,5 @@ def make_optimizer(network: nn.Module, weighting: Weighting, config: TrainConfig
 
 
 def polynomial_decay(optimizer: optim.Optimizer, iterations: int, power: float) -> optim.lr_scheduler.LambdaLR:
-    """The learning rate times `(1 - iteration / iterations) ** power` (appendix A.1)."""
+    """Multiply the learning rate by `(1 - iteration / iterations) ** power` (appendix A.1)."""
     return optim.lr_scheduler.LambdaLR(optimizer, lambda iteration: max(0.0, 1 - iteration / iterations) ** power)

@@ -77,7 +77,7 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
 
     Args:
         config: The run's configuration.
-        run: The run folder. It receives `config.yaml`, `environment.json`, `network.json`, `trivial.npz`, `logs/` and
+        run: The run folder. It receives `config.yaml`, `environment.json`, `network.json`, `baselines.npz`, `logs/` and
             `checkpoints/` (`last.ckpt` and `best.ckpt`).
         resume: Go on from `checkpoints/last.ckpt`; from the start if the run was stopped before it wrote one.
 
@@ -144,13 +144,13 @@ def describe_run(
     train_files: Sequence[FrameFiles],
     val_files: Sequence[FrameFiles],
 ) -> None:
-    """Writes what is known before the first iteration: configuration, environment, network, trivial predictors.
+    """Writes what is known before the first iteration: configuration, environment, network, baselines.
 
-    Every frame is read once for the trivial predictors, those of validation too, so that a fault in the data shows now
+    Every frame is read once for the baselines, those of validation too, so that a fault in the data shows now
     and not after hours.
     """
     write_text(folder / "config.yaml", config.to_yaml())
-    labelled = write_trivial(folder / "trivial.npz", module.tasks, train_files, val_files, config.workers)
+    labelled = write_baselines(folder / "baselines.npz", module.tasks, train_files, val_files, config.workers)
     report_unlabelled(config, module.tasks, labelled, train_files)
     first_frame = read_frame(train_files[0])
     size = (config.crop.height, config.crop.width) if config.crop else first_frame.image.shape[:2]
@@ -308,19 +308,19 @@ def make_trainer(config: TrainConfig, run: Path, validate: bool, start: int) -> 
     )
 
 
-def write_trivial(
+def write_baselines(
     path: Path,
     tasks: Sequence[Task],
     train_files: Sequence[FrameFiles],
     val_files: Sequence[FrameFiles],
     workers: int,
 ) -> set[str]:
-    """Makes every task's trivial predictor from the training labels; reads the frames of validation for faults alone.
+    """Make every task's baseline from the training labels; reads the frames of validation for faults alone.
 
     Returns:
         The names of the tasks that have a labelled pixel; the others have no predictor.
     """
-    predictors = {task.name: task.trivial() for task in tasks}
+    predictors = {task.name: task.baseline() for task in tasks}
     loader = whole_frame_loader(WholeFrames([*train_files, *val_files], partial(make_targets, tasks)), workers)
     with readable_worker_errors():
         for index, (_, batch) in enumerate(
@@ -374,15 +374,15 @@ def warn(message: str) -> None:
     )
 
 
-def read_trivial(run: Path) -> dict[str, NDArray[Any]]:
-    """The trivial predictors' predictions by task name, as `write_trivial` wrote them. Raises `MultisigmaError`."""
-    path = run / "trivial.npz"
+def read_baselines(run: Path) -> dict[str, NDArray[Any]]:
+    """Read the baselines' predictions by task name, as `write_baselines` wrote them. Raises `MultisigmaError`."""
+    path = run / "baselines.npz"
     try:
         with np.load(path) as stored:
             return dict(stored)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise MultisigmaError(
-            f"{path}: cannot be read as trivial predictors: {error}. Restore it, or train the run again."
+            f"{path}: cannot be read as baselines: {error}. Restore it, or train the run again."
         ) from error
 
 

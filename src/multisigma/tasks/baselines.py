@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-class TrivialPredictor(Protocol):
+class Baseline(Protocol):
     """Made from the targets of the training split, and the same for every frame of one size."""
 
     def update(self, target: Array) -> None:

@@ -15,7 +15,7 @@ from multisigma.models import SceneNetwork
 from multisigma.tasks import Depth, Task
 from multisigma.training.config import TrainConfig
 from multisigma.training.schedule import make_optimizer, polynomial_decay
-from multisigma.weighting import FixedWeighting, ImpartialWeighting, UncertaintyWeighting, Weighting
+from multisigma.weighting import IMTLL, FixedWeighting, UncertaintyWeighting, Weighting
 
 
 class SceneModule(lightning.LightningModule):
@@ -156,5 +156,5 @@ def make_weighting(config: TrainConfig, tasks: Sequence[Task]) -> Weighting:
         weights = map(float, config.weights.values) if config.weights else [1 / len(tasks)] * len(tasks)
         return FixedWeighting({task.name: weight for task, weight in zip(tasks, weights, strict=True)})
     if config.weighting == "uniform":
-        return ImpartialWeighting([task.name for task in tasks], config.initial_log_variance)
+        return IMTLL([task.name for task in tasks], config.initial_log_variance)
     return UncertaintyWeighting({task.name: task.likelihood for task in tasks}, config.initial_log_variance)

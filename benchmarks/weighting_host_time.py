@@ -1,105 +1,117 @@
-"""The host's time of uncertainty weighting at three tasks beside TorchJD's, and what ours goes into.
+"""The host's time and the lines of code of every weighting, beside TorchJD's uncertainty weighting.
 
 python benchmarks/weighting_host_time.py > benchmarks/results/weighting_host_time.json
 
-Forward and backward at given scalar losses, on one thread of the CPU: 150 rounds, in each of which every variant has a
-block of 200 calls, in random order. Needs the extra `gradients` (TorchJD).
+Forward and backward at given scalar losses, on one thread of the CPU, in processor time: in each of 100 rounds every
+method has a block of 100 calls, in random order. Lines of code are those with a token that is neither a comment nor a
+docstring. Needs the extra `gradients` (TorchJD).
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+import tokenize
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchjd import scalarization
 
-from multisigma import Gaussian, Laplace, Softmax, UncertaintyWeighting
+import multisigma
+from multisigma import weighting as library
 from multisigma.training.environment import describe_environment
 
-LIKELIHOODS = {"semantic": Softmax(), "depth": Laplace(), "pose": Gaussian()}
 SEED = 0
-UNREAD = ", no value read"
+TASKS = ["semantic", "depth", "pose"]
+LIKELIHOODS = dict(zip(TASKS, (multisigma.Softmax(), multisigma.Laplace(), multisigma.Gaussian()), strict=True))
 
 
-class OneVector(UncertaintyWeighting):
-    """The noise of all tasks in one parameter, whose momentum would move that of an absent task."""
+def methods() -> dict[str, multisigma.Weighting]:
+    """Return the weightings that do not look at gradients."""
+    return {
+        "UncertaintyWeighting": multisigma.UncertaintyWeighting(LIKELIHOODS),
+        "UncertaintyWeighting, normalised": multisigma.UncertaintyWeighting(LIKELIHOODS, normalise=1.0),
+        "UncertaintyWeighting, closed form": multisigma.UncertaintyWeighting(LIKELIHOODS, closed_form=True),
+        "RevisedUncertaintyWeighting": multisigma.RevisedUncertaintyWeighting(TASKS),
+        "IMTLL": multisigma.IMTLL(TASKS),
+        "EqualWeighting": multisigma.EqualWeighting(TASKS),
+        "FixedWeighting": multisigma.FixedWeighting(dict.fromkeys(TASKS, 0.3)),
+        "RLW": multisigma.RLW(TASKS),
+        "DynamicWeightAverage": multisigma.DynamicWeightAverage(TASKS, steps_per_epoch=100),
+        "GLS": multisigma.GLS(TASKS),
+        "UWSO": multisigma.UWSO(TASKS),
+        "FAMO": multisigma.FAMO(TASKS),
+        "SmoothTchebycheff": multisigma.SmoothTchebycheff(TASKS),
+        "LogTransform": multisigma.LogTransform(TASKS),
+    }
 
-    def __init__(self) -> None:
-        super().__init__(LIKELIHOODS)
-        for key in self._keys.values():
-            del self._parameters[key]
-        self.log_variances = nn.Parameter(torch.zeros(len(self.tasks)))
 
-    def _parameters_of(self, names: Sequence[str]) -> list[Tensor]:
-        return [self.log_variances]
-
-
-class Parts(UncertaintyWeighting):
-    """A graph of the objective's parts, as for likelihoods outside the family, in place of one node."""
-
-    def __init__(self) -> None:
-        super().__init__(LIKELIHOODS)
-        self._one_node = False
+def lines_of_code(path: Path) -> int:
+    """Return the number of lines with code: no blank lines, comments or docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = [n for n in ast.walk(tree) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    strings = [n.body[0] for n in documented if ast.get_docstring(n) is not None]
+    strings += [n for n in tree.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)]
+    docstrings = {line for node in strings for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    with path.open("rb") as file:
+        found = [t for t in tokenize.tokenize(file.readline) if t.type not in silent and t.type != tokenize.ENCODING]
+    return len({line for t in found for line in range(t.start[0], t.end[0] + 1)} - docstrings)
 
 
-@contextmanager
-def nothing_read() -> Iterator[None]:
-    """As where values cannot be read without waiting: on an accelerator, and under `torch.compile`."""
-    asked = torch.compiler.is_compiling
-    torch.compiler.is_compiling = lambda: True
-    yield
-    torch.compiler.is_compiling = asked
+def host_times(calls: dict[str, Callable[[], Tensor]], rounds: int, number: int) -> dict[str, list[float]]:
+    """Return each call's microseconds in every round."""
+    order, taken = random.Random(SEED), {name: [] for name in calls}
+    for _ in range(rounds):
+        for name in order.sample(list(calls), len(calls)):
+            begin = time.process_time()
+            for _ in range(number):
+                calls[name]().backward()
+            taken[name].append((time.process_time() - begin) / number * 1e6)
+    return taken
+
+
+def quartiles(values: object, digits: int) -> list[float]:
+    """Return the quartiles."""
+    return [round(float(value), digits) for value in np.percentile(values, [25, 50, 75])]
 
 
 def main() -> None:
     """Measure and print as JSON."""
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
-    order = random.Random(SEED)
-    losses = {name: torch.rand((), requires_grad=True) for name in LIKELIHOODS}
+    losses = {name: torch.rand((), requires_grad=True) for name in TASKS}
     theirs = scalarization.UW(len(losses))
-    ours = {
-        "ours": UncertaintyWeighting(LIKELIHOODS),
-        "ours, one vector of noise": OneVector(),
-        "ours, a graph of its parts": Parts(),
-    }
-    calls: dict[str, Callable[[], Tensor]] = {name: partial(weighting, losses) for name, weighting in ours.items()}
-    calls["TorchJD"] = lambda: theirs(torch.stack(list(losses.values())))
-    for name in ("ours", "ours, a graph of its parts"):
-        calls[name + UNREAD] = calls[name]
-    four = UncertaintyWeighting({**LIKELIHOODS, "normals": Laplace()})
-    calls["ours, of four tasks"] = partial(four, losses)
-    pairs = {name: (loss, 7) for name, loss in losses.items()}
-    calls["ours, pairs (sum, count)"] = partial(ours["ours"], pairs)
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(150):
-        for name in order.sample(list(calls), len(calls)):
-            with nothing_read() if name.endswith(UNREAD) else nullcontext():
-                begin = time.process_time()
-                for _ in range(200):
-                    calls[name]().backward()
-                taken[name].append((time.process_time() - begin) / 200 * 1e6)
-    quartiles = {name: np.percentile(values, [25, 50, 75]) for name, values in taken.items()}
-    ratios = {name: np.percentile(np.divide(values, taken["TorchJD"]), [25, 50, 75]) for name, values in taken.items()}
+    calls: dict[str, Callable[[], Tensor]] = {name: partial(method, losses) for name, method in methods().items()}
+    calls["TorchJD's UW"] = lambda: theirs(torch.stack(list(losses.values())))
+    pairs = {name: (loss, torch.tensor(7)) for name, loss in losses.items()}
+    calls["UncertaintyWeighting, pairs"] = partial(multisigma.UncertaintyWeighting(LIKELIHOODS), pairs)
+    many = {f"task {i}": torch.rand((), requires_grad=True) for i in range(100)}
+    hundred = multisigma.UncertaintyWeighting(dict.fromkeys(many, multisigma.Laplace()))
+    taken = host_times(calls, 100, 100)
+    hundreds = host_times({"100 tasks": partial(hundred, many)}, 100, 20)["100 tasks"]
+    files = sorted(Path(inspect.getfile(library)).parent.glob("*.py"))
     print(
         json.dumps(
             {
                 "environment": describe_environment() | {"torchjd": version("torchjd")},
                 "seed": SEED,
                 "microseconds of forward and backward at 3 tasks, quartiles": {
-                    name: [round(v, 1) for v in found] for name, found in quartiles.items()
+                    name: quartiles(values, 1) for name, values in taken.items()
                 },
-                "to TorchJD in the same round, quartiles": {
-                    name: [round(v, 3) for v in found] for name, found in ratios.items()
+                "to TorchJD's UW in the same round, quartiles": {
+                    name: quartiles(np.divide(values, taken["TorchJD's UW"]), 3) for name, values in taken.items()
                 },
+                "milliseconds of UncertaintyWeighting at 100 tasks, quartiles": quartiles(np.divide(hundreds, 1e3), 3),
+                "lines of code": {path.name: lines_of_code(path) for path in files},
             },
             indent=2,
         )

@@ -6,13 +6,13 @@ A step goes one way: collect the losses, reduce them over processes, check them,
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, distributed, nn
 
 from multisigma.errors import MultisigmaError
+from multisigma.weighting.checks import check_count, check_names, check_positive, check_shared, listed
 from multisigma.weighting.likelihoods import Prediction, at_least_float32
 
 Loss = Tensor | tuple[Tensor, Tensor | float] | Prediction | None
@@ -106,7 +106,7 @@ class Weighting(nn.Module, ABC):
                 count is negative or not finite; a mean loss is not finite or too low for the method. On an accelerator
                 the means are looked at every 100th step, in a compiled graph never.
         """
-        batch = self._reduce(*self._collect(losses), _as_tuple(shared))
+        batch = self._reduce(*self._collect(losses), check_shared(shared))
         self._check(batch)
         objective = self.combine(batch)
         if objective.requires_grad or torch.compiler.is_compiling() or not torch.is_grad_enabled():
@@ -167,8 +167,8 @@ class Weighting(nn.Module, ABC):
             [0.01, 0.0]
         """
         for name, rate in (("lr", lr), ("noise_lr", noise_lr)):
-            if rate is not None and not 0 < rate < math.inf:
-                raise MultisigmaError(f"Parameter `{name}` must be positive and finite. Found {rate}.")
+            if rate is not None:
+                check_positive(name, rate)
         own = list(self.parameters())
         ids = {id(parameter) for parameter in own}
         others = [p for p in model.parameters() if id(p) not in ids] if model is not None else []
@@ -199,7 +199,7 @@ class Weighting(nn.Module, ABC):
         found = dict(zip(self.tasks, values.tolist(), strict=True))
         if lost := [name for name, value in found.items() if math.isnan(value)]:
             raise MultisigmaError(
-                f"The weight or noise of {_listed(lost)} is NaN, because a loss or a gradient was not finite. Look at "
+                f"The weight or noise of {listed(lost)} is NaN, because a loss or a gradient was not finite. Look at "
                 "the targets, or lower the learning rate."
             )
         return found
@@ -246,7 +246,7 @@ class Weighting(nn.Module, ABC):
                     f"weighting with `.to({str(total.device)!r})`."
                 )
             totals.append(total)
-            counts.append(_checked_count(name, count))
+            counts.append(check_count(name, count))
         return tuple(totals), counts
 
     def _reduce(
@@ -308,111 +308,9 @@ class Weighting(nn.Module, ABC):
         return super()._apply(keep_float32, recurse)  # type: ignore[no-untyped-call]
 
 
-class AdaptiveWeighting(Weighting):
-    """A weighting whose weights change from step to step. It remembers the last ones for `weights`.
-
-    Args:
-        tasks: Names of the tasks.
-        lowest_loss: The least mean loss that the method has a meaning for.
-
-    Raises:
-        MultisigmaError: As for `Weighting`.
-    """
-
-    last_weights: Tensor
-
-    def __init__(self, tasks: Iterable[str], lowest_loss: float = -math.inf) -> None:
-        super().__init__(tasks, lowest_loss)
-        self.register_buffer("last_weights", torch.ones(len(self.tasks), dtype=torch.float32))
-
-    def remember(self, weights: Tensor, batch: TaskLosses) -> None:
-        """Keep the labelled tasks' weights of shape (T,), in training mode."""
-        if self.training:
-            self.replace_buffer(
-                "last_weights", weights.detach().to(self.last_weights).where(batch.labelled, self.last_weights)
-            )
-
-    @property
-    def weights(self) -> dict[str, float]:
-        return self.by_name(self.last_weights)
-
-
 def several_processes() -> bool:
     """Return whether several processes work on the same batch."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-
-
-def check_names(tasks: Iterable[str]) -> tuple[str, ...]:
-    """Return the tasks' names.
-
-    Raises:
-        MultisigmaError: There is no task, or a name is not a text, is empty, has a dot or is there twice.
-    """
-    if isinstance(tasks, str):
-        raise MultisigmaError(f"Parameter `tasks` must be several names. Found one text. Write [{tasks!r}].")
-    names = tuple(tasks)
-    if not names:
-        raise MultisigmaError("A weighting needs at least one task. Found none.")
-    for name in names:
-        # torch takes no dot in a parameter's name; the state keeps the names as lines.
-        if not isinstance(name, str) or not name or "." in name or "\n" in name:
-            raise MultisigmaError(f"A task's name must be a non-empty text of one line without a dot. Found {name!r}.")
-        if names.count(name) > 1:
-            raise MultisigmaError(f"A task's name must be there once. Found {name!r} twice.")
-    return names
-
-
-def values_by_task(
-    tasks: tuple[str, ...], parameter: str, values: float | Mapping[str, float], default: float
-) -> list[float]:
-    """Return a finite value for each task, from one number or from a dictionary with a default.
-
-    Raises:
-        MultisigmaError: A name is unknown, or a value is not finite.
-    """
-    chosen = values if isinstance(values, Mapping) else dict.fromkeys(tasks, values)
-    if unknown := [name for name in chosen if name not in tasks]:
-        raise MultisigmaError(f"Parameter `{parameter}` names unknown tasks {unknown}. There are {list(tasks)}.")
-    for name, value in chosen.items():
-        if not math.isfinite(value):
-            raise MultisigmaError(f"Parameter `{parameter}` must be finite. Found {value} for task {name!r}.")
-    return [float(chosen.get(name, default)) for name in tasks]
-
-
-def check_positive(parameter: str, value: float) -> None:
-    """Raise `MultisigmaError` if the parameter's value is not positive and finite."""
-    if not 0 < value < math.inf:
-        raise MultisigmaError(f"Parameter `{parameter}` must be positive and finite. Found {value}.")
-
-
-def _checked_count(name: str, count: Any) -> Tensor | float:
-    """Return the count as a number, or as a tensor where reading it would wait for a device."""
-    if torch.compiler.is_compiling():
-        return count
-    if isinstance(count, Tensor) and count.numel() == 1:
-        if not count.is_cpu:
-            return count.reshape(())
-        count = count.item()
-    if not (isinstance(count, Real) and 0 <= float(count) < math.inf):
-        found = f"shape {tuple(count.shape)}" if isinstance(count, Tensor) else repr(count)
-        raise MultisigmaError(f"Task {name!r}: a count must be one number, finite and not negative. Found {found}.")
-    return float(count)
-
-
-def _as_tuple(shared: Tensor | Iterable[Tensor] | None) -> tuple[Tensor, ...]:
-    if shared is None:
-        return ()
-    tensors = (shared,) if isinstance(shared, Tensor) else tuple(shared) if isinstance(shared, Iterable) else (shared,)
-    if not all(isinstance(tensor, Tensor) for tensor in tensors):
-        raise MultisigmaError(
-            "Parameter `shared` must be tensors: model.encoder.parameters(), or the features. "
-            f"Found {type(shared).__name__}."
-        )
-    return tensors
-
-
-def _listed(names: list[str]) -> str:
-    return ("task " if len(names) == 1 else "tasks ") + ", ".join(map(repr, names))
 
 
 def _match_tasks(

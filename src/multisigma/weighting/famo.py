@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.base import AdaptiveWeighting, Loss, TaskLosses, check_positive, values_by_task
+from multisigma.weighting.adaptive import AdaptiveWeighting
+from multisigma.weighting.base import Loss, TaskLosses
+from multisigma.weighting.checks import check_positive, values_by_task
 
 EPSILON = 1e-8
 

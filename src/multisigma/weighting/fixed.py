@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.base import TaskLosses, Weighting, check_names
+from multisigma.weighting.base import TaskLosses, Weighting
+from multisigma.weighting.checks import check_names
 
 
 class FixedWeighting(Weighting):

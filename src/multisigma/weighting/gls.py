@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from multisigma.weighting.base import AdaptiveWeighting, TaskLosses
+from multisigma.weighting.adaptive import AdaptiveWeighting
+from multisigma.weighting.base import TaskLosses
 
 LOWEST = 1e-8
 

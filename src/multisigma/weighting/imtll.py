@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from multisigma.weighting.base import check_names
+from multisigma.weighting.checks import check_names
 from multisigma.weighting.likelihoods import Exponential
 from multisigma.weighting.uncertainty import UncertaintyWeighting
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from multisigma.weighting.base import check_names
+from multisigma.weighting.checks import check_names
 from multisigma.weighting.likelihoods import Gaussian
 from multisigma.weighting.uncertainty import UncertaintyWeighting
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.base import AdaptiveWeighting, TaskLosses
+from multisigma.weighting.adaptive import AdaptiveWeighting
+from multisigma.weighting.base import TaskLosses
 
 
 class RLW(AdaptiveWeighting):

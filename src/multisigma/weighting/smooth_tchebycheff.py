@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.base import AdaptiveWeighting, TaskLosses, check_positive, values_by_task
+from multisigma.weighting.adaptive import AdaptiveWeighting
+from multisigma.weighting.base import TaskLosses
+from multisigma.weighting.checks import check_positive, values_by_task
 
 
 class SmoothTchebycheff(AdaptiveWeighting):

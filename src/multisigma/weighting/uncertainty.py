@@ -1,20 +1,16 @@
 """Each task's homoscedastic noise, learned, weighs its loss: section 3 of Kendall, Gal and Cipolla (CVPR 2018)."""
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.base import CHECK_EVERY, Loss, TaskLosses, Weighting, check_positive, values_by_task
+from multisigma.weighting.base import CHECK_EVERY, Loss, TaskLosses, Weighting
+from multisigma.weighting.checks import check_positive, values_by_task
+from multisigma.weighting.lag import LagWatch
 from multisigma.weighting.likelihoods import ExactLikelihood, Likelihood, Prediction
-
-LAG = 2.0
-"""Factor between sigma and its optimum from which the noise counts as far behind."""
-LAG_STEPS = 1000
-"""Steps for which it must be, before a warning."""
 
 
 class UncertaintyWeighting(Weighting):
@@ -108,7 +104,7 @@ class UncertaintyWeighting(Weighting):
             # shape (1,), because FSDP shards no scalars.
             for key, start in zip(self._keys, starts, strict=True):
                 self.register_parameter(key, nn.Parameter(torch.tensor([start], dtype=torch.float32)))
-        self._looks_behind = [0] * len(self.tasks)
+        self._lag = LagWatch(self.tasks)
 
     def weight(self, log_variance: Tensor) -> Tensor:
         """Return each task's weight; shapes (T,)."""
@@ -189,24 +185,9 @@ class UncertaintyWeighting(Weighting):
         used = [p if here else p.detach() for p, here in zip(parameters, batch.present, strict=True)]
         log_variances = torch.cat(used)
         if self.training and not torch.compiler.is_compiling() and self.steps % CHECK_EVERY == 0:
-            self._warn_of_lag(log_variances.detach().clamp(*self.bounds), batch)
+            now = log_variances.detach().clamp(*self.bounds)
+            self._lag.look(now, self.optimum(batch.mean.detach()), batch.labelled)
         return log_variances
-
-    def _warn_of_lag(self, log_variances: Tensor, batch: TaskLosses) -> None:
-        """Warn once of a noise that has been far from its optimum for many steps."""
-        best = self.optimum(batch.mean.detach())
-        # Log variances, so twice the logarithm of the factor in sigma.
-        behind = ((best - log_variances).abs() > 2 * math.log(LAG)) & batch.labelled
-        self._looks_behind = [n + 1 if b else 0 for n, b in zip(self._looks_behind, behind.tolist(), strict=True)]
-        for i, name in enumerate(self.tasks):
-            if self._looks_behind[i] == LAG_STEPS // CHECK_EVERY:
-                now, optimum = (math.exp(0.5 * s[i].item()) for s in (log_variances, best))
-                warnings.warn(
-                    f"Task {name!r}: sigma is {now:.3g}, and its loss has asked for about {optimum:.3g} for "
-                    f"{LAG_STEPS} steps. The optimiser moves it too slowly. Raise its learning rate with "
-                    "`param_groups(noise_lr=...)`, start nearer with `initial=...`, or use `closed_form=True`.",
-                    stacklevel=2,
-                )
 
     def _update_running(self, batch: TaskLosses) -> None:
         ones = torch.ones_like(batch.mean)

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from multisigma.weighting.base import AdaptiveWeighting, TaskLosses, check_positive
+from multisigma.weighting.adaptive import AdaptiveWeighting
+from multisigma.weighting.base import TaskLosses
+from multisigma.weighting.checks import check_positive
 
 
 class UWSO(AdaptiveWeighting):

@@ -14,7 +14,7 @@ class AdaptiveWeighting(Weighting):
 
     Args:
         tasks: Names of the tasks.
-        lowest_loss: The least mean loss that the method has a meaning for.
+        lowest_loss: The smallest mean loss that the method accepts.
 
     Raises:
         MultisigmaError: As for `Weighting`.

@@ -1,6 +1,6 @@
 """What all weightings share: the losses of a batch in, one scalar objective out.
 
-A step goes one way: collect the losses, reduce them over processes, check them, combine them.
+Each call goes one way: collect the losses, reduce them over processes, check them, combine them.
 """
 
 import math
@@ -29,9 +29,9 @@ class TaskLosses(NamedTuple):
     Attributes:
         mean: Each task's mean loss over the labelled elements of all processes, shape (T,). 1 where unlabelled.
         labelled: Which tasks have a label, shape (T,), bool.
-        present: The same as far as this process knows without waiting for a device; T truth values.
-        totals: What this process was given for each task, its mean or its sum; T scalars. A gradient of one element
-            of `mean` would walk through every task's graph. A gradient of its total walks through its own.
+        present: T booleans, False only where a task is known to be unlabelled without waiting for the device.
+        totals: What this process was given for each task, its mean or its sum; T scalars. Methods that look at
+            gradients differentiate these: a total has its own task's graph, an element of `mean` has every task's.
         divisor: What `totals` are divided by, shape (T,): the mean number of labelled elements of a process, or 1.
         shared: The tensors that the tasks share. Empty if they were not given.
     """
@@ -60,12 +60,13 @@ class TaskLosses(NamedTuple):
 class Weighting(nn.Module, ABC):
     """Weigh the losses of several tasks and add them up.
 
-    A subclass has `combine` and `weights`. What it remembers it keeps in buffers of shape (..., T), so that
-    `state_dict` holds everything. They stay in float32 when the model is cast to half precision.
+    A subclass has `combine` and `weights`. It keeps its state in buffers, so that `state_dict` holds everything. The
+    last dimension of a buffer is the task; scalars are allowed. Buffers and parameters stay in float32 when the model
+    is cast to half precision.
 
     Args:
         tasks: Names of the tasks.
-        lowest_loss: The least mean loss that the method has a meaning for.
+        lowest_loss: The smallest mean loss that the method accepts.
 
     Raises:
         MultisigmaError: There is no task, or a name is not a text, is empty, has a dot or is there twice.
@@ -77,7 +78,7 @@ class Weighting(nn.Module, ABC):
         super().__init__()
         self.tasks = check_names(tasks)
         self.lowest_losses = [lowest_loss] * len(self.tasks)
-        self.steps = 0
+        self.steps = 0  # calls so far
         self.register_buffer("home", torch.empty(0, dtype=torch.float32), persistent=False)  # tells the device
         self.register_load_state_dict_pre_hook(_match_tasks)  # type: ignore[no-untyped-call]
 
@@ -88,9 +89,9 @@ class Weighting(nn.Module, ABC):
     def forward(self, losses: Mapping[str, Loss], shared: Tensor | Iterable[Tensor] | None = None) -> Tensor:
         """Return the objective to call `backward()` on.
 
-        Where torch.distributed runs, call this in every process at every step: one all-reduce makes each mean that of
-        all processes' labelled elements. A scalar counts as one element. The average of the processes' gradients, which
-        DDP and FSDP make, is then the gradient of one process with all the data.
+        Where torch.distributed runs, call this in every process at every step: one all-reduce computes each mean over
+        the labelled elements of all processes. A scalar counts as one element. The average of the processes' gradients,
+        which DDP and FSDP compute, is then the gradient of one process with all the data.
 
         Args:
             losses: Each task's loss by name. A task with no key, None or a count of 0 contributes nothing, not even
@@ -99,19 +100,20 @@ class Weighting(nn.Module, ABC):
                 that it hands to the tasks. Other methods ignore it.
 
         Returns:
-            A scalar. Zero, with a gradient of zero, if no task has a label.
+            A scalar. If no task has a label it is zero, and `backward()` still works.
 
         Raises:
             MultisigmaError: A name is unknown; a loss is no real scalar, or on another device than the weighting; a
-                count is negative or not finite; a mean loss is not finite or too low for the method. On an accelerator
-                the means are looked at every 100th step, in a compiled graph never.
+                count is negative or not finite; a mean loss is not finite or too low for the method. The means are
+                checked at every step on the CPU, every 100th on an accelerator, and never in a compiled graph.
         """
         batch = self._reduce(*self._collect(losses), check_shared(shared))
         self._check(batch)
         objective = self.combine(batch)
         if objective.requires_grad or torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return objective
-        # A process without any label still takes part in the backward pass.
+        # Without any label, or beside other processes, `backward()` must work. Otherwise a missing graph is a mistake,
+        # and `backward()` says so.
         return objective if any(batch.present) and not several_processes() else objective.requires_grad_()
 
     @abstractmethod
@@ -121,16 +123,16 @@ class Weighting(nn.Module, ABC):
     @property
     @abstractmethod
     def weights(self) -> dict[str, float]:
-        """Each task's weight: the derivative of the objective by its mean loss. Waits for the device."""
+        """Each task's weight: the derivative of the objective with respect to its mean loss. Waits for the device."""
 
     @property
     def sigma(self) -> dict[str, float]:
-        """Each task's noise scale. Empty for a method without noise. Waits for the device."""
+        """Each task's noise scale. Empty for a method that has none. Waits for the device."""
         return {}
 
     @property
     def noise(self) -> dict[str, float]:
-        """One over each task's weight: what the paper's figures 6 and 7 call noise. Waits for the device."""
+        """One over each task's weight, for every method. The paper's figures 6 and 7 call this noise."""
         return {name: 1 / weight if weight else math.inf for name, weight in self.weights.items()}
 
     def log(self) -> dict[str, float]:
@@ -153,7 +155,7 @@ class Weighting(nn.Module, ABC):
             model: The model. None for the weighting's group alone.
             lr: Learning rate of both. None for the optimiser's.
             weight_decay: Weight decay of the model. None for the optimiser's.
-            noise_lr: Learning rate of the weighting, if it is another.
+            noise_lr: Learning rate of the weighting, if it differs.
 
         Raises:
             MultisigmaError: A learning rate is not positive and finite.
@@ -205,10 +207,9 @@ class Weighting(nn.Module, ABC):
         return found
 
     def replace_buffer(self, name: str, value: Tensor) -> None:
-        """Put a new tensor in a buffer's place.
+        """Replace a buffer, because autograd may still need its old values.
 
-        A backward pass still to come may need the old values, so they are not overwritten. In inference mode there is
-        no such pass, and a new tensor could never be written to again.
+        In inference mode the buffer is overwritten instead: a tensor made there cannot be written to later.
         """
         if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
             self.get_buffer(name).copy_(value)
@@ -216,7 +217,7 @@ class Weighting(nn.Module, ABC):
             setattr(self, name, value)
 
     def get_extra_state(self) -> Tensor:
-        """Return the tasks' names as UTF-8 bytes, because safetensors and others store tensors alone."""
+        """Return the tasks' names as UTF-8 bytes, because safetensors and others store only tensors."""
         return torch.tensor(list("\n".join(self.tasks).encode()), dtype=torch.uint8, device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -265,7 +266,7 @@ class Weighting(nn.Module, ABC):
             present = tuple(isinstance(c, Tensor) or c > 0 for c in counts)
             return TaskLosses((total / count).where(labelled, 1.0), labelled, present, totals, count, shared)
         total = total.where(labelled, 0.0)  # a process's sum over nothing may be NaN
-        # In float64, whatever each process's losses are in.
+        # float64 everywhere, because processes may hold different types.
         everywhere = torch.stack([total.detach(), count]).double()
         distributed.all_reduce(everywhere)
         labelled = everywhere[1] > 0
@@ -300,7 +301,7 @@ class Weighting(nn.Module, ABC):
             )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        # At bfloat16's three digits a noise would not move by the small steps that it learns in.
+        # In bfloat16, which has three digits, small updates of a noise would round away.
         def keep_float32(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
             return moved if moved.dtype.itemsize >= 4 or not moved.is_floating_point() else tensor.to(moved.device)
@@ -309,7 +310,7 @@ class Weighting(nn.Module, ABC):
 
 
 def several_processes() -> bool:
-    """Return whether several processes work on the same batch."""
+    """Return whether more than one process runs; their losses form one batch."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
@@ -325,7 +326,8 @@ def _match_tasks(
 ) -> None:
     """Put a saved state's buffers in this weighting's order of tasks.
 
-    Buffers of other tasks are left out, which torch reports as missing. Values in half precision become float32.
+    If the saved tasks are others, no buffer with tasks is loaded, and torch reports them as missing. Values in half
+    precision become float32.
     """
     buffers = [f"{prefix}{name}" for name, buffer in module.named_buffers() if buffer.ndim]
     names = state_dict.get(f"{prefix}_extra_state")

@@ -14,13 +14,14 @@ from multisigma.weighting.checks import check_positive
 class DynamicWeightAverage(AdaptiveWeighting):
     r"""Dynamic weight average: tasks whose loss falls slowly weigh more; equation 7 of its paper.
 
-    $$ \sum_i w_i L_i, \quad w = n \, \mathrm{softmax}(r / \tau), \quad r_i = \frac{L_i(t - 1)}{L_i(t - 2)} $$
+    $$ \sum_i w_i L_i, \quad w = n \, \mathrm{softmax}(r / \tau), \quad r_i = \frac{\bar L_i(t - 1)}{\bar L_i(t - 2)} $$
 
-    - $L_i$ is the mean loss of task $i$, at least 0; $L_i(t)$ is its mean over epoch $t$.
+    - $L_i$ is the mean loss of task $i$, at least 0. $\bar L_i(t)$ is its mean over epoch $t$.
     - $\tau$ is the temperature, $n$ the number of labelled tasks.
 
-    The ratio is 1 in the first two epochs, and for a task that lacks a loss above zero in one of them. It deviates from
-    the paper in what an epoch is: `steps_per_epoch` calls in training mode, wherever the loader's epochs begin.
+    The ratio is 1 in the first two epochs. It is also 1 for a task that had no label in one of the last two epochs, or
+    a mean loss of 0 in the earlier one. The method deviates from the paper in what an epoch is: `steps_per_epoch` calls
+    in training mode, wherever the loader's epochs begin.
 
     Args:
         tasks: Names of the tasks.

@@ -52,11 +52,11 @@ class FixedWeighting(Weighting):
 
 
 class EqualWeighting(FixedWeighting):
-    r"""The mean of the losses: weights of 1/K for each of K tasks, the 'unweighted sum' of table 1.
+    r"""Equal weights of 1/K for K tasks, labelled or not: the 'unweighted sum' of table 1.
 
     $$ \frac{1}{K} \sum_i L_i $$
 
-    Table 1 gives 0.333 for each of three tasks. Weights of 1 would be K times the step.
+    Table 1 gives 0.333 for each of three tasks. Weights of 1 would make each step K times as large.
 
     Args:
         tasks: Names of the tasks.

@@ -20,8 +20,8 @@ class GLS(AdaptiveWeighting):
     - $L_i$ is the mean loss of task $i$, at least 0.
     - $n$ is the number of labelled tasks.
 
-    It deviates from the paper in one point: each loss is taken to be at least 1e-8, because a loss of zero would stop
-    all the others.
+    It deviates from the paper in one point: each loss is taken to be at least 1e-8. A loss of zero would make the
+    objective zero, and the gradients of all other tasks too.
 
     Args:
         tasks: Names of the tasks.

@@ -15,8 +15,8 @@ class IMTLL(UncertaintyWeighting):
     - $L_i$ is the mean loss of task $i$.
     - $e^{-s_i}$ is its learned scale. At the optimum $e^{-s_i} L_i = 1$.
 
-    It deviates from the paper's notation only: $s = -$ the paper's scale. It is uncertainty weighting with the
-    likelihood `Exponential` for every task.
+    Our $s$ is the negative of the paper's scale parameter. The method is uncertainty weighting with the likelihood
+    `Exponential` for every task.
 
     Args:
         tasks: Names of the tasks.

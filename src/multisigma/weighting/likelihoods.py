@@ -35,14 +35,14 @@ from multisigma.errors import MultisigmaError
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Likelihood:
-    """The distribution that a task's loss is the negative logarithm of.
+    """The distribution whose negative log likelihood is a task's loss.
 
-    As it stands it is complete in itself: weight 1 and no noise. Subclass `ScaledLikelihood` for a mean loss with a
-    noise of its own, `ExactLikelihood` for a noise inside the loss.
+    The base class itself has weight 1 and no learned noise. Subclass `ScaledLikelihood` for a mean loss with a learned
+    noise, `ExactLikelihood` for a noise inside the loss.
 
     Args:
-        preference: Multiplies the task's whole term. The noise stays what the data says, and the task pulls this many
-            times as hard. A factor before the loss alone would be undone by the noise.
+        preference: Multiplies the task's whole term: its gradient grows by this factor, and the optimal noise stays. A
+            factor on the loss alone would be cancelled by the noise.
 
     Raises:
         MultisigmaError: `preference` is not positive and finite.
@@ -54,7 +54,7 @@ class Likelihood:
 
     @property
     def slope(self) -> float:
-        """Factor of the log variance."""
+        """Coefficient c of the log variance."""
         return 0.0
 
     def __post_init__(self) -> None:
@@ -73,8 +73,8 @@ class ScaledLikelihood(Likelihood):
     Subclasses set `factor` $a$ and `power` $p$.
 
     Args:
-        dimension: Number D of scalar outputs that each element of the mean stands for. A mean over pixels and channels
-            has 1. A mean over pixels of a sum over D channels has D: each residual brings its own $\log \sigma$.
+        dimension: Number D of scalar outputs in each element of the mean. Use 1 for a mean over pixels and channels.
+            Use D for a mean over pixels of a sum over D channels, because each residual brings its own $\log \sigma$.
         preference: See `Likelihood`.
 
     Raises:
@@ -86,7 +86,7 @@ class ScaledLikelihood(Likelihood):
 
     @property
     def slope(self) -> float:
-        """Factor of the log variance: one `log(sigma)` for each scalar output."""
+        """Coefficient c of the log variance: D/2, one `log(sigma)` for each scalar output."""
         return self.dimension / 2
 
     def __post_init__(self) -> None:
@@ -121,8 +121,8 @@ class Laplace(ScaledLikelihood):
     where $L$ is the mean of $|y - f|$. At fixed residuals the optimum is $\sigma = L$; the variance is $2 \sigma^2$.
 
     The paper's vectors and inverse depth have an L1 loss (section 4), so this is their likelihood. In terms of
-    $s = \log \sigma^2$ its weight is $e^{-s/2}$. The paper writes no formula for it.
-    `Exponential` is the other reading.
+    $s = \log \sigma^2$ its weight is $e^{-s/2}$. The paper writes no formula for it;
+    `Exponential` has the weight $e^{-s}$ instead.
 
     Example:
         >>> from multisigma import Laplace
@@ -134,7 +134,7 @@ class Laplace(ScaledLikelihood):
 
 
 class Softmax(ScaledLikelihood):
-    r"""A class under the temperature $\sigma^2$, for a cross entropy; the paper's approximation, equation 10.
+    r"""A class label with temperature $\sigma^2$, for a cross entropy; the paper's approximation, equation 10.
 
     $$ \frac{1}{\sigma^2} L + \log \sigma $$
 
@@ -149,7 +149,7 @@ class Softmax(ScaledLikelihood):
 
 
 class Bernoulli(ScaledLikelihood):
-    r"""Yes or no under the temperature $\sigma^2$, for a binary cross entropy; approximated as equation 10.
+    r"""A binary label with temperature $\sigma^2$, for a binary cross entropy; approximated as in equation 10.
 
     $$ \frac{1}{\sigma^2} L + \log \sigma $$
 
@@ -169,8 +169,8 @@ class Exponential(ScaledLikelihood):
     $$ e^{-s} L + s $$
 
     At a fixed loss the optimum is $e^s = L$, and the weight is $1 / L$ whatever the task. Most code that copies the
-    paper has this form. It is also how the paper's own figures read: their weights are one over the noise they plot,
-    for the L1 losses too. The objective is that of `IMTLL`.
+    paper has this form. The paper's figures agree with it: a weight is one over the plotted noise, for the L1
+    losses too. The objective is that of `IMTLL`.
 
     Example:
         >>> from multisigma import Exponential, UncertaintyWeighting
@@ -179,7 +179,7 @@ class Exponential(ScaledLikelihood):
 
     @property
     def slope(self) -> float:
-        """Factor of the log variance: D."""
+        """Coefficient c of the log variance: D."""
         return float(self.dimension)
 
 
@@ -215,7 +215,7 @@ class Prediction:
 class ExactLikelihood(Likelihood):
     """A likelihood with the noise inside its loss: it takes a `Prediction` instead of a mean loss.
 
-    Its weight is 1, because the noise has done its work inside. Read the noise from `sigma`.
+    Its weight is 1, because the noise is already part of the loss. Read the noise from `sigma`.
     """
 
     @abstractmethod
@@ -233,7 +233,7 @@ class ExactLikelihood(Likelihood):
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class ExactSoftmax(ExactLikelihood):
-    r"""A class under the temperature $\sigma^2$, without the approximation of equation 10; equations 8 and 9.
+    r"""A class label with temperature $\sigma^2$, without the approximation of equation 10; equations 8 and 9.
 
     $$ -\log \mathrm{Softmax}(f / \sigma^2)_c $$
 
@@ -242,7 +242,7 @@ class ExactSoftmax(ExactLikelihood):
     a property of the data.
 
     Takes `Prediction(logits, classes)` with logits of shape (B, C, ...) and integer classes of shape (B, ...), or
-    class probabilities of shape (B, C, ...), which all count as labelled.
+    class probabilities of shape (B, C, ...). With probabilities every element counts as labelled.
 
     Args:
         preference: See `Likelihood`.
@@ -274,7 +274,7 @@ class ExactSoftmax(ExactLikelihood):
 
 
 class ExactBernoulli(ExactLikelihood):
-    r"""Yes or no under the temperature $\sigma^2$, without approximation.
+    r"""A binary label with temperature $\sigma^2$, without approximation.
 
     $$ -y \log \mathrm{sigmoid}(f / \sigma^2) - (1 - y) \log \mathrm{sigmoid}(-f / \sigma^2) $$
 
@@ -296,12 +296,12 @@ class ExactBernoulli(ExactLikelihood):
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class StudentT(ExactLikelihood):
-    r"""Student's t noise of scale $\sigma$, a regression that outliers do not carry away.
+    r"""Student's t noise of scale $\sigma$, a regression that is robust to outliers.
 
     $$ \frac{\nu + 1}{2} \log\left(1 + \frac{r^2}{\nu \sigma^2}\right) + \log \sigma $$
 
-    for a residual $r$ and $\nu$ degrees of freedom. The pull of a residual far beyond $\sigma$ shrinks, where a
-    Gaussian's grows and a Laplace's stays. The optimum has no closed form.
+    for a residual $r$ and $\nu$ degrees of freedom. The gradient of a large residual shrinks; a Gaussian's grows, a
+    Laplace's is constant. The optimum has no closed form.
 
     Takes `Prediction(output, target)` of one shape, with a target of NaN where unlabelled.
 

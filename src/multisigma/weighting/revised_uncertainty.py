@@ -12,7 +12,7 @@ from multisigma.weighting.uncertainty import UncertaintyWeighting
 
 
 class RevisedUncertaintyWeighting(UncertaintyWeighting):
-    r"""Uncertainty weighting with a term that stays positive.
+    r"""Uncertainty weighting with the regulariser `log(1 + sigma^2)`, which is positive.
 
     $$ \sum_i \frac{1}{2} e^{-s_i} L_i + \log(1 + e^{s_i}) $$
 
@@ -20,7 +20,7 @@ class RevisedUncertaintyWeighting(UncertaintyWeighting):
     - $e^{s_i} = \sigma_i^2$ is learned. It is no longer the variance of the residuals: at its optimum
       $\sigma^2 = (L + \sqrt{L^2 + 8 L}) / 4$, which is far above the Gaussian's $L$ for small losses.
 
-    It deviates from the paper's code, where $\sigma$ itself is the parameter, in learning its logarithm.
+    The paper's code learns $\sigma$. Ours learns its logarithm.
 
     Args:
         tasks: Names of the tasks.
@@ -46,7 +46,7 @@ class RevisedUncertaintyWeighting(UncertaintyWeighting):
     ) -> None:
         super().__init__(dict.fromkeys(check_names(tasks), Gaussian()), initial, bounds)
 
-    def normaliser(self, log_variance: Tensor) -> Tensor:
+    def regulariser(self, log_variance: Tensor) -> Tensor:
         """Return `log(1 + sigma^2)`; shapes (T,)."""
         return F.softplus(log_variance)
 

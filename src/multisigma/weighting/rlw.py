@@ -18,7 +18,7 @@ class RLW(AdaptiveWeighting):
     - $L_i$ is the mean loss of task $i$ and $w_i$ its weight. The weights sum to 1 over the labelled tasks.
 
     It deviates from other implementations in where the numbers come from: they are a hash of the seed and the step. All
-    processes draw the same, a resumed run goes on with the same, and a compiled graph has no break.
+    processes draw the same, a resumed run continues the sequence, and torch.compile needs no graph break.
 
     Args:
         tasks: Names of the tasks.
@@ -58,7 +58,7 @@ def standard_normal(seed: Tensor, step: Tensor, count: int) -> Tensor:
     """Return standard normal numbers of shape (count,), a function of the seed and the step alone."""
     place = torch.arange(count, device=step.device)
     bits = _hash(_hash(_hash(_hash(seed >> 32) + seed) + step) + place)
-    # The middles of 2^23 equal parts of (0, 1), all of which float32 can tell apart.
+    # The midpoints of 2^23 equal parts of (-1, 1). float32 represents each exactly.
     return ((bits >> 9).float() + 0.5).mul(2.0**-22).sub(1.0).erfinv() * 2**0.5
 
 

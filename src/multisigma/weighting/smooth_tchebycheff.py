@@ -19,8 +19,8 @@ class SmoothTchebycheff(AdaptiveWeighting):
     - $L_i$ is the mean loss of task $i$, $z_i$ its ideal, $p_i$ the preference for it.
     - $\mu$ is the smoothing. The smaller it is, the nearer the objective is to the maximum.
 
-    It is the paper's formula on the losses as they are. LibMTL's version takes logarithms of losses relative to those
-    after four epochs of warm-up.
+    It is the paper's formula on the losses as they are. LibMTL's version takes the logarithm of each loss over its
+    value after four epochs of warm-up.
 
     Args:
         tasks: Names of the tasks.
@@ -63,14 +63,14 @@ class SmoothTchebycheff(AdaptiveWeighting):
             self.register_buffer(key, torch.tensor(values, dtype=torch.float32), persistent=False)
 
     def combine(self, batch: TaskLosses) -> Tensor:
-        heights = self.preferences * (batch.mean - self.ideal)
-        # The greatest height is taken out first: divided by a small mu it would overflow.
-        greatest = heights.detach().where(batch.labelled, -torch.inf).max().nan_to_num(neginf=0.0)
+        terms = self.preferences * (batch.mean - self.ideal)
+        # Subtract the largest term first, as in logsumexp, so that dividing by a small mu cannot overflow.
+        greatest = terms.detach().where(batch.labelled, -torch.inf).max().nan_to_num(neginf=0.0)
         # A small mu may underflow to 0 in float32, and 0 / 0 is NaN.
-        mu = max(self.mu, torch.finfo(heights.dtype).tiny)
-        below = (heights - greatest) / mu
+        mu = max(self.mu, torch.finfo(terms.dtype).tiny)
+        below = (terms - greatest) / mu
         shares = batch.softmax(below.detach())
         self.remember(self.preferences * shares, batch)
         smooth = batch.sum(below.detach().exp()).clamp_min(1.0).log()
-        # The gradient of the smooth maximum is the softmax's mean of the heights' gradients.
-        return greatest + mu * smooth + batch.sum(shares * (heights - heights.detach()))
+        # The last term is zero. Its gradient is that of the smooth maximum: the shares of the terms' gradients.
+        return greatest + mu * smooth + batch.sum(shares * (terms - terms.detach()))

@@ -1,4 +1,4 @@
-"""Each task's homoscedastic noise, learned, weighs its loss: section 3 of Kendall, Gal and Cipolla (CVPR 2018)."""
+"""Weigh each loss by a learned homoscedastic noise: section 3 of Kendall, Gal and Cipolla (CVPR 2018)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,24 +24,25 @@ class UncertaintyWeighting(Weighting):
 
     It deviates from other implementations in that each task has the likelihood of its own loss, where most use
     $e^{-s} L + s$ for all (give every task `Exponential()` for that). The paper writes no form for its L1 losses; ours
-    is the Laplace likelihood, whose weight is $e^{-s/2}$. The paper has no bounds, no normalised weights and no closed
-    form.
+    is the Laplace likelihood, whose weight is $e^{-s/2}$. `bounds`, `normalise` and `closed_form` are our
+    additions.
 
     Args:
         likelihoods: Each task's likelihood by name.
-        initial: Log variance at the start, for all tasks or by name (0 where not named). Appendix B of the paper finds
-            the same optimum from -2 to 5.
-        bounds: Lowest and highest log variance. A loss of zero has its optimum at minus infinity, with an infinite
-            weight; the lowest value is the noise that you believe no task to be below. The default is sigma from 0.0009
-            to 3.3 million.
-        normalise: The sum to scale the weights to at each step. The noise learns as it would without. This holds the
-            effective learning rate, which otherwise grows as the noise shrinks (appendix B). None to leave them.
+        initial: Log variance at the start, for all tasks or by name (0 where not named). Appendix B of the paper
+            reaches the same optimum from any start between -2 and 5.
+        bounds: Lowest and highest log variance. A loss of zero has its optimum at minus infinity, where its weight
+            is infinite. Set the lowest to the smallest noise you think any task can have. The default is sigma from
+            0.0009 to 3.3 million.
+        normalise: Scale the weights of the batch's labelled tasks to this sum. The noise still learns from unscaled
+            weights. The effective learning rate then stays, where it would grow as the noise shrinks (appendix B).
+            `weights` reports them as if all tasks had a label. None: do not scale.
         closed_form: Compute the noise as the optimum for the running mean of each loss. There is then no parameter.
         decay: Decay per step of that running mean.
 
     Raises:
-        MultisigmaError: `likelihoods` is not a dictionary of likelihoods; another parameter is out of its range; a
-            likelihood has no closed form, or a noise inside the loss, where that is asked for.
+        MultisigmaError: `likelihoods` is not a dictionary of likelihoods; another parameter is out of its range; or
+            `closed_form` or `normalise` is used with an exact likelihood.
 
     Example:
         >>> import torch
@@ -56,7 +57,7 @@ class UncertaintyWeighting(Weighting):
     """
 
     factor: Tensor
-    exponent: Tensor
+    power: Tensor
     slope: Tensor
     initial: Tensor
     running_loss: Tensor
@@ -89,7 +90,7 @@ class UncertaintyWeighting(Weighting):
         self._keys = [f"log_variance_{name}" for name in self.tasks]
         numbers = {
             "factor": [lik.preference * lik.factor for lik in self.likelihoods.values()],
-            "exponent": [-lik.power for lik in self.likelihoods.values()],
+            "power": [lik.power for lik in self.likelihoods.values()],
             "slope": [lik.preference * lik.slope for lik in self.likelihoods.values()],
             "initial": starts,
         }
@@ -97,6 +98,7 @@ class UncertaintyWeighting(Weighting):
             self.register_buffer(key, torch.tensor(values, dtype=torch.float32), persistent=False)
         if closed_form:
             self.lowest_losses = [0.0 if lik.slope else -math.inf for lik in self.likelihoods.values()]
+            # Sums over steps with weights that decay; `running_share` is the sum of these weights.
             self.register_buffer("running_loss", torch.zeros(len(starts), dtype=torch.float32))
             self.register_buffer("running_share", torch.zeros(len(starts), dtype=torch.float32))
         else:
@@ -108,32 +110,32 @@ class UncertaintyWeighting(Weighting):
 
     def weight(self, log_variance: Tensor) -> Tensor:
         """Return each task's weight; shapes (T,)."""
-        return self.factor * torch.exp(self.exponent * log_variance)
+        return self.factor * torch.exp(-self.power * log_variance)
 
-    def normaliser(self, log_variance: Tensor) -> Tensor:
+    def regulariser(self, log_variance: Tensor) -> Tensor:
         """Return each task's term that keeps the noise from growing without end; shapes (T,)."""
         return self.slope * log_variance
 
     def optimum(self, mean: Tensor) -> Tensor:
         """Return the log variances that minimise the objective at given mean losses; shapes (T,).
 
-        The initial value stands where the likelihood has no noise, or has it inside.
+        Tasks with slope 0 (Poisson and exact likelihoods) keep their initial value.
         """
-        best = torch.log(self.slope / (self.factor * -self.exponent * mean)) / self.exponent
+        best = torch.log(self.factor * self.power / self.slope * mean) / self.power
         return best.where(self.slope > 0, self.initial).clamp(*self.bounds)
 
     def combine(self, batch: TaskLosses) -> Tensor:
         log_variance = self._log_variances(batch)
         inside = log_variance.clamp(*self.bounds)
-        # Beyond its bounds a log variance does not feel its loss. This term brings it back, from however far.
+        # The clamp blocks the loss's gradient beyond the bounds. This penalty pulls the parameter back.
         beyond = (log_variance - inside).abs()
         weight = self.weight(inside)
-        normaliser = self.normaliser(inside) + 0.5 * (beyond + beyond.square())
+        rest = self.regulariser(inside) + 0.5 * (beyond + beyond.square())
         if self.normalise is None:
-            return batch.sum(weight * batch.mean + normaliser)
-        # The network learns from the scaled weights, the noise from its own likelihood.
+            return batch.sum(weight * batch.mean + rest)
+        # The first sum has the gradient of the network alone, the second that of the noise alone.
         scaled = self.normalise * weight.detach() / batch.sum(weight.detach())
-        return batch.sum(scaled * batch.mean) + batch.sum(weight * batch.mean.detach() + normaliser)
+        return batch.sum(scaled * batch.mean) + batch.sum(weight * batch.mean.detach() + rest)
 
     def log_variance(self, name: str) -> Tensor:
         """Return a task's log variance, shape (1,): its parameter, or the closed form's value.
@@ -181,7 +183,7 @@ class UncertaintyWeighting(Weighting):
                 self._update_running(batch)
             return self._running_optimum()
         parameters = [getattr(self, key) for key in self._keys]
-        # Without a gradient, not with one of zero: momentum would move an absent task's noise.
+        # Detach an absent task's parameter: with a gradient of zero, momentum would still move it.
         used = [p if here else p.detach() for p, here in zip(parameters, batch.present, strict=True)]
         log_variances = torch.cat(used)
         if self.training and not torch.compiler.is_compiling() and self.steps % CHECK_EVERY == 0:
@@ -197,7 +199,7 @@ class UncertaintyWeighting(Weighting):
             self.replace_buffer(name, updated.where(batch.labelled, running))
 
     def _running_optimum(self) -> Tensor:
-        """Return the closed form's log variances, shape (T,). The initial value before a task's first label."""
+        """Return the closed form's log variances, shape (T,). A task never labelled so far has its initial value."""
         seen = self.running_share > 0
         return self.optimum(self.running_loss / self.running_share.where(seen, 1.0)).where(seen, self.initial)
 

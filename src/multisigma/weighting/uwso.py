@@ -15,10 +15,10 @@ class UWSO(AdaptiveWeighting):
 
     $$ \sum_i w_i L_i, \quad w = \mathrm{softmax}\left(\frac{1}{\tau L}\right) $$
 
-    - $L_i$ is the mean loss of task $i$, at least 0. $1 / L_i$ is its weight at the optimum over the noise.
+    - $L_i$ is the mean loss of task $i$, at least 0. $1 / L_i$ is the weight of $e^{-s} L + s$ at the noise's optimum.
     - $\tau$ is the temperature. The weights have no gradient.
 
-    It is the paper's method as it stands. A task whose loss is zero takes all the weight, and the others stand still.
+    It is the paper's method as it stands. A task whose loss is zero takes all the weight, and the others get none.
 
     Args:
         tasks: Names of the tasks.

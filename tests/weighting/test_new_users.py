@@ -18,8 +18,10 @@ from multisigma import (
     Gaussian,
     Laplace,
     MultisigmaError,
+    Prediction,
     SmoothTchebycheff,
     Softmax,
+    StudentT,
     UncertaintyWeighting,
 )
 
@@ -126,6 +128,15 @@ def test_a_noise_that_arrives_is_not_warned_of(settings: dict[str, float]) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert learned(1500, **settings).sigma["depth"] == pytest.approx(20, rel=0.1)
+
+
+def test_a_noise_inside_its_loss_has_no_optimum_to_lag_behind() -> None:
+    target = 100.0 * torch.distributions.StudentT(4.0).sample((1000,))
+    weighting = UncertaintyWeighting({"depth": StudentT()}, initial=9.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(1100):
+            weighting({"depth": Prediction(torch.zeros(1000), target)})
 
 
 @pytest.mark.parametrize("mu", [1e-36, 1e-300, 1e-3])

@@ -110,7 +110,7 @@ def test_averages_of_models_take_it(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("tasks", "words"),
-    [("abc", "one text"), (["a", "b", "a"], "Found 'a' twice"), ([1], "Found 1"), ([], "at least one")],
+    [("abc", "Found a string"), (["a", "b", "a"], "Found 'a' twice"), ([1], "Found 1"), ([], "at least one")],
 )
 @pytest.mark.parametrize("kind", [EqualWeighting, GLS, IMTLL])
 def test_names(kind: type[Weighting], tasks: Iterable[str], words: str) -> None:

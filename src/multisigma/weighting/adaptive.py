@@ -1,4 +1,4 @@
-"""What the methods share whose weights follow from each batch's losses."""
+"""The base of methods that compute new weights from each batch's losses."""
 
 import math
 from collections.abc import Iterable

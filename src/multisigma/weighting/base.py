@@ -20,7 +20,7 @@ Loss = Tensor | tuple[Tensor, Tensor | float] | Prediction | None
 exact likelihood. None or a count of 0 means that the batch has no label for the task."""
 
 CHECK_EVERY = 100
-"""Steps between two looks at the losses on an accelerator, where each look waits for the device."""
+"""Calls between two looks at the losses on an accelerator, where each look waits for the device."""
 
 
 class TaskLosses(NamedTuple):
@@ -29,7 +29,8 @@ class TaskLosses(NamedTuple):
     Attributes:
         mean: Each task's mean loss over the labelled elements of all processes, shape (T,). 1 where unlabelled.
         labelled: Which tasks have a label, shape (T,), bool.
-        present: T booleans, False only where a task is known to be unlabelled without waiting for the device.
+        present: T booleans: which tasks may have a label. False only where that is known without waiting for a device:
+            in one process, for a count of 0 on the host.
         totals: What this process was given for each task, its mean or its sum; T scalars. Methods that look at
             gradients differentiate these: a total has its own task's graph, an element of `mean` has every task's.
         divisor: What `totals` are divided by, shape (T,): the mean number of labelled elements of a process, or 1.
@@ -69,7 +70,8 @@ class Weighting(nn.Module, ABC):
         lowest_loss: The smallest mean loss that the method accepts.
 
     Raises:
-        MultisigmaError: There is no task, or a name is not a text, is empty, has a dot or is there twice.
+        MultisigmaError: There is no task, or a name is not a string, is empty, has a dot or a line break, or is
+            repeated.
     """
 
     home: Tensor
@@ -78,7 +80,7 @@ class Weighting(nn.Module, ABC):
         super().__init__()
         self.tasks = check_names(tasks)
         self.lowest_losses = [lowest_loss] * len(self.tasks)
-        self.steps = 0  # calls so far
+        self.calls = 0
         self.register_buffer("home", torch.empty(0, dtype=torch.float32), persistent=False)  # tells the device
         self.register_load_state_dict_pre_hook(_match_tasks)  # type: ignore[no-untyped-call]
 
@@ -91,7 +93,7 @@ class Weighting(nn.Module, ABC):
 
         Where torch.distributed runs, call this in every process at every step: one all-reduce computes each mean over
         the labelled elements of all processes. A scalar counts as one element. The average of the processes' gradients,
-        which DDP and FSDP compute, is then the gradient of one process with all the data.
+        which DDP and FSDP compute, then equals the gradient that a single process with all the data would compute.
 
         Args:
             losses: Each task's loss by name. A task with no key, None or a count of 0 contributes nothing, not even
@@ -100,7 +102,7 @@ class Weighting(nn.Module, ABC):
                 that it hands to the tasks. Other methods ignore it.
 
         Returns:
-            A scalar. If no task has a label it is zero, and `backward()` still works.
+            A scalar. Zero if no task has a label; `backward()` then works, and changes no gradient or adds zero.
 
         Raises:
             MultisigmaError: A name is unknown; a loss is no real scalar, or on another device than the weighting; a
@@ -112,8 +114,8 @@ class Weighting(nn.Module, ABC):
         objective = self.combine(batch)
         if objective.requires_grad or torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return objective
-        # Without any label, or beside other processes, `backward()` must work. Otherwise a missing graph is a mistake,
-        # and `backward()` says so.
+        # No gradient is needed here. Without any label, or with several processes, `backward()` must work all the same.
+        # Otherwise it should raise, because a loss has lost its graph.
         return objective if any(batch.present) and not several_processes() else objective.requires_grad_()
 
     @abstractmethod
@@ -149,13 +151,13 @@ class Weighting(nn.Module, ABC):
     ) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups: the model's, and this weighting's without weight decay.
 
-        Weight decay would pull every noise towards 1. A weighting inside the model is not listed twice.
+        Weight decay would pull every sigma towards 1. A weighting inside the model is not listed twice.
 
         Args:
             model: The model. None for the weighting's group alone.
             lr: Learning rate of both. None for the optimiser's.
             weight_decay: Weight decay of the model. None for the optimiser's.
-            noise_lr: Learning rate of the weighting, if it differs.
+            noise_lr: Learning rate of the weighting. None for `lr`.
 
         Raises:
             MultisigmaError: A learning rate is not positive and finite.
@@ -262,28 +264,28 @@ class Weighting(nn.Module, ABC):
             count = torch.tensor(counts, dtype=total.dtype).to(total.device, non_blocking=True)
         labelled = count > 0
         if not several_processes():
-            count = count.where(labelled, 1.0)
+            divisor = count.where(labelled, 1.0)
             present = tuple(isinstance(c, Tensor) or c > 0 for c in counts)
-            return TaskLosses((total / count).where(labelled, 1.0), labelled, present, totals, count, shared)
-        total = total.where(labelled, 0.0)  # a process's sum over nothing may be NaN
+            return TaskLosses((total / divisor).where(labelled, 1.0), labelled, present, totals, divisor, shared)
+        total = total.where(labelled, 0.0)  # without a labelled element the sum may be NaN
         # float64 everywhere, because processes may hold different types.
         everywhere = torch.stack([total.detach(), count]).double()
         distributed.all_reduce(everywhere)
         labelled = everywhere[1] > 0
         everywhere[1] = everywhere[1].where(labelled, 1.0)
-        count = (everywhere[1] / distributed.get_world_size()).to(total)
-        local = total / count
+        divisor = (everywhere[1] / distributed.get_world_size()).to(total)
+        local = total / divisor
         # The value of the mean over all processes, with the gradient of this process's part.
         mean = local + ((everywhere[0] / everywhere[1]).to(total) - local).detach()
         present = (True,) * len(counts)
-        return TaskLosses(mean.where(labelled, 1.0), labelled, present, totals, count, shared)
+        return TaskLosses(mean.where(labelled, 1.0), labelled, present, totals, divisor, shared)
 
     def _check(self, batch: TaskLosses) -> None:
         """Raise for a mean loss that is not finite, or too low for the method."""
         if torch.compiler.is_compiling():
             return
-        self.steps += 1
-        if not batch.mean.is_cpu and self.steps % CHECK_EVERY:
+        self.calls += 1
+        if not batch.mean.is_cpu and self.calls % CHECK_EVERY:
             return
         for name, mean, lowest, labelled in zip(
             self.tasks, batch.mean.tolist(), self.lowest_losses, batch.labelled.tolist(), strict=True

@@ -15,19 +15,22 @@ def check_names(tasks: Iterable[str]) -> tuple[str, ...]:
     """Return the tasks' names.
 
     Raises:
-        MultisigmaError: There is no task, or a name is not a text, is empty, has a dot or is there twice.
+        MultisigmaError: There is no task, or a name is not a string, is empty, has a dot or a line break, or is
+            repeated.
     """
     if isinstance(tasks, str):
-        raise MultisigmaError(f"Parameter `tasks` must be several names. Found one text. Write [{tasks!r}].")
+        raise MultisigmaError(f"Parameter `tasks` must be a list of names. Found a string. Write [{tasks!r}].")
     names = tuple(tasks)
     if not names:
         raise MultisigmaError("A weighting needs at least one task. Found none.")
     for name in names:
         # torch takes no dot in a parameter's name; the state keeps the names as lines.
         if not isinstance(name, str) or not name or "." in name or "\n" in name:
-            raise MultisigmaError(f"A task's name must be a non-empty text of one line without a dot. Found {name!r}.")
+            raise MultisigmaError(
+                f"A task's name must be a non-empty string without a dot or a line break. Found {name!r}."
+            )
         if names.count(name) > 1:
-            raise MultisigmaError(f"A task's name must be there once. Found {name!r} twice.")
+            raise MultisigmaError(f"A task's name must not be repeated. Found {name!r} twice.")
     return names
 
 

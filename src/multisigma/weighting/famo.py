@@ -25,8 +25,8 @@ class FAMO(AdaptiveWeighting):
     - $\xi$ learns by Adam from how much each loss fell in a step.
 
     The paper measures that fall on the same batch, with a second forward pass: call `update` with its losses after the
-    optimiser's step. It deviates from the paper where `update` is not called: the next batch's losses then serve, which
-    costs nothing and is noisier. A task whose loss is at its bound takes all the weight.
+    optimiser's step. It deviates from the paper where `update` is not called: the fall is then measured to the next
+    batch's losses, which costs nothing and is noisier. A task whose loss is at its bound takes all the weight.
 
     Args:
         tasks: Names of the tasks.
@@ -70,16 +70,16 @@ class FAMO(AdaptiveWeighting):
         self.lr, self.weight_decay = lr, weight_decay
         bounds = torch.tensor(values_by_task(self.tasks, "lower_bounds", lower_bounds or {}, 0.0), dtype=torch.float32)
         self.register_buffer("lower_bounds", bounds, persistent=False)
-        self.lowest_losses = bounds.tolist()  # rounded as a loss is
+        self.lowest_losses = bounds.tolist()  # in float32, as the losses are
         for name in ("logits", "adam_mean", "adam_square", "adam_steps", "before"):
             self.register_buffer(name, torch.zeros(len(self.tasks), dtype=torch.float32))
-        # 1 for tasks whose last loss has not been compared yet. A number, because averages of models take no booleans.
+        # 1 for tasks whose last loss has not been compared yet. A float, because weight averaging fails on booleans.
         self.register_buffer("waiting", torch.zeros(len(self.tasks), dtype=torch.float32))
 
     def combine(self, batch: TaskLosses) -> Tensor:
         if self.training:
             self._learn(batch)
-            # A batch without any label is no step.
+            # A batch without labels leaves `waiting` as it is.
             any_label = batch.labelled.any()
             before = batch.mean.detach().to(self.before).where(batch.labelled, self.before)
             self.replace_buffer("before", before)

@@ -31,7 +31,7 @@ METHODS: dict[str, Callable[[Any, int], Aggregator]] = {
 
 
 class GradientAggregation(Weighting):
-    r"""The shared part learns from an aggregate of the tasks' gradients, each task's own part from its own loss.
+    r"""The shared part learns from an aggregate of the tasks' gradients, and each task's head from its own loss.
 
     $$ \sum_i L_i, \quad \text{with the gradient } A(\nabla L_1, \dots, \nabla L_n) \text{ at what the tasks share} $$
 
@@ -78,13 +78,13 @@ class GradientAggregation(Weighting):
         objective = batch.sum(batch.mean)
         if not torch.is_grad_enabled():
             return objective
-        shared, gradients = shared_gradients(batch, self.tasks, str(self.aggregator))
+        shared, gradients = shared_gradients(batch, self.tasks, "GradientAggregation")
         rows = gradients[batch.labelled]
         if not len(rows):
             return objective
         with torch.no_grad(), torch.autocast(rows.device.type, enabled=False):
             aggregate = self._aggregate(rows, are_replicated(shared)).to(rows)
-            # The sum of the losses brings the sum of the rows. A linear term adds what is missing.
+            # The sum of the losses has the sum of the rows as its gradient. Add terms of value 0 for the rest.
             missing = torch.split(aggregate - rows.sum(0), [tensor.numel() for tensor in shared])
         for tensor, part in zip(shared, missing, strict=True):
             linear = (at_least_float32(tensor) * part.view_as(tensor)).sum()
@@ -93,7 +93,7 @@ class GradientAggregation(Weighting):
 
     @property
     def weights(self) -> dict[str, float]:
-        """1 for each task, which is what the tasks' own parts see."""
+        """1 for each task: the weight on its own head. The shared part gets the aggregate, which has no weights."""
         return dict.fromkeys(self.tasks, 1.0)
 
     def _aggregate(self, rows: Tensor, replicated: bool) -> Tensor:
@@ -104,7 +104,8 @@ class GradientAggregation(Weighting):
         if replicated:
             rows = mean_over_processes(rows)
             return aggregator(rows) if rows.any() and len(rows) > 1 else rows.sum(0)
-        # Each process has features of its own. Most methods weigh the rows by their products, which add up.
+        # Each process has features of its own. Most methods need only the inner products of the rows, and those of
+        # the whole batch are sums over processes.
         products = mean_over_processes(rows @ rows.T / distributed.get_world_size())
         if not products.any() or len(rows) == 1:
             return rows.sum(0)

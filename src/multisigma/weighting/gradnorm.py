@@ -23,12 +23,12 @@ class GradNorm(Weighting):
 
     - $L_i$ is the mean loss of task $i$, at least 0, and $w_i$ its weight. The weights sum to the number of tasks.
     - $G_i$ is the norm of its gradient at what the tasks share. $\overline{w G}$ is the mean over tasks.
-    - $r_i$ is $L_i$ over its first value, divided by the mean of that over tasks. $\eta$ is `lr`.
+    - $r_i$ is $L_i$ divided by its first value, then divided by the tasks' mean of this ratio. $\eta$ is `lr`.
 
     Call it with `shared`; the paper takes the weights of the last shared layer. It deviates from the paper in these
-    points: the weights' own step is plain gradient descent, taken before the losses are weighed; a weight is at least
-    0.001; the first loss above zero is the initial one, where the paper suggests `log C` for a cross entropy of an
-    unstable start; absent tasks keep their weights.
+    points. The weights' own step is plain gradient descent, taken before the losses are weighed. Each step clamps the
+    weights at 0.001, before they are scaled to their sum. The first loss above zero is the initial one, where the paper
+    suggests `log C` for a cross entropy whose first value is unstable. Absent tasks keep their weights.
 
     Args:
         tasks: Names of the tasks.

@@ -9,13 +9,13 @@ from torch import Tensor
 from multisigma.weighting.base import CHECK_EVERY
 
 LAG = 2.0
-"""Factor between sigma and its optimum from which the noise counts as far behind."""
-LAG_STEPS = 1000
-"""Steps for which it must be far behind before a warning."""
+"""A noise is far off if sigma differs from its optimum by more than this factor, either way."""
+LAG_CALLS = 1000
+"""Warn when a noise has been far off for this many calls."""
 
 
 class LagWatch:
-    """Warn once of each noise that has been far from its optimum for many steps.
+    """Warn once of each noise that has been far from its optimum for many calls.
 
     Args:
         tasks: Names of the tasks.
@@ -25,22 +25,22 @@ class LagWatch:
         self.looks_behind = dict.fromkeys(tasks, 0)
 
     def look(self, log_variances: Tensor, optimum: Tensor, labelled: Tensor) -> None:
-        """Compare the log variances with their optimum; call this every `CHECK_EVERY` steps.
+        """Compare the log variances with their optimum; call this every `CHECK_EVERY` calls.
 
         Args:
             log_variances: Log variances of the tasks, shape (T,).
             optimum: Their closed-form optimum at the batch's losses, shape (T,).
-            labelled: Which tasks have a label, shape (T,), bool.
+            labelled: Which tasks have a label and an optimum, shape (T,), bool.
         """
         # These are logarithms of sigma squared, so the factor counts twice.
         behind = ((optimum - log_variances).abs() > 2 * math.log(LAG)) & labelled
         for i, (name, is_behind) in enumerate(zip(self.looks_behind, behind.tolist(), strict=True)):
             self.looks_behind[name] = self.looks_behind[name] + 1 if is_behind else 0
-            if self.looks_behind[name] == LAG_STEPS // CHECK_EVERY:
+            if self.looks_behind[name] == LAG_CALLS // CHECK_EVERY:
                 now, best = (math.exp(0.5 * s[i].item()) for s in (log_variances, optimum))
                 warnings.warn(
-                    f"Task {name!r}: sigma is {now:.3g}, and its loss has asked for about {best:.3g} for {LAG_STEPS} "
-                    "steps. The optimiser moves it too slowly. Raise its learning rate with "
+                    f"Task {name!r}: sigma is {now:.3g}, and its loss has asked for about {best:.3g} for {LAG_CALLS} "
+                    "calls. The optimiser moves it too slowly. Raise its learning rate with "
                     "`param_groups(noise_lr=...)`, start nearer with `initial=...`, or use `closed_form=True`.",
                     stacklevel=2,
                 )

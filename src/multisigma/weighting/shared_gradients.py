@@ -31,7 +31,7 @@ def shared_gradients(batch: TaskLosses, tasks: Sequence[str], method: str) -> tu
     if not shared:
         found = f"{len(batch.shared)} tensors, all frozen" if batch.shared else "nothing"
         raise MultisigmaError(
-            f"{method} looks at the tasks' gradients. Call it with shared=model.encoder.parameters(), or with the "
+            f"{method} needs the tasks' gradients. Call it with shared=model.encoder.parameters(), or with the "
             f"features that the encoder hands to the tasks. Found {found}."
         )
     if len({isinstance(tensor, nn.Parameter) for tensor in shared}) > 1:

@@ -31,8 +31,8 @@ class UncertaintyWeighting(Weighting):
         likelihoods: Each task's likelihood by name.
         initial: Log variance at the start, for all tasks or by name (0 where not named). Appendix B of the paper
             reaches the same optimum from any start between -2 and 5.
-        bounds: Lowest and highest log variance. A loss of zero has its optimum at minus infinity, where its weight
-            is infinite. Set the lowest to the smallest noise you think any task can have. The default is sigma from
+        bounds: Lowest and highest log variance. As a loss nears zero its optimum goes to minus infinity and its weight
+            to infinity. Set the lowest to the smallest noise that a task may have. The default is sigma from
             0.0009 to 3.3 million.
         normalise: Scale the weights of the batch's labelled tasks to this sum. The noise still learns from unscaled
             weights. The effective learning rate then stays, where it would grow as the noise shrinks (appendix B).
@@ -102,8 +102,8 @@ class UncertaintyWeighting(Weighting):
             self.register_buffer("running_loss", torch.zeros(len(starts), dtype=torch.float32))
             self.register_buffer("running_share", torch.zeros(len(starts), dtype=torch.float32))
         else:
-            # A parameter for each task, so that an optimiser with momentum leaves an absent task's noise alone. Of
-            # shape (1,), because FSDP shards no scalars.
+            # One parameter for each task: in one process an absent task's gradient is then None, and the optimiser
+            # skips it. Of shape (1,), because FSDP shards no scalars.
             for key, start in zip(self._keys, starts, strict=True):
                 self.register_parameter(key, nn.Parameter(torch.tensor([start], dtype=torch.float32)))
         self._lag = LagWatch(self.tasks)
@@ -119,7 +119,7 @@ class UncertaintyWeighting(Weighting):
     def optimum(self, mean: Tensor) -> Tensor:
         """Return the log variances that minimise the objective at given mean losses; shapes (T,).
 
-        Tasks with slope 0 (Poisson and exact likelihoods) keep their initial value.
+        Where the slope is 0 (Poisson and exact likelihoods) this is the initial value, which is then no optimum.
         """
         best = torch.log(self.factor * self.power / self.slope * mean) / self.power
         return best.where(self.slope > 0, self.initial).clamp(*self.bounds)
@@ -183,12 +183,12 @@ class UncertaintyWeighting(Weighting):
                 self._update_running(batch)
             return self._running_optimum()
         parameters = [getattr(self, key) for key in self._keys]
-        # Detach an absent task's parameter: with a gradient of zero, momentum would still move it.
+        # Detach absent tasks, so that their gradient is None. With a gradient of zero, momentum would still move them.
         used = [p if here else p.detach() for p, here in zip(parameters, batch.present, strict=True)]
         log_variances = torch.cat(used)
-        if self.training and not torch.compiler.is_compiling() and self.steps % CHECK_EVERY == 0:
+        if self.training and not torch.compiler.is_compiling() and self.calls % CHECK_EVERY == 0:
             now = log_variances.detach().clamp(*self.bounds)
-            self._lag.look(now, self.optimum(batch.mean.detach()), batch.labelled)
+            self._lag.look(now, self.optimum(batch.mean.detach()), batch.labelled & (self.slope > 0))
         return log_variances
 
     def _update_running(self, batch: TaskLosses) -> None:

@@ -3,6 +3,7 @@
 import math
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -100,6 +101,70 @@ def test_bit_identical_on_any_points(points: list[tuple[float, float]], min_samp
         max_eps = math.inf
     min_samples = min(min_samples, len(points))
     assert_equal(optics(array, min_samples, max_eps), scikit_learn(array, min_samples, max_eps))
+
+
+exponent = st.one_of(st.floats(-320, 300), st.floats(-170, -150), st.floats(150, 160))
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    count=st.integers(2, 90),
+    exponents=st.lists(exponent, min_size=1, max_size=4),
+    min_samples=st.integers(2, 90),
+    max_eps=st.one_of(st.just(math.inf), exponent.map(lambda e: max(10.0**e, 5e-324))),
+)
+@settings(max_examples=300)
+def test_bit_identical_at_any_scale(
+    seed: int, count: int, exponents: list[float], min_samples: int, max_eps: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    scales = rng.choice(np.maximum(10.0 ** np.array(exponents), 5e-324), (count, 1))
+    points = rng.normal(size=(count, 2)) * scales
+    points = np.repeat(points, rng.integers(1, 3), axis=0)[:count]
+    min_samples = min(min_samples, count)
+    assert_equal(optics(points, min_samples, max_eps), scikit_learn(points, min_samples, max_eps))
+
+
+@pytest.mark.parametrize("exponent", [-162, -161])
+def test_optics_ends_where_squared_distances_underflow(exponent: int) -> None:
+    points = np.random.default_rng(0).normal(size=(60, 2)) * 10.0**exponent
+    found: list[Ordering] = []
+    # A daemon thread does not keep a failing test run alive. Compiling at first use may take some 20 s.
+    thread = Thread(target=lambda: found.append(optics(points, 20)), daemon=True)
+    thread.start()
+    thread.join(timeout=120)
+    assert found, "still running after 120 s"
+    assert_equal(found[0], scikit_learn(points, 20, math.inf))
+
+
+def by_definition(points: Points, min_samples: int, max_eps: float) -> Ordering:
+    """OPTICS as Ankerst et al. (1999) write it, on all pairs; neighbours by squared distances."""
+    dx, dy = points[:, None, 0] - points[:, 0], points[:, None, 1] - points[:, 1]
+    squares = dx * dx + dy * dy
+    distances, near = np.sqrt(squares), squares <= max_eps * max_eps
+    cores = np.sort(distances, axis=1)[:, min_samples - 1]
+    cores = np.around(np.where(cores > max_eps, math.inf, cores), 15)
+    reachability, predecessor = np.full(len(points), math.inf), np.full(len(points), -1)
+    ordering: list[int] = []
+    for _ in points:
+        waiting = np.setdiff1d(np.arange(len(points)), ordering)
+        point = int(waiting[reachability[waiting].argmin()])
+        ordering.append(point)
+        if cores[point] < math.inf:
+            reach = np.around(np.maximum(distances[point], cores[point]), 15)
+            better = near[point] & (reach < reachability) & ~np.isin(np.arange(len(points)), ordering)
+            reachability[better], predecessor[better] = reach[better], point
+    return Ordering(np.array(ordering), reachability, cores, predecessor)
+
+
+@pytest.mark.parametrize("seed", [3043, 8567, 10241, 15456, *range(20)])
+def test_neighbours_are_found_where_the_square_of_max_eps_is_subnormal(seed: int) -> None:
+    # The first four seeds put a neighbour in another leaf of the tree, at a distance that rounds to above max_eps.
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(20, 80))
+    points = np.round(rng.normal(size=(count, 2)) * 3) * 10.0 ** rng.uniform(-163, -161)
+    max_eps = 10.0 ** rng.uniform(-162.5, -161)
+    assert_equal(optics(points, 2, max_eps), by_definition(points, 2, max_eps))
 
 
 @given(

@@ -166,7 +166,6 @@ def kth_distances(x: Floats, y: Floats, weights: Ints, starts: Ints, boxes: Floa
     room = 2 * k + 64
     squares, multiplicity = np.empty(room + LEAF_SIZE), np.empty(room + LEAF_SIZE, np.int64)
     nodes, gaps = np.empty(STACK, np.int64), np.empty(STACK)
-    nodes[0] = 0
     for t in range(n):
         xt, yt = x[t], y[t]
         if weights[t] >= k:
@@ -182,7 +181,7 @@ def kth_distances(x: Floats, y: Floats, weights: Ints, starts: Ints, boxes: Floa
         kept = 0
         while kept == 0:
             found = 0
-            gaps[0] = 0.0
+            nodes[0], gaps[0] = 0, 0.0
             depth = 1
             while depth > 0:
                 depth -= 1
@@ -224,5 +223,4 @@ def kth_distances(x: Floats, y: Floats, weights: Ints, starts: Ints, boxes: Floa
             if kept == 0:
                 bound = math.inf  # squares below the range of float64 break the triangle inequality
         distances[t] = math.sqrt(squares[kept - 1])
-        nodes[0] = 0
     return distances

@@ -77,6 +77,9 @@ def optics(
     are neighbours here, while scikit-learn decides them by squared or by plain distance, as its tree happens to split;
     and fewer points than `min_samples` are no error: none is a core point then.
 
+    Distances are roots of squares in float64, as in scikit-learn: points closer than 1.5e-162 to each other count as
+    equal, and points further apart than 1.3e154 do not reach each other.
+
     Releases the GIL; memory is linear in the number of points.
 
     Args:
@@ -365,6 +368,8 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
     stack, gaps = np.empty(STACK, np.int64), np.empty(STACK)
     sources = np.empty(n, np.int64)
     farthest = max_eps * max_eps
+    # Where that square is subnormal, rounding may put neighbours beyond `max_eps` itself.
+    horizon = max(max_eps, math.sqrt(farthest))
     root = nodes[0]
     for place in range(total):
         best = root["reach"]
@@ -378,7 +383,7 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
             leaf = v - (leaves - 1)
             node = nodes[v]
             bound = max(max(distance, node["core"]), node["bound"])
-            if bound > max_eps:
+            if bound > horizon:
                 bound = math.inf
             if bound == math.inf or _round(bound) > best:
                 # Nothing to do at this distance; perhaps nor for the nodes above.
@@ -391,7 +396,7 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
                         break
                     distance = _nearest_worthwhile(nodes, points, boxes, starts, left, v, stack, gaps)
                     bound = max(max(distance, node["core"]), node["bound"])
-                    if bound > max_eps:
+                    if bound > horizon:
                         bound = math.inf
                     if bound < math.inf and _round(bound) <= best:
                         break
@@ -409,7 +414,7 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
                 _improve(
                     nodes, points, boxes, starts, left, boxes[v], node["core"], radius, sources[:count], stack, farthest
                 )
-                node["bound"] = math.inf if radius > max_eps else radius
+                node["bound"] = math.inf if radius > horizon else radius
                 _rebound(nodes, v)
             best = root["reach"]
 

@@ -234,6 +234,7 @@ def methods(height: int) -> dict[str, Method]:
     }
     return {
         "tree": partial(votes, settings=default),
+        "paper": partial(votes, settings=VoteSettings.paper(height)),
         "tree, nearest": partial(votes, settings=nearest),
         "tree, not ranked": partial(votes, settings=default, ranked=False),
         "tree, 2 px grid": partial(votes, settings=replace(default, grid=2 * default.grid)),

@@ -58,6 +58,26 @@ def test_average_precision_of_a_hand_made_case() -> None:
     # Three cars, predicted right, wrong, right: recall 1/3 at precision 1, then 1/3 more at 2/3. One person, right.
     assert average_precision(frames, np.array([0.5])) == pytest.approx(((1 + 2 / 3) / 3 + 1) / 2)
     assert average_precision(frames, np.array([0.75])) == pytest.approx((1 / 3 + 0) / 2)
+    # Resamples: the first frame twice; the second frame twice, which has no person.
+    twice = average_precision(frames, np.array([0.5]), np.array([[2.0, 0.0], [0.0, 2.0]]))
+    assert twice.tolist() == pytest.approx([(1 / 2 + 1) / 2, 1.0])
+
+
+def test_average_precision_of_a_resample_equals_that_of_repeated_frames() -> None:
+    rng = np.random.default_rng(0)
+    frames = [
+        Score(
+            np.zeros(4),
+            np.column_stack((rng.integers(24, 27, 9), rng.uniform(size=(9, 2)))),
+            {24: 3, 25: 2, 26: 4},
+            0.0,
+        )
+        for _ in range(6)
+    ]
+    draws = rng.integers(6, size=(20, 6))
+    weights = np.stack([np.bincount(draw, minlength=6) for draw in draws]).astype(float)
+    for draw, value in zip(draws, average_precision(frames, study.AP_THRESHOLDS, weights), strict=True):
+        assert value == pytest.approx(average_precision([frames[i] for i in draw], study.AP_THRESHOLDS)[0])
 
 
 def test_errors_follow_their_definitions(gt: GroundTruth) -> None:
@@ -94,7 +114,7 @@ def test_every_method_finds_most_of_an_easy_frame(gt: GroundTruth) -> None:
 
 def test_summary_pools_frames_and_errors() -> None:
     def score(tp: float, iou: float, fp: float, fn: float) -> Score:
-        rows = [(26, 1, 0.9)] * int(tp) + [(26, 1, 0.1)] * int(fp)
+        rows = [(26, 1, 0.9)] * int(tp) + [(26, 0.5, 0.1)] * int(fp)
         return Score(np.array([tp, iou, fp, fn]), np.array(rows, dtype=float).reshape(-1, 3), {26: int(tp + fn)}, 0.01)
 
     results = [
@@ -109,6 +129,8 @@ def test_summary_pools_frames_and_errors() -> None:
     assert table["one"]["PQ"] == pytest.approx(0.675)
     assert table["two"]["PQ"] == pytest.approx(0.3)
     assert table["two"]["PQ below one"] == pytest.approx([0.375, 0.375])
+    assert table["one"]["AP interval"] == pytest.approx([table["one"]["AP"]] * 2)
+    assert table["two"]["AP below one"] == pytest.approx([table["one"]["AP"] - table["two"]["AP"]] * 2)
     assert (table["one"]["precision"], table["one"]["recall"]) == (0.75, 0.75)
 
 

@@ -334,19 +334,36 @@ def panoptic_quality(counts: Floats) -> Floats:
     return iou / np.maximum(tp + (fp + fn) / 2, 1e-9)
 
 
-def average_precision(scores: list[Score], thresholds: NDArray[Any]) -> float:
-    """Compute AP: the area under the envelope of precision over recall, averaged over classes and IoU thresholds."""
+def average_precision(scores: list[Score], thresholds: NDArray[Any], frame_weights: Floats | None = None) -> Floats:
+    """Compute AP: the area under the envelope of precision over recall, averaged over classes and IoU thresholds.
+
+    Args:
+        scores: Scores of F frames.
+        thresholds: IoU thresholds.
+        frame_weights: How often each frame counts in each of D resamples, shape (D, F); None for once, with D = 1.
+
+    Returns:
+        AP of each resample, shape (D,). A class without true instances in a resample is left out there. Predictions of
+        equal confidence keep the order of the frames, so the AP of methods without a ranking depends on it slightly.
+    """
+    weights = np.ones((1, len(scores))) if frame_weights is None else frame_weights
+    frame = np.repeat(np.arange(len(scores)), [len(s.predictions) for s in scores])
     predictions = np.concatenate([s.predictions for s in scores])
-    predictions = predictions[np.argsort(-predictions[:, 1], kind="stable")]
-    areas = []
+    order = np.argsort(-predictions[:, 1], kind="stable")
+    frame, predictions = frame[order], predictions[order]
+    total, present = np.zeros(len(weights)), np.zeros(len(weights))
     for class_id in sorted({c for s in scores for c in s.num_gt}):
-        num_gt = sum(s.num_gt.get(class_id, 0) for s in scores)
-        iou = predictions[predictions[:, 0] == class_id, 2]
+        num_gt = weights @ np.array([s.num_gt.get(class_id, 0) for s in scores])
+        of_class = predictions[:, 0] == class_id
+        iou, weight = predictions[of_class, 2], weights[:, frame[of_class]]
+        count = np.maximum(weight.cumsum(axis=1), 1)
         for threshold in thresholds:
-            tp = np.cumsum(iou > threshold)
-            precision = np.maximum.accumulate((tp / np.arange(1, len(iou) + 1))[::-1])[::-1]
-            areas.append(float((precision * np.diff(tp, prepend=0)).sum() / num_gt))
-    return float(np.mean(areas))
+            tp = weight * (iou > threshold)
+            precision = tp.cumsum(axis=1) / count
+            envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+            total += (envelope * tp).sum(axis=1) / np.maximum(num_gt, 1)
+        present += num_gt > 0
+    return total / (np.maximum(present, 1) * len(thresholds))
 
 
 def study_frame(index: int, seed: int, table: str) -> dict[str, dict[str, Score]]:
@@ -400,12 +417,18 @@ def _study_votes(gt: GroundTruth, vectors: Floats, chosen: dict[str, Method], mi
 def summary(results: list[dict[str, dict[str, Score]]], seed: int) -> dict[str, Any]:
     """Summarise the scores of each method: averages over errors, intervals, and PQ by error.
 
-    The first method is the reference: "PQ below ..." is the interval of its PQ minus the method's.
+    The first method is the reference: "PQ below ..." is the interval of its PQ minus the method's, and likewise for AP.
     """
     errors, names = list(results[0]), list(results[0][next(iter(results[0]))])
     counts = {name: np.array([[frame[e][name].counts for e in errors] for frame in results]) for name in names}
     draws = np.random.default_rng(seed).integers(len(results), size=(BOOTSTRAPS, len(results)))
-    mean_quality = {name: panoptic_quality(c[draws].sum(axis=1)).mean(axis=1) for name, c in counts.items()}
+    frame_weights = np.stack([np.bincount(draw, minlength=len(results)) for draw in draws]).astype(float)
+    frames = {name: [[frame[e][name] for frame in results] for e in errors] for name in names}
+    mean_pq = {name: panoptic_quality(c[draws].sum(axis=1)).mean(axis=1) for name, c in counts.items()}
+    mean_ap = {
+        name: np.mean([average_precision(scores, AP_THRESHOLDS, frame_weights) for scores in by_error], axis=0)
+        for name, by_error in frames.items()
+    }
 
     def interval(values: Floats) -> list[float]:
         return np.quantile(values, [0.025, 0.975]).round(4).tolist()
@@ -415,8 +438,8 @@ def summary(results: list[dict[str, dict[str, Score]]], seed: int) -> dict[str, 
         by_error = {
             error: {
                 "PQ": panoptic_quality(counts[name][:, k].sum(axis=0)),
-                "AP": average_precision([frame[error][name] for frame in results], AP_THRESHOLDS),
-                "AP50": average_precision([frame[error][name] for frame in results], AP_THRESHOLDS[:1]),
+                "AP": average_precision(frames[name][k], AP_THRESHOLDS)[0],
+                "AP50": average_precision(frames[name][k], AP_THRESHOLDS[:1])[0],
                 "precision": (sums := counts[name][:, k].sum(axis=0))[0] / max(sums[0] + sums[2], 1),
                 "recall": sums[0] / max(sums[0] + sums[3], 1),
             }
@@ -427,8 +450,10 @@ def summary(results: list[dict[str, dict[str, Score]]], seed: int) -> dict[str, 
                 metric: round(float(np.mean([e[metric] for e in by_error.values()])), 4)
                 for metric in by_error[errors[0]]
             },
-            "PQ interval": interval(mean_quality[name]),
-            f"PQ below {names[0]}": interval(mean_quality[names[0]] - mean_quality[name]),
+            "PQ interval": interval(mean_pq[name]),
+            f"PQ below {names[0]}": interval(mean_pq[names[0]] - mean_pq[name]),
+            "AP interval": interval(mean_ap[name]),
+            f"AP below {names[0]}": interval(mean_ap[names[0]] - mean_ap[name]),
             "median ms": round(
                 1000 * float(np.median([frame[e][name].seconds for frame in results for e in errors])), 1
             ),

@@ -1,9 +1,9 @@
-"""Speed of OPTICS and of votes to instances on one core, beside scikit-learn's OPTICS.
+"""Measure the speed of OPTICS, beside scikit-learn's, and of `instances_from_votes`, on one core.
 
 python benchmarks/instances.py [--frames 20] [--seed 0] > benchmarks/results/instances.json
 
-The votes are those of generated street frames at 1024x2048 with smooth errors of 10 % of the lengths. Times are
-of the processor, after one call that compiles or loads what is compiled.
+The votes come from generated street frames of 1024x2048, with smooth errors of 10 % of the vectors' lengths. Times are
+processor time, after a first call that compiles the functions or loads them from the cache.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 from sklearn.cluster import OPTICS, cluster_optics_xi
 
 from multisigma.data.streets import StreetSettings, make_labels
-from multisigma.experiments.instances import CLASS_IDS, ERRORS, Truth
+from multisigma.experiments.instances import CLASS_IDS, ERRORS, GroundTruth
 from multisigma.instances import VoteSettings, dbscan_cut, instances_from_votes, optics, tree_clusters, xi_clusters
 from multisigma.training.environment import describe_environment
 
@@ -42,7 +42,7 @@ print(time.perf_counter() - begin)
 
 
 def seconds(call: Callable[[], Any], repeats: int = 3) -> float:
-    """Least processor time of a call."""
+    """Return the minimum processor time of a call over some repeats."""
     times = []
     for _ in range(repeats):
         begin = time.process_time()
@@ -52,7 +52,7 @@ def seconds(call: Callable[[], Any], repeats: int = 3) -> float:
 
 
 def first_calls() -> dict[str, float]:
-    """Wall time of a process's first use of everything, with an empty cache and with the one that it leaves."""
+    """Return the wall time of the first calls of a process, without a cache of compiled functions and then with it."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"NUMBA_CACHE_DIR": folder}
         command = [sys.executable, "-c", FIRST_CALL]
@@ -63,7 +63,7 @@ def first_calls() -> dict[str, float]:
 
 
 def peak_memory(count: int) -> int:
-    """Bytes resident at the worst moment of a process that orders as many uniform votes (Linux)."""
+    """Return the peak resident memory, in bytes, of a process that orders `count` uniform points (Linux)."""
     script = (
         "import numpy as np; from multisigma.instances import optics; "
         f"optics(np.random.default_rng(0).uniform(0, {count**0.5}, ({count}, 2)), 20); "
@@ -73,7 +73,7 @@ def peak_memory(count: int) -> int:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print its results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
@@ -84,17 +84,17 @@ def main() -> None:
     frames = []
     for index in range(arguments.frames):
         labels = make_labels(StreetSettings(1024, 2048, arguments.seed, matching=False), "val", index)
-        truth = Truth.of(labels.instances)
-        frames.append((truth, ERRORS["smooth, 10 %"](truth, rng)))
-    # The frame with the most instances among those with enough votes, of all classes together.
-    truth, vectors = max((f for f in frames if len(f[0].x) >= 300_000), key=lambda f: len(f[0].names))
-    votes = vectors + np.stack((truth.x, truth.y), axis=1)
+        gt = GroundTruth.from_map(labels.instances)
+        frames.append((gt, ERRORS["smooth, 10 %"](gt, rng)))
+    # Among frames with enough votes, take the one with the most instances; cluster its classes together.
+    gt, vectors = max((f for f in frames if len(f[0].x) >= 300_000), key=lambda f: len(f[0].instance_ids))
+    votes = vectors + np.stack((gt.x, gt.y), axis=1)
     votes = votes[rng.permutation(len(votes))[:300_000]]
     few = votes[:20_000]
 
     result: dict[str, Any] = {
         "seed": arguments.seed,
-        "instances in the frame": len(truth.names),
+        "instances in the frame": len(gt.instance_ids),
         "environment": describe_environment() | {"numba": numba.__version__},
         "first call": first_calls(),
     }
@@ -103,13 +103,13 @@ def main() -> None:
     model = OPTICS(min_samples=20, metric="minkowski", p=2)
     begin = time.process_time()
     model.fit(few)
-    theirs = time.process_time() - begin
+    scikit_learn = time.process_time() - begin
     assert np.array_equal(model.ordering_, optics(few, 20).ordering)
     ours = {k: seconds(lambda k=k: optics(few, k), 5) for k in (5, 20, 100)}
     result["20,000 votes"] = {
         **{f"min_samples {k}, ms": round(1000 * value, 1) for k, value in ours.items()},
-        "scikit-learn, min_samples 20, s": round(theirs, 1),
-        "times faster": round(theirs / ours[20]),
+        "scikit-learn, min_samples 20, s": round(scikit_learn, 1),
+        "times faster": round(scikit_learn / ours[20]),
     }
     for min_samples in (5, 20, 100):
         result[f"300,000 votes, min_samples {min_samples}"] = {
@@ -124,14 +124,14 @@ def main() -> None:
         cluster_optics_xi(
             reachability=order.reachability, predecessor=order.predecessor, ordering=order.ordering, min_samples=20
         )
-        theirs = time.process_time() - begin
+        scikit_learn = time.process_time() - begin
     ones = np.ones(len(votes))
     xi_clusters(order, 20)
     tree_clusters(order, votes, ones)
     result["extraction from 300,000 votes"] = {
         "cut, ms": round(1000 * seconds(lambda: dbscan_cut(order, 3.0)), 1),
         "xi, ms": round(1000 * seconds(lambda: xi_clusters(order, 20)), 1),
-        "xi by scikit-learn, ms": round(1000 * theirs, 1),
+        "xi by scikit-learn, ms": round(1000 * scikit_learn, 1),
         "tree, ms": round(1000 * seconds(lambda: tree_clusters(order, votes, ones)), 1),
     }
     base = peak_memory(100)
@@ -140,10 +140,10 @@ def main() -> None:
     }
 
     steps: dict[str, list[float]] = {}
-    for truth, vectors in frames:
+    for gt, vectors in frames:
         field = np.zeros((2, 1024, 2048), np.float32)
-        field[:, truth.y, truth.x] = vectors.T
-        semantic = truth.instances // 1000
+        field[:, gt.y, gt.x] = vectors.T
+        semantic = gt.instances // 1000
         for grid in (0.0, 1.0, 2.0):
             chosen = replace(VoteSettings(), grid=grid)
             steps.setdefault(f"grid {grid:g} px", []).append(
@@ -153,7 +153,7 @@ def main() -> None:
                     1 if grid == 0 else 2,
                 )
             )
-    pixels = [len(truth.x) for truth, _ in frames]
+    pixels = [len(gt.x) for gt, _ in frames]
     result["vectors to instances, 1024x2048"] = {
         "frames": len(frames),
         "votes": {"least": min(pixels), "median": int(np.median(pixels)), "most": max(pixels)},

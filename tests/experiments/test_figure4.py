@@ -1,4 +1,4 @@
-"""The paper's figure 4: a car behind two poles and a tree comes back as one instance."""
+"""Figure 4 of the paper: a car behind two poles and a tree becomes one instance."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from multisigma.instances import instances_from_votes
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_an_occluded_car_is_one_instance(seed: int) -> None:
+def test_an_occluded_car_becomes_one_instance(seed: int) -> None:
     vectors, semantic, ids = figure4.scene(seed)
     assert cv2.connectedComponents((ids == 2).astype(np.uint8))[0] - 1 >= 4
     found = instances_from_votes(vectors, semantic, (figure4.CAR,))

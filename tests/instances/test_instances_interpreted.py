@@ -1,4 +1,4 @@
-"""The compiled clustering against the same functions run by Python itself."""
+"""The compiled functions against the same functions interpreted by Python."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ np.savez(sys.argv[1], **results)
 """
 
 
-def test_compiled_and_interpreted_clusters_are_the_same(tmp_path: Path) -> None:
+def test_compiled_and_interpreted_results_are_equal(tmp_path: Path) -> None:
     results = []
     for name, environment in (("compiled", {}), ("interpreted", {"NUMBA_DISABLE_JIT": "1"})):
         path = tmp_path / f"{name}.npz"

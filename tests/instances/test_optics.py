@@ -3,6 +3,7 @@
 import math
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ Points = NDArray[np.float64]
 
 
 def scikit_learn(points: Points, min_samples: int, max_eps: float, algorithm: str = "kd_tree") -> Ordering:
-    # `auto` takes dot-product distances, which round, where min_samples is at least half the number of points.
+    # If min_samples is at least half the number of points, `auto` computes distances by dot products, which round.
     model = OPTICS(min_samples=min_samples, max_eps=max_eps, metric="minkowski", p=2, algorithm=algorithm)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -38,7 +39,7 @@ def clusters(rng: np.random.Generator, count: int) -> Points:
     return centres[which] + spreads[which, None] * rng.normal(size=(count, 2))
 
 
-KINDS = {
+LAYOUTS = {
     "uniform": lambda rng, n: rng.uniform(-40, 40, (n, 2)),
     "clustered": clusters,
     "collinear": lambda rng, n: np.outer(rng.normal(0, 9, n), (0.6, -1.7)),
@@ -51,29 +52,29 @@ KINDS = {
     "tiny": lambda rng, n: clusters(rng, n) * 1e-14,
     "large": lambda rng, n: clusters(rng, n) * 1e7,
 }
-# No distance among these points is exactly one of these, which scikit-learn would decide by chance.
+# No two points are exactly this far apart: whether scikit-learn counts them as neighbours then depends on its tree.
 MAX_EPS = (math.inf, math.inf, 0.8123, 3.217, 31.3)
 
 
-def hold_against_scikit_learn(kind: str, seed: int, cases: int) -> None:
-    rng = np.random.default_rng((seed, list(KINDS).index(kind)))
+def compare_with_scikit_learn(layout: str, seed: int, cases: int) -> None:
+    rng = np.random.default_rng((seed, list(LAYOUTS).index(layout)))
     for case in range(cases):
         count = int(rng.integers(2, 60 if case % 5 else 240))
-        points = KINDS[kind](rng, count)
+        points = LAYOUTS[layout](rng, count)
         min_samples = int(rng.integers(2, min(count, 200 if case % 2 else 12) + 1))
         max_eps = float(rng.choice(MAX_EPS))
         assert_equal(optics(points, min_samples, max_eps), scikit_learn(points, min_samples, max_eps))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_bit_identical_to_scikit_learn(kind: str) -> None:
-    hold_against_scikit_learn(kind, seed=0, cases=70)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_bit_identical_to_scikit_learn(layout: str) -> None:
+    compare_with_scikit_learn(layout, seed=0, cases=70)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_bit_identical_to_scikit_learn_in_thousands_of_cases(kind: str) -> None:
-    hold_against_scikit_learn(kind, seed=1, cases=300)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_bit_identical_to_scikit_learn_in_thousands_of_cases(layout: str) -> None:
+    compare_with_scikit_learn(layout, seed=1, cases=300)
 
 
 @pytest.mark.parametrize(("min_samples", "max_eps"), [(2, math.inf), (5, 6.0), (40, math.inf), (200, 11.0)])
@@ -102,16 +103,80 @@ def test_bit_identical_on_any_points(points: list[tuple[float, float]], min_samp
     assert_equal(optics(array, min_samples, max_eps), scikit_learn(array, min_samples, max_eps))
 
 
+exponent = st.one_of(st.floats(-320, 300), st.floats(-170, -150), st.floats(150, 160))
+
+
 @given(
     seed=st.integers(0, 10**6),
-    kind=st.sampled_from(sorted(KINDS)),
+    count=st.integers(2, 90),
+    exponents=st.lists(exponent, min_size=1, max_size=4),
+    min_samples=st.integers(2, 90),
+    max_eps=st.one_of(st.just(math.inf), exponent.map(lambda e: max(10.0**e, 5e-324))),
+)
+@settings(max_examples=300)
+def test_bit_identical_at_any_scale(
+    seed: int, count: int, exponents: list[float], min_samples: int, max_eps: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    scales = rng.choice(np.maximum(10.0 ** np.array(exponents), 5e-324), (count, 1))
+    points = rng.normal(size=(count, 2)) * scales
+    points = np.repeat(points, rng.integers(1, 3), axis=0)[:count]
+    min_samples = min(min_samples, count)
+    assert_equal(optics(points, min_samples, max_eps), scikit_learn(points, min_samples, max_eps))
+
+
+@pytest.mark.parametrize("exponent", [-162, -161])
+def test_optics_ends_where_squared_distances_underflow(exponent: int) -> None:
+    points = np.random.default_rng(0).normal(size=(60, 2)) * 10.0**exponent
+    found: list[Ordering] = []
+    # A daemon thread does not keep a failing test run alive. Compiling at first use may take some 20 s.
+    thread = Thread(target=lambda: found.append(optics(points, 20)), daemon=True)
+    thread.start()
+    thread.join(timeout=120)
+    assert found, "still running after 120 s"
+    assert_equal(found[0], scikit_learn(points, 20, math.inf))
+
+
+def by_definition(points: Points, min_samples: int, max_eps: float) -> Ordering:
+    """OPTICS as Ankerst et al. (1999) write it, on all pairs; neighbours by squared distances."""
+    dx, dy = points[:, None, 0] - points[:, 0], points[:, None, 1] - points[:, 1]
+    squares = dx * dx + dy * dy
+    distances, near = np.sqrt(squares), squares <= max_eps * max_eps
+    cores = np.sort(distances, axis=1)[:, min_samples - 1]
+    cores = np.around(np.where(cores > max_eps, math.inf, cores), 15)
+    reachability, predecessor = np.full(len(points), math.inf), np.full(len(points), -1)
+    ordering: list[int] = []
+    for _ in points:
+        waiting = np.setdiff1d(np.arange(len(points)), ordering)
+        point = int(waiting[reachability[waiting].argmin()])
+        ordering.append(point)
+        if cores[point] < math.inf:
+            reach = np.around(np.maximum(distances[point], cores[point]), 15)
+            better = near[point] & (reach < reachability) & ~np.isin(np.arange(len(points)), ordering)
+            reachability[better], predecessor[better] = reach[better], point
+    return Ordering(np.array(ordering), reachability, cores, predecessor)
+
+
+@pytest.mark.parametrize("seed", [3043, 8567, 10241, 15456, *range(20)])
+def test_neighbours_are_found_where_the_square_of_max_eps_is_subnormal(seed: int) -> None:
+    # The first four seeds put a neighbour in another leaf of the tree, at a distance that rounds to above max_eps.
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(20, 80))
+    points = np.round(rng.normal(size=(count, 2)) * 3) * 10.0 ** rng.uniform(-163, -161)
+    max_eps = 10.0 ** rng.uniform(-162.5, -161)
+    assert_equal(optics(points, 2, max_eps), by_definition(points, 2, max_eps))
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    layout=st.sampled_from(sorted(LAYOUTS)),
     min_samples=st.integers(2, 40),
     max_eps=st.sampled_from(MAX_EPS),
 )
 @settings(max_examples=60)
-def test_a_weight_counts_as_equal_points(seed: int, kind: str, min_samples: int, max_eps: float) -> None:
+def test_a_weight_counts_as_equal_points(seed: int, layout: str, min_samples: int, max_eps: float) -> None:
     rng = np.random.default_rng(seed)
-    points = KINDS[kind](rng, int(rng.integers(1, 40)))
+    points = LAYOUTS[layout](rng, int(rng.integers(1, 40)))
     weights = rng.integers(1, rng.integers(2, 12), len(points))
     expanded = np.repeat(points, weights, axis=0)
     if len(expanded) < max(min_samples, 2):
@@ -131,7 +196,7 @@ def test_a_weight_counts_as_equal_points(seed: int, kind: str, min_samples: int,
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
-def test_fewer_points_than_samples_are_all_unreached(count: int) -> None:
+def test_fewer_points_than_min_samples_are_all_unreached(count: int) -> None:
     found = optics(np.arange(2 * count).reshape(count, 2), 5)
     assert found.ordering.tolist() == list(range(count))
     assert np.isinf(found.reachability).all()
@@ -146,7 +211,7 @@ def test_points_exactly_at_max_eps_are_neighbours() -> None:
     assert found.predecessor.tolist() == [-1, 0]
 
 
-def test_threads_do_not_disturb_each_other() -> None:
+def test_results_in_threads_equal_those_without() -> None:
     rng = np.random.default_rng(0)
     sets = [clusters(rng, 3000) for _ in range(8)]
     with ThreadPoolExecutor(4) as pool:
@@ -155,7 +220,7 @@ def test_threads_do_not_disturb_each_other() -> None:
         assert_equal(result, optics(points, 20))
 
 
-def test_the_input_is_left_as_it_was() -> None:
+def test_input_is_not_modified() -> None:
     points = clusters(np.random.default_rng(3), 200)
     copy = points.copy()
     optics(points, 5)
@@ -174,13 +239,13 @@ def test_the_input_is_left_as_it_was() -> None:
     ],
     ids=["flat", "3-D", "three axes", "complex", "bool", "text"],
 )
-def test_points_of_another_shape_or_type_are_named(points: object) -> None:
-    with pytest.raises(MultisigmaError, match=r"points of OPTICS should be numbers of the shape \(N, 2\)\. Found"):
+def test_points_of_another_shape_or_type_are_refused(points: object) -> None:
+    with pytest.raises(MultisigmaError, match=r"`points` of OPTICS must .* the shape \(N, 2\)\. Found"):
         optics(points, 2)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_points_that_are_not_finite_are_counted(value: float) -> None:
+def test_points_that_are_not_finite_are_refused_with_their_number(value: float) -> None:
     with pytest.raises(MultisigmaError, match=r"finite\. Found 1 of 3"):
         optics([[0, 0], [1, value], [2, 2]], 2)
 
@@ -194,18 +259,18 @@ def test_points_that_are_not_finite_are_counted(value: float) -> None:
         ([1.0, 1.0, 1.0], "float64"),
     ],
 )
-def test_bad_weights_are_named(weights: list[float], message: str) -> None:
+def test_invalid_weights_are_refused(weights: list[float], message: str) -> None:
     with pytest.raises(MultisigmaError, match=message):
         optics(np.zeros((3, 2)), 2, weights=weights)
 
 
 @pytest.mark.parametrize("min_samples", [1, 0, -3, 2.5, True])
-def test_bad_min_samples_are_named(min_samples: int) -> None:
-    with pytest.raises(MultisigmaError, match=r"`min_samples` of OPTICS should be an integer of at least 2"):
+def test_invalid_min_samples_is_refused(min_samples: int) -> None:
+    with pytest.raises(MultisigmaError, match=r"`min_samples` of OPTICS must be an integer of at least 2"):
         optics(np.zeros((3, 2)), min_samples)
 
 
 @pytest.mark.parametrize("max_eps", [0.0, -1.0, math.nan])
-def test_bad_max_eps_is_named(max_eps: float) -> None:
-    with pytest.raises(MultisigmaError, match="`max_eps` of OPTICS should be above 0"):
+def test_invalid_max_eps_is_refused(max_eps: float) -> None:
+    with pytest.raises(MultisigmaError, match="`max_eps` of OPTICS must be positive"):
         optics(np.zeros((3, 2)), 2, max_eps)

@@ -1,4 +1,4 @@
-"""Votes to instances on scenes whose instances are known."""
+"""`instances_from_votes` on scenes whose instances are known."""
 
 import itertools
 import warnings
@@ -22,9 +22,10 @@ Scene = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
 
 
 def scene(boxes: list[tuple[int, int, int, int, int]], poles: list[tuple[int, int]], size: tuple[int, int]) -> Scene:
-    """Boxes (class, x0, y0, x1, y1) back to front, then upright poles (x0, x1) of class 0 in front of everything.
+    """Draw boxes (class, x0, y0, x1, y1) back to front, then vertical poles (x0, x1) of class 0 in front.
 
-    Returns the perfect vectors, the semantic map and the ids. A box's centroid is the whole box's, as the data's is.
+    Return the exact vectors, the semantic map and the instance ids. A box's centroid is that of the whole box, its
+    occluded part included.
     """
     height, width = size
     y, x = np.mgrid[:height, :width]
@@ -41,7 +42,7 @@ def scene(boxes: list[tuple[int, int, int, int, int]], poles: list[tuple[int, in
 
 
 def assert_same_instances(found: NDArray[np.integer], true: NDArray[np.integer]) -> None:
-    """The two maps partition the frame alike, with 0 for no instance in both."""
+    """Assert that two maps are equal except for the numbering of their instances."""
     pairs = set(zip(found.ravel().tolist(), true.ravel().tolist(), strict=True))
     assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
     assert all((a == 0) == (b == 0) for a, b in pairs)
@@ -55,7 +56,7 @@ def street() -> Scene:
     )
 
 
-def test_perfect_votes_give_the_true_instances_split_or_not() -> None:
+def test_exact_votes_give_the_true_instances_split_or_not() -> None:
     vectors, semantic, ids = street()
     found = instances_from_votes(vectors, semantic, (PERSON, CAR))
     assert_same_instances(found.ids, ids)
@@ -69,7 +70,7 @@ def test_perfect_votes_give_the_true_instances_split_or_not() -> None:
 
 
 def test_a_car_behind_two_poles_and_a_tree_stays_one() -> None:
-    # Figure 4: three occluders leave four parts, none of which holds the centroid's column.
+    # Figure 4: three occluders leave four parts, and none of them contains the column of the centroid.
     vectors, semantic, ids = scene([(CAR, 20, 20, 140, 60)], [(40, 44), (70, 90), (120, 124)], (80, 160))
     assert len(np.unique(np.flatnonzero(np.diff((ids == 1).any(axis=0).astype(int))))) == 8
     found = instances_from_votes(vectors, semantic, (CAR,))
@@ -90,9 +91,9 @@ def test_noisy_votes_give_nearly_the_true_instances() -> None:
 
 def test_noise_votes_go_to_the_nearest_centre_of_their_class() -> None:
     vectors, semantic, _ = scene([(CAR, 0, 0, 20, 20), (CAR, 60, 0, 80, 20), (PERSON, 30, 0, 40, 20)], [], (20, 80))
-    vectors[:, 5, 3] = (30.0, 5.0)  # lands at (33, 10): nearest to the person, but of the cars nearest to the left one
-    by_the_paper = VoteSettings(max_eps=15, assignment="nearest")
-    found = instances_from_votes(vectors, semantic, (PERSON, CAR), settings=by_the_paper)
+    vectors[:, 5, 3] = (30.0, 5.0)  # votes for (33, 10): nearest to the person, but the left car is the nearer car
+    chosen = VoteSettings(max_eps=15, assignment="nearest")
+    found = instances_from_votes(vectors, semantic, (PERSON, CAR), settings=chosen)
     assert found.ids[5, 3] == found.ids[0, 0]
 
 
@@ -108,7 +109,7 @@ def test_result_is_consistent_and_deterministic() -> None:
     for index, (label, pixels) in enumerate(zip(one.class_ids, one.pixels, strict=True), start=1):
         assert set(semantic[one.ids == index]) == {label}
         assert (one.ids == index).sum() == pixels >= each_vote.min_pixels
-    # Every pixel goes to the centre of its class that is nearest to its vote.
+    # Every pixel is assigned to the centre of its class that is nearest to its vote.
     for y, x in itertools.product(range(0, 110, 7), range(0, 180, 7)):
         if semantic[y, x] != ROAD:
             distance = np.hypot(*(one.centres - (x, y) - vectors[:, y, x]).T)
@@ -121,7 +122,7 @@ def test_result_is_consistent_and_deterministic() -> None:
     pole=st.integers(0, 110),
 )
 @settings(max_examples=8, deadline=None)
-def test_perfect_votes_of_any_arrangement(cars: list[tuple[int, int]], pole: int) -> None:
+def test_exact_votes_of_any_arrangement(cars: list[tuple[int, int]], pole: int) -> None:
     boxes = [(CAR, 20 * column, 20 * row, 20 * column + 18, 20 * row + 18) for column, row in cars]
     vectors, semantic, ids = scene(boxes, [(pole, pole + 4)], (60, 120))
     found = instances_from_votes(vectors, semantic, (CAR,), settings=VoteSettings(min_samples=50))
@@ -129,7 +130,7 @@ def test_perfect_votes_of_any_arrangement(cars: list[tuple[int, int]], pole: int
 
 
 @pytest.mark.parametrize(("assignment", "pixels"), [("nearest", 620), ("near", 600)])
-def test_small_instances_are_dropped_and_their_pixels_go_by_the_rule(assignment: Assignment, pixels: int) -> None:
+def test_pixels_of_removed_instances_are_assigned_again(assignment: Assignment, pixels: int) -> None:
     vectors, semantic, ids = scene([(CAR, 0, 0, 30, 20), (CAR, 50, 0, 55, 4), (PERSON, 60, 0, 64, 3)], [], (20, 70))
     chosen = VoteSettings(min_samples=10, min_pixels=21, assignment=assignment)
     found = instances_from_votes(vectors, semantic, (CAR, PERSON), settings=chosen)
@@ -139,7 +140,7 @@ def test_small_instances_are_dropped_and_their_pixels_go_by_the_rule(assignment:
     assert_same_instances(kept.ids, ids)
 
 
-def test_scattered_votes_are_no_instance() -> None:
+def test_scattered_votes_give_no_instance() -> None:
     y, x = np.mgrid[:20, :20]
     vectors = np.stack((x, y)) * 99.0
     found = instances_from_votes(vectors, np.full((20, 20), CAR), (CAR,))
@@ -147,7 +148,7 @@ def test_scattered_votes_are_no_instance() -> None:
 
 
 @pytest.mark.parametrize("pixels", [0, 1])
-def test_nothing_to_cluster(pixels: int) -> None:
+def test_frames_without_enough_votes_have_no_instances(pixels: int) -> None:
     semantic = np.zeros((4, 5), dtype=np.uint8)
     semantic.ravel()[:pixels] = CAR
     found = instances_from_votes(np.zeros((2, 4, 5), dtype=np.float32), semantic, (CAR,))
@@ -157,14 +158,15 @@ def test_nothing_to_cluster(pixels: int) -> None:
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (3, 4, 5), (2, 5, 4)])
-def test_shapes_that_do_not_fit_are_named(shape: tuple[int, ...]) -> None:
+def test_shapes_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(MultisigmaError, match=r"\(2, H, W\).*\(4, 5\)"):
         instances_from_votes(np.zeros(shape), np.zeros((4, 5), dtype=np.uint8), (CAR,))
 
 
-def test_vectors_that_are_not_finite_are_named() -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e200])
+def test_vectors_that_are_not_finite_are_refused(value: float) -> None:
     vectors = np.zeros((2, 4, 5))
-    vectors[1, 2, 3] = np.inf
+    vectors[1, 2, 3] = value
     with pytest.raises(MultisigmaError, match="1 of 20 pixels of class 13"):
         instances_from_votes(vectors, np.full((4, 5), CAR), (CAR,))
 
@@ -185,13 +187,13 @@ def test_vectors_that_are_not_finite_are_named() -> None:
         {"assignment": "first"},
     ],
 )
-def test_bad_settings_are_named(setting: dict[str, Any]) -> None:
+def test_invalid_settings_are_refused(setting: dict[str, Any]) -> None:
     with pytest.raises(MultisigmaError, match=f"`{next(iter(setting))}`.*Found '?{next(iter(setting.values()))}"):
         VoteSettings(**setting)
 
 
-def test_xi_is_not_taken_for_pooled_votes() -> None:
-    with pytest.raises(MultisigmaError, match=r"`xi` finds no clusters among pooled votes.*Set `grid` to 0"):
+def test_xi_with_pooled_votes_is_refused() -> None:
+    with pytest.raises(MultisigmaError, match=r"`grid` must be 0 with the extraction 'xi'.*Found 1.0. Set it to 0"):
         VoteSettings(extraction="xi")
 
 
@@ -218,7 +220,7 @@ def test_every_extraction_finds_the_street() -> None:
         )
 
 
-def test_pooled_votes_cluster_as_every_vote_does() -> None:
+def test_pooling_hardly_changes_the_instances() -> None:
     vectors, semantic, _ = noisy_street(1)
     pooled, exact = (
         instances_from_votes(vectors, semantic, (PERSON, CAR), settings=VoteSettings(grid=grid)).ids for grid in (1, 0)
@@ -227,7 +229,7 @@ def test_pooled_votes_cluster_as_every_vote_does() -> None:
 
 
 def two_cars_and_a_stray() -> Scene:
-    """Two cars, and on the left one's mask a row of votes that lie beyond the right one's centre by 18 px or 60 px."""
+    """Two cars. Two rows of the left one vote for points 18 px and 60 px to the right of the right one's centre."""
     vectors, semantic, ids = scene([(CAR, 0, 0, 40, 30), (CAR, 100, 0, 140, 30)], [], (30, 220))
     vectors[:, 3, :40] = np.array([137.5, 14.5])[:, None] - np.stack((np.arange(40), np.full(40, 3)))
     vectors[:, 4, :40] = np.array([179.5, 14.5])[:, None] - np.stack((np.arange(40), np.full(40, 4)))
@@ -237,7 +239,7 @@ def two_cars_and_a_stray() -> Scene:
 @pytest.mark.parametrize(
     ("assignment", "at_18", "at_60"), [("nearest", 2, 2), ("noise", 2, 2), ("near", 2, 0), ("clusters", 0, 0)]
 )
-def test_noise_votes_go_where_the_rule_says(assignment: Assignment, at_18: int, at_60: int) -> None:
+def test_assignment_of_noise_votes(assignment: Assignment, at_18: int, at_60: int) -> None:
     vectors, semantic, _ = two_cars_and_a_stray()
     chosen = VoteSettings(min_samples=50, max_eps=15, assignment=assignment)
     found = instances_from_votes(vectors, semantic, (CAR,), settings=chosen)
@@ -250,10 +252,10 @@ def test_noise_votes_go_where_the_rule_says(assignment: Assignment, at_18: int, 
 
 
 @pytest.mark.parametrize("assignment", ["nearest", "noise", "near", "clusters"])
-def test_only_the_nearest_centre_takes_a_vote_from_its_cluster(assignment: Assignment) -> None:
-    # A long cluster whose one end is nearer to the compact one's centre than to its own.
+def test_only_the_rule_nearest_overrides_the_cluster_of_a_vote(assignment: Assignment) -> None:
+    # One end of a long cluster is nearer to the centre of a compact cluster than to its own.
     vectors, semantic, _ = scene([(CAR, 0, 0, 100, 20), (CAR, 0, 40, 20, 60)], [], (60, 160))
-    vectors[0, :20, :100] = 60.0  # each votes 60 px to its right: the cluster is 100 px long
+    vectors[0, :20, :100] = 60.0  # each pixel votes 60 px to its right, so that the cluster is 100 px long
     vectors[1, :20, :100] = 0.0
     vectors[:, 40:60, :20] = (
         np.array([55.0, 19.0])[:, None, None] - np.indices((20, 20))[::-1] - np.array([0, 40])[:, None, None]
@@ -286,13 +288,13 @@ def test_confidence_is_mean_probability_times_agreement() -> None:
         assert confidence == pytest.approx(without * probabilities[mask].mean(), rel=1e-9)
 
 
-def test_perfect_votes_are_certain() -> None:
+def test_exact_votes_have_confidence_1() -> None:
     vectors, semantic, _ = scene([(CAR, 0, 0, 20, 20)], [], (20, 40))
     assert instances_from_votes(vectors, semantic, (CAR,)).confidence.tolist() == [1.0]
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 1.5, float("nan")])
-def test_what_is_no_probability_is_counted(value: float) -> None:
+def test_values_that_are_no_probability_are_refused(value: float) -> None:
     vectors, semantic, _ = street()
     probabilities = np.ones(semantic.shape)
     probabilities[60, 20] = value
@@ -302,14 +304,14 @@ def test_what_is_no_probability_is_counted(value: float) -> None:
         instances_from_votes(vectors, semantic, (PERSON, CAR), probabilities[:, 0])
 
 
-@pytest.mark.parametrize("kind", [np.float16, np.float64, np.int64])
-def test_vectors_of_any_number_type(kind: type) -> None:
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int64])
+def test_vectors_of_any_number_type(dtype: type) -> None:
     vectors, semantic, ids = scene([(CAR, 0, 0, 21, 21), (CAR, 30, 0, 51, 21)], [], (21, 60))
-    found = instances_from_votes(np.nan_to_num(vectors).astype(kind), semantic.astype(np.uint8), (CAR,))
+    found = instances_from_votes(np.nan_to_num(vectors).astype(dtype), semantic.astype(np.uint8), (CAR,))
     assert_same_instances(found.ids, ids)
 
 
-def test_frames_of_a_batch_in_threads() -> None:
+def test_results_in_threads_equal_those_without() -> None:
     scenes = [noisy_street(seed) for seed in range(6)]
     vectors, semantic = [s[0] for s in scenes], [s[1] for s in scenes]
     with ThreadPoolExecutor(3) as pool:
@@ -318,7 +320,7 @@ def test_frames_of_a_batch_in_threads() -> None:
         np.testing.assert_array_equal(found.ids, instances_from_votes(v, s, (PERSON, CAR)).ids)
 
 
-def test_defaults_follow_the_frames_height() -> None:
+def test_defaults_depend_on_the_height_of_the_frame() -> None:
     assert VoteSettings.for_height(1024) == VoteSettings.for_height(4000) == VoteSettings()
     assert VoteSettings.for_height(128) == VoteSettings(grid=0.5, min_samples=15, slope=0.25, min_pixels=10)
 
@@ -326,7 +328,7 @@ def test_defaults_follow_the_frames_height() -> None:
 def paper_by_definition(
     vectors: NDArray[np.floating], semantic: NDArray[np.integer], classes: tuple[int, ...], chosen: VoteSettings
 ) -> tuple[NDArray[np.int64], list[int], NDArray[np.float64], list[float]]:
-    """The paper's way in plain numpy around scikit-learn's OPTICS: ids, classes, centres, agreement of the votes."""
+    """Compute ids, classes, centres and agreement of the votes in plain numpy around scikit-learn's OPTICS."""
     y, x = np.nonzero(np.isin(semantic, classes))
     pixel_vectors = vectors[:, y, x].T.astype(float)
     votes = pixel_vectors + np.stack((x, y), axis=1)
@@ -338,14 +340,14 @@ def paper_by_definition(
             pooled[inside], first[inside] = votes[inside].mean(axis=0), inside.argmax()
     model = OPTICS(min_samples=chosen.min_samples, max_eps=chosen.max_eps, metric="minkowski", p=2, algorithm="kd_tree")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of points that nothing reaches
+        warnings.simplefilter("ignore")  # that no point is reachable
         model.fit(pooled)
     labels = cluster_optics_dbscan(
         reachability=model.reachability_,
         core_distances=model.core_distances_,
         ordering=model.ordering_,
         eps=chosen.cut,
-    )[first]  # the votes of a cell are one point, whose label is that of its first copy
+    )[first]  # the votes of a cell are one point, with the label of its first copy
     centres = np.array([pooled[labels == k].mean(axis=0) for k in range(labels.max() + 1)]).reshape(-1, 2)
     members = np.full(len(votes), -1)
     while len(centres):
@@ -370,7 +372,7 @@ def paper_by_definition(
 
 @pytest.mark.parametrize("grid", [0.0, 1.0])
 @pytest.mark.parametrize("seed", range(4))
-def test_the_papers_way_against_plain_numpy(grid: float, seed: int) -> None:
+def test_paper_settings_against_plain_numpy(grid: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     vectors, semantic, _ = scene(
         [(CAR, 2, 4, 32, 24), (CAR, 26, 10, 56, 30), (PERSON, 50, 3, 58, 28), (CAR, 64, 20, 69, 23)],
@@ -396,7 +398,7 @@ def test_the_papers_way_against_plain_numpy(grid: float, seed: int) -> None:
     assert ((ids > 0) == (semantic != ROAD)).all()
 
 
-def test_equal_counts_of_classes_go_to_the_lowest_id() -> None:
+def test_the_lowest_class_wins_if_counts_are_equal() -> None:
     vectors, semantic, _ = scene([(CAR, 0, 0, 20, 20)], [], (20, 20))
     semantic[:10] = PERSON
     chosen = replace(VoteSettings.paper(1024), min_samples=20)
@@ -405,7 +407,7 @@ def test_equal_counts_of_classes_go_to_the_lowest_id() -> None:
     assert instances_from_votes(vectors, semantic, (CAR, PERSON), settings=chosen).class_ids.tolist() == [CAR]
 
 
-def test_clustering_all_classes_together_joins_the_parts_of_a_misclassified_object() -> None:
+def test_one_object_with_two_classes_is_one_instance_if_classes_are_clustered_together() -> None:
     vectors, semantic, _ = scene([(CAR, 0, 0, 40, 20)], [], (20, 40))
     semantic[:, 30:] = PERSON
     together, apart = (
@@ -416,21 +418,21 @@ def test_clustering_all_classes_together_joins_the_parts_of_a_misclassified_obje
     assert (apart.class_ids.tolist(), apart.pixels.tolist()) == ([PERSON, CAR], [200, 600])
 
 
-def test_the_papers_settings_differ_from_the_defaults_in_its_rules_alone() -> None:
+def test_paper_settings_differ_from_the_defaults_only_in_the_rules_of_the_paper() -> None:
     for height, cut in ((64, 3.0), (128, 3.0), (576, 3.5), (1024, 4.0), (4000, 4.0)):
         assert VoteSettings.paper(height) == replace(
             VoteSettings.for_height(height), per_class=False, extraction="cut", cut=cut, assignment="nearest"
         )
 
 
-def test_vectors_that_are_not_finite_are_named_without_a_class_where_classes_are_clustered_together() -> None:
+def test_the_error_names_no_class_if_classes_are_clustered_together() -> None:
     vectors = np.zeros((2, 4, 5))
     vectors[1, 2, 3] = np.nan
     with pytest.raises(MultisigmaError, match="1 of 20 pixels of the instance classes"):
         instances_from_votes(vectors, np.full((4, 5), CAR), (CAR, PERSON), settings=VoteSettings.paper(1024))
 
 
-def test_the_papers_way_with_nothing_to_cluster() -> None:
+def test_paper_settings_on_a_frame_without_instances() -> None:
     found = instances_from_votes(np.zeros((2, 4, 5)), np.zeros((4, 5), int), (CAR,), settings=VoteSettings.paper(4))
     assert found.class_ids.shape == (0,)
     assert not found.ids.any()

@@ -1,1 +1,1 @@
-"""Questions answered by measurement; each file runs by itself and writes its results as data."""
+"""Experiments: each file runs by itself with `python -m` and writes its results as data."""

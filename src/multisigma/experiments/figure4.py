@@ -1,4 +1,4 @@
-"""Figure 4 of the paper: an occluded car whose parts vote for one centre comes back as one instance.
+"""Draw figure 4 of the paper: the parts of an occluded car vote for one centre and become one instance.
 
 python -m multisigma.experiments.figure4 docs/figure4.png
 """
@@ -27,11 +27,14 @@ COLOURS = np.array([label.color for label in TRAIN_CLASSES], np.uint8)
 
 
 def scene(seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]:
-    """A car in four parts behind two poles and a tree, and another car at its back.
+    """Draw a car that two poles and a tree split into four parts, and a second car behind it.
+
+    Args:
+        seed: Seed of the errors of the vectors.
 
     Returns:
-        Vectors (2, 512, 1024) with errors of 8 % of their length and half a pixel, the semantic map, and the true
-        instances.
+        Vectors with normal errors of 8 % of their length plus half a pixel, shape (2, 512, 1024); the semantic map and
+        the true instance ids, shape (512, 1024).
     """
     semantic = np.full((512, 1024), BUILDING, np.uint8)
     semantic[330:] = ROAD
@@ -59,7 +62,7 @@ def scene(seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArra
 
 
 def picture(vectors: NDArray[np.float32], semantic: NDArray[np.uint8], found: Instances) -> bytes:
-    """The four steps as a PNG."""
+    """Draw classes, vectors, votes and instances; return the picture as PNG bytes."""
     figure, axes = plt.subplots(2, 2, figsize=(10, 5.6), layout="constrained")
     cars = semantic == CAR
     y, x = np.nonzero(cars)
@@ -88,7 +91,7 @@ def picture(vectors: NDArray[np.float32], semantic: NDArray[np.uint8], found: In
 
 
 def main() -> None:
-    """Cluster the scene and write the picture."""
+    """Cluster the votes of the scene and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", type=Path)
     parser.add_argument("--votes", choices=VOTES, default="default", help="how votes become instances")

@@ -1,12 +1,14 @@
-"""Which way from votes to instances is best: methods and settings on generated frames with known errors of the votes.
+"""Compare methods and settings that turn votes into instances, on frames whose votes have known errors.
 
 python -m multisigma.experiments.instances [--table methods|settings] [--frames 50] [--jobs 2] [--seed 1]
 python -m multisigma.experiments.instances --run RUN ... --data ROOT ... [--table methods|settings]
 
-The truth is generated street frames at 1024x2048: their semantic map, and their vectors plus an error of one of the
-kinds of `ERRORS`; or, with `--run`, the vectors that a trained network gives for the frames of a data root. Scores are
-pooled over the eight instance classes; instances of fewer than 100 pixels at 1024x2048 are neither asked for nor held
-against a method. Intervals are 95 %, by bootstrap over frames.
+The first command generates street frames of 1024x2048. Each method receives the true semantic map, and the true vectors
+plus an error of one of the kinds in `ERRORS`. With `--run`, the vectors are instead those that trained networks predict
+for the validation frames of a data root.
+
+Scores are pooled over the eight instance classes. True instances below 100 pixels at 1024x2048 are not counted: missing
+one is no error, and neither is finding one. Intervals are 95 %, by bootstrap over frames.
 """
 
 from __future__ import annotations
@@ -42,157 +44,161 @@ Ints = NDArray[np.int64]
 
 CLASS_IDS = [label.id for label in INSTANCE_CLASSES]
 SUBSAMPLE = 1000
-"""Votes of a class that the methods of quadratic time are given."""
+"""Number of votes of a class that methods of quadratic time receive."""
 BOOTSTRAPS = 1000
 AP_THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 
 
 @dataclass(frozen=True)
-class Truth:
-    """The pixels of a frame's instances, in raster order.
+class GroundTruth:
+    """The P pixels of a frame's K instances, in raster order.
 
     Args:
-        instances: Raw instance ids (H, W), 0 where there is no instance of the eight classes.
-        x: Column of each pixel (n,).
-        y: Row of each pixel (n,).
-        names: The K instances' raw ids.
-        index: Which of them each pixel is of (n,).
-        vectors: To the instance's centroid (n, 2), pixels.
+        instances: Cityscapes instance ids, 0 outside the instances of the eight classes; shape (H, W).
+        x: Column of each pixel; shape (P,).
+        y: Row of each pixel; shape (P,).
+        instance_ids: Cityscapes id of each instance; shape (K,).
+        index: Index of each pixel's instance in `instance_ids`; shape (P,).
+        vectors: Vector (x, y) from each pixel to the centroid of its instance, pixels; shape (P, 2).
     """
 
     instances: Ints
     x: Ints
     y: Ints
-    names: Ints
+    instance_ids: Ints
     index: Ints
     vectors: Floats
 
     @classmethod
-    def of(cls, raw: NDArray[np.integer]) -> Truth:
-        instances = np.where((raw >= 1000) & np.isin(raw // 1000, CLASS_IDS), raw, 0).astype(np.int64)
+    def from_map(cls, instance_map: NDArray[np.integer]) -> GroundTruth:
+        """Collect the instances of a Cityscapes instance map, shape (H, W)."""
+        is_instance = (instance_map >= 1000) & np.isin(instance_map // 1000, CLASS_IDS)
+        instances = np.where(is_instance, instance_map, 0).astype(np.int64)
         y, x = np.nonzero(instances)
-        names, index = np.unique(instances[y, x], return_inverse=True)
-        sizes = np.bincount(index, minlength=len(names))
-        centres = np.stack([np.bincount(index, at, len(names)) / sizes for at in (x, y)], axis=1)
-        return cls(instances, x, y, names, index, centres[index] - np.stack((x, y), axis=1))
+        instance_ids, index = np.unique(instances[y, x], return_inverse=True)
+        sizes = np.bincount(index, minlength=len(instance_ids))
+        centres = np.stack([np.bincount(index, at, len(instance_ids)) / sizes for at in (x, y)], axis=1)
+        return cls(instances, x, y, instance_ids, index, centres[index] - np.stack((x, y), axis=1))
 
 
-# The errors of the votes: each gives vectors (n, 2) for a frame.
+# Errors of the votes. Each function returns the vectors of a frame with an error added, shape (P, 2).
 
 
-def constant(truth: Truth, rng: np.random.Generator, spread: float) -> Floats:
-    """Normal noise of `spread` pixels per component, independent from pixel to pixel."""
-    return truth.vectors + rng.normal(0, spread, truth.vectors.shape)
+def constant_error(gt: GroundTruth, rng: np.random.Generator, spread: float) -> Floats:
+    """Add normal noise of `spread` pixels to each component, independent between pixels."""
+    return gt.vectors + rng.normal(0, spread, gt.vectors.shape)
 
 
-def proportional(truth: Truth, rng: np.random.Generator, share: float) -> Floats:
-    """Normal noise of a share of the vector's length per component, independent from pixel to pixel."""
-    return truth.vectors + rng.normal(0, share, truth.vectors.shape) * _lengths(truth.vectors)
+def proportional_error(gt: GroundTruth, rng: np.random.Generator, share: float) -> Floats:
+    """Add normal noise of a share of the vector's length to each component, independent between pixels."""
+    return gt.vectors + rng.normal(0, share, gt.vectors.shape) * _lengths(gt.vectors)
 
 
-def smooth(truth: Truth, rng: np.random.Generator, share: float) -> Floats:
-    """Noise of a share of the vector's length that changes over some 16 pixels, and half a pixel of noise."""
-    fields = [
-        cv2.GaussianBlur(rng.standard_normal(truth.instances.shape, dtype=np.float32), (0, 0), 16) for _ in range(2)
-    ]
-    error = np.stack([field[truth.y, truth.x] / field.std() for field in fields], axis=1)
-    return truth.vectors + share * error * _lengths(truth.vectors) + rng.normal(0, 0.5, error.shape)
+def smooth_error(gt: GroundTruth, rng: np.random.Generator, share: float) -> Floats:
+    """Add noise of a share of the vector's length that varies over some 16 pixels, and half a pixel of white noise."""
+    fields = [cv2.GaussianBlur(rng.standard_normal(gt.instances.shape, dtype=np.float32), (0, 0), 16) for _ in range(2)]
+    error = np.stack([field[gt.y, gt.x] / field.std() for field in fields], axis=1)
+    return gt.vectors + share * error * _lengths(gt.vectors) + rng.normal(0, 0.5, error.shape)
 
 
-def between(truth: Truth, rng: np.random.Generator, blur: float) -> Floats:
-    """Vectors blurred across borders within a class, so that votes fall between centres; and 5 % smooth noise."""
-    vectors = truth.vectors.copy()
-    for class_id in np.unique(truth.names // 1000):
-        of_class = truth.names[truth.index] // 1000 == class_id
-        y, x = truth.y[of_class], truth.x[of_class]
-        field = np.zeros((*truth.instances.shape, 3), dtype=np.float32)
-        field[y, x] = np.column_stack((truth.vectors[of_class], np.ones(len(y))))
+def blur_error(gt: GroundTruth, rng: np.random.Generator, blur: float) -> Floats:
+    """Blur the vectors across the borders between instances of a class, and add 5 % of smooth noise.
+
+    Near such borders, votes fall between the two centres.
+    """
+    vectors = gt.vectors.copy()
+    for class_id in np.unique(gt.instance_ids // 1000):
+        of_class = gt.instance_ids[gt.index] // 1000 == class_id
+        y, x = gt.y[of_class], gt.x[of_class]
+        field = np.zeros((*gt.instances.shape, 3), dtype=np.float32)
+        field[y, x] = np.column_stack((gt.vectors[of_class], np.ones(len(y))))
         blurred = cv2.GaussianBlur(field, (0, 0), blur)[y, x]
         vectors[of_class] = blurred[:, :2] / blurred[:, 2:]
-    return smooth(replace(truth, vectors=vectors), rng, 0.05)
+    return smooth_error(replace(gt, vectors=vectors), rng, 0.05)
 
 
 def _lengths(vectors: Floats) -> Floats:
     return np.hypot(vectors[:, 0], vectors[:, 1])[:, None]
 
 
-ERRORS: dict[str, Callable[[Truth, np.random.Generator], Floats]] = {
-    **{f"{pixels} px": partial(constant, spread=pixels) for pixels in (3, 5, 10)},
-    **{f"{share} % of the length": partial(proportional, share=share / 100) for share in (5, 10, 15)},
-    **{f"smooth, {share} %": partial(smooth, share=share / 100) for share in (5, 10, 15)},
-    **{f"between neighbours, {blur} px": partial(between, blur=blur) for blur in (4, 8)},
+ERRORS: dict[str, Callable[[GroundTruth, np.random.Generator], Floats]] = {
+    **{f"{pixels} px": partial(constant_error, spread=pixels) for pixels in (3, 5, 10)},
+    **{f"{share} % of the length": partial(proportional_error, share=share / 100) for share in (5, 10, 15)},
+    **{f"smooth, {share} %": partial(smooth_error, share=share / 100) for share in (5, 10, 15)},
+    **{f"between neighbours, {blur} px": partial(blur_error, blur=blur) for blur in (4, 8)},
 }
 
-# The methods: each gives the instance of every pixel (n,) from 1, or 0, and the instances' confidences.
+# Methods. Each function returns the instance of every pixel, numbered from 1, or 0 for none, shape (P,), and the
+# confidence of each instance.
 
-Method = Callable[[Truth, Floats], tuple[Ints, Floats]]
+Method = Callable[[GroundTruth, Floats], tuple[Ints, Floats]]
 
 
-def votes(truth: Truth, vectors: Floats, settings: VoteSettings, ranked: bool = True) -> tuple[Ints, Floats]:
-    """The project's own way; the confidence is that of the votes' agreement alone, or 1 if not `ranked`."""
-    field = np.zeros((2, *truth.instances.shape), dtype=np.float32)
-    field[:, truth.y, truth.x] = vectors.T
-    found = instances_from_votes(field, truth.instances // 1000, CLASS_IDS, settings=settings)
+def from_votes(gt: GroundTruth, vectors: Floats, settings: VoteSettings, ranked: bool = True) -> tuple[Ints, Floats]:
+    """Apply `instances_from_votes`; the confidence is the agreement of the votes, or 1 if not `ranked`."""
+    field = np.zeros((2, *gt.instances.shape), dtype=np.float32)
+    field[:, gt.y, gt.x] = vectors.T
+    found = instances_from_votes(field, gt.instances // 1000, CLASS_IDS, settings=settings)
     confidence = found.confidence if ranked else np.ones(len(found.confidence))
-    return found.ids[truth.y, truth.x].astype(np.int64), confidence
+    return found.ids[gt.y, gt.x].astype(np.int64), confidence
 
 
-def by_centres(
-    truth: Truth, vectors: Floats, centres_of: Callable[[Floats, int], Floats], min_pixels: int
+def from_centres(
+    gt: GroundTruth, vectors: Floats, find_centres: Callable[[Floats, int], Floats], min_pixels: int
 ) -> tuple[Ints, Floats]:
-    """Every vote to the nearest of the centres that a method finds among the votes of its class."""
+    """Assign every vote to the nearest of the centres that `find_centres` finds among the votes of its class."""
     ids = np.zeros(len(vectors), dtype=np.int64)
     count = 0
-    points = vectors + np.stack((truth.x, truth.y), axis=1)
-    classes = truth.names[truth.index] // 1000
+    points = vectors + np.stack((gt.x, gt.y), axis=1)
+    classes = gt.instance_ids[gt.index] // 1000
     for class_id in np.unique(classes):
         of_class = np.flatnonzero(classes == class_id)
-        here = points[of_class]
-        centres = centres_of(here, int(class_id))
+        votes = points[of_class]
+        centres = find_centres(votes, int(class_id))
         if not len(centres):
             continue
-        members = pairwise_distances_argmin(here, centres)
+        members = pairwise_distances_argmin(votes, centres)
         kept = np.bincount(members, minlength=len(centres)) >= min_pixels
         if kept.any():
-            ids[of_class] = 1 + count + pairwise_distances_argmin(here, centres[kept])
+            ids[of_class] = 1 + count + pairwise_distances_argmin(votes, centres[kept])
             count += int(kept.sum())
     return ids, np.ones(count)
 
 
-def true_centres(truth: Truth, _points: Floats, class_id: int) -> Floats:
-    """What a perfect clustering would find: the bound of every method that sends votes to the nearest centre."""
-    chosen = np.isin(truth.index, np.flatnonzero(truth.names // 1000 == class_id))
-    index, where = truth.index[chosen], np.flatnonzero(chosen)
-    first = where[np.unique(index, return_index=True)[1]]
-    return np.stack((truth.x, truth.y), axis=1)[first] + truth.vectors[first]
+def true_centres(gt: GroundTruth, _points: Floats, class_id: int) -> Floats:
+    """Return the true centroids of a class: the upper bound of methods that assign votes to the nearest centre."""
+    chosen = np.isin(gt.index, np.flatnonzero(gt.instance_ids // 1000 == class_id))
+    index, positions = gt.index[chosen], np.flatnonzero(chosen)
+    first = positions[np.unique(index, return_index=True)[1]]
+    return np.stack((gt.x, gt.y), axis=1)[first] + gt.vectors[first]
 
 
 def dbscan_centres(points: Floats, _class_id: int, eps: float, min_samples: int) -> Floats:
-    """DBSCAN on votes pooled on a 1-pixel grid, with multiplicities."""
+    """Run DBSCAN on votes that are pooled on a 1-pixel grid, with multiplicities."""
     cells, weights = np.unique(np.rint(points), axis=0, return_counts=True)
     labels = DBSCAN(eps=eps, min_samples=min_samples).fit_predict(cells, sample_weight=weights)
     return _means(cells, labels, weights)
 
 
 def hdbscan_centres(points: Floats, _class_id: int, min_samples: int) -> Floats:
-    """HDBSCAN on a random subsample; its numbers of samples shrink with the share that is taken."""
+    """Run HDBSCAN on a random subsample; `min_samples` is scaled by the share of votes in it."""
     chosen, share = _subsample(points)
-    least = max(round(min_samples * share), 5)
-    if len(chosen) <= least:
+    size = max(round(min_samples * share), 5)
+    if len(chosen) <= size:
         return np.empty((0, 2))
-    model = HDBSCAN(min_cluster_size=least, min_samples=least, allow_single_cluster=True, copy=True)
+    model = HDBSCAN(min_cluster_size=size, min_samples=size, allow_single_cluster=True, copy=True)
     return _means(chosen, model.fit_predict(chosen), np.ones(len(chosen)))
 
 
 def mean_shift_centres(points: Floats, _class_id: int, bandwidth: float) -> Floats:
-    """Mean shift on a random subsample, seeded on a grid of the bandwidth."""
+    """Run mean shift on a random subsample, with seeds on a grid of the bandwidth."""
     chosen, _ = _subsample(points)
     model = MeanShift(bandwidth=bandwidth, bin_seeding=True, max_iter=50)
     return _means(chosen, model.fit_predict(chosen), np.ones(len(chosen)))
 
 
 def heat_map_centres(points: Floats, _class_id: int, spread: float, min_votes: float) -> Floats:
-    """Peaks of the blurred histogram of the votes, by non-maximum suppression (as Panoptic-DeepLab's centres)."""
+    """Find peaks of the blurred histogram of the votes by non-maximum suppression, as Panoptic-DeepLab does."""
     corner = np.floor(points.min(axis=0)) - 1
     size = np.minimum(np.ceil(points.max(axis=0) - corner).astype(int) + 2, 8192)
     cells = np.clip(np.rint(points - corner).astype(int), 0, size - 1)
@@ -221,34 +227,35 @@ def _means(points: Floats, labels: Ints, weights: NDArray[Any]) -> Floats:
 
 
 def methods(height: int) -> dict[str, Method]:
-    """The methods of the comparison for frames of a height, each at its better settings on frames of another seed."""
+    """Return the methods to compare for frames of `height` pixels, with settings chosen on frames of another seed."""
     default = VoteSettings.for_height(height)
     nearest = replace(default, assignment="nearest")
     cut = {depth: replace(nearest, extraction="cut", cut=depth) for depth in (2.0, 3.0, 4.0, 6.0)}
-    least, samples = default.min_pixels, default.min_samples
+    min_pixels, samples = default.min_pixels, default.min_samples
     centres: dict[str, Callable[[Floats, int], Floats]] = {
         "DBSCAN, 4 px": partial(dbscan_centres, eps=4, min_samples=samples),
         "HDBSCAN": partial(hdbscan_centres, min_samples=samples),
         "mean shift, 15 px": partial(mean_shift_centres, bandwidth=15),
-        **{f"heat map, {s} px": partial(heat_map_centres, spread=s, min_votes=least) for s in (3, 6, 10)},
+        **{f"heat map, {s} px": partial(heat_map_centres, spread=s, min_votes=min_pixels) for s in (3, 6, 10)},
     }
     return {
-        "tree": partial(votes, settings=default),
-        "tree, nearest": partial(votes, settings=nearest),
-        "tree, not ranked": partial(votes, settings=default, ranked=False),
-        "tree, 2 px grid": partial(votes, settings=replace(default, grid=2 * default.grid)),
-        **{f"cut at {depth:g} px": partial(votes, settings=chosen) for depth, chosen in cut.items()},
+        "tree": partial(from_votes, settings=default),
+        "paper": partial(from_votes, settings=VoteSettings.paper(height)),
+        "tree, nearest": partial(from_votes, settings=nearest),
+        "tree, not ranked": partial(from_votes, settings=default, ranked=False),
+        "tree, 2 px grid": partial(from_votes, settings=replace(default, grid=2 * default.grid)),
+        **{f"cut at {depth:g} px": partial(from_votes, settings=chosen) for depth, chosen in cut.items()},
         **{
-            f"cut at {depth:g} px, near": partial(votes, settings=replace(cut[depth], assignment="near"))
+            f"cut at {depth:g} px, near": partial(from_votes, settings=replace(cut[depth], assignment="near"))
             for depth in (3.0, 4.0)
         },
-        **{name: partial(by_centres, centres_of=of, min_pixels=least) for name, of in centres.items()},
-        "true centres": lambda truth, vectors: by_centres(truth, vectors, partial(true_centres, truth), 1),
+        **{name: partial(from_centres, find_centres=find, min_pixels=min_pixels) for name, find in centres.items()},
+        "true centres": lambda gt, vectors: from_centres(gt, vectors, partial(true_centres, gt), 1),
     }
 
 
 def settings_around(height: int) -> dict[str, Method]:
-    """The default with one setting changed."""
+    """Return the default for frames of `height` pixels, and variants of it with few settings changed."""
     default = VoteSettings.for_height(height)
     changes: list[dict[str, Any]] = [
         {},
@@ -266,7 +273,7 @@ def settings_around(height: int) -> dict[str, Method]:
     ]
     return {
         ", ".join(f"{k} {v}" for k, v in change.items()) or "default": partial(
-            votes, settings=replace(default, **change)
+            from_votes, settings=replace(default, **change)
         )
         for change in changes
     }
@@ -277,123 +284,151 @@ TABLES: dict[str, Callable[[int], dict[str, Method]]] = {"methods": methods, "se
 
 @dataclass(frozen=True)
 class Score:
-    """What a method found in a frame.
+    """Result of a method on one frame.
 
     Args:
-        counts: True positives at IoU 0.5, the sum of their IoU, false positives, missed; shape (4,).
-        found: Class, confidence and IoU with the best true instance of each instance that counts; shape (P, 3).
-        asked: Number of true instances of each class.
+        counts: True positives at IoU 0.5, the sum of their IoU, false positives, false negatives; shape (4,).
+        predictions: Class, confidence, and IoU with the best true instance, of each prediction that counts; shape
+            (N, 3).
+        num_gt: Number of true instances by class.
         seconds: Processor time.
     """
 
     counts: Floats
-    found: Floats
-    asked: dict[int, int]
+    predictions: Floats
+    num_gt: dict[int, int]
     seconds: float
 
 
-def score(truth: Truth, ids: Ints, confidence: Floats, least: int, seconds: float) -> Score:
-    """Holds instances against the truth; both partition the same pixels, so that a match above 0.5 is the only one."""
+def match_instances(gt: GroundTruth, ids: Ints, confidence: Floats, min_pixels: int, seconds: float) -> Score:
+    """Match predicted with true instances.
+
+    Predictions do not overlap, and neither do true instances. A pair with an IoU above 0.5 is therefore unique. True
+    instances below `min_pixels`, and predictions that lie mostly on them, do not count.
+    """
     count = len(confidence)
-    table = np.bincount(truth.index * (count + 1) + ids, minlength=len(truth.names) * (count + 1))
-    table = table.reshape(len(truth.names), count + 1)
+    table = np.bincount(gt.index * (count + 1) + ids, minlength=len(gt.instance_ids) * (count + 1))
+    table = table.reshape(len(gt.instance_ids), count + 1)
     sizes, areas = table.sum(axis=1), table.sum(axis=0)[1:]
-    overlap = table[:, 1:]
-    iou = overlap / (sizes[:, None] + areas - overlap)
-    asked = sizes >= least
-    best = iou[asked].max(axis=0, initial=0.0)
-    hits = best > 0.5
-    # Mostly of an instance that is not asked for: neither right nor wrong.
-    counted = hits | (overlap[~asked].sum(axis=0) <= 0.5 * areas)
-    tp = float(hits.sum())
-    classes = np.zeros(count) if not len(truth.names) else truth.names[overlap.argmax(axis=0)] // 1000
-    found = np.column_stack((classes, confidence, best))[counted]
-    numbers, amount = np.unique(truth.names[asked] // 1000, return_counts=True)
+    intersection = table[:, 1:]
+    iou = intersection / (sizes[:, None] + areas - intersection)
+    large = sizes >= min_pixels
+    best = iou[large].max(axis=0, initial=0.0)
+    matched = best > 0.5
+    counted = matched | (intersection[~large].sum(axis=0) <= 0.5 * areas)
+    tp = float(matched.sum())
+    classes = np.zeros(count) if not len(gt.instance_ids) else gt.instance_ids[intersection.argmax(axis=0)] // 1000
+    predictions = np.column_stack((classes, confidence, best))[counted]
+    class_ids, num_gt = np.unique(gt.instance_ids[large] // 1000, return_counts=True)
     return Score(
-        np.array([tp, best[hits].sum(), float(counted.sum()) - tp, float(asked.sum()) - tp]),
-        found,
-        dict(zip(numbers.tolist(), amount.tolist(), strict=True)),
+        np.array([tp, best[matched].sum(), float(counted.sum()) - tp, float(large.sum()) - tp]),
+        predictions,
+        dict(zip(class_ids.tolist(), num_gt.tolist(), strict=True)),
         seconds,
     )
 
 
 def panoptic_quality(counts: Floats) -> Floats:
-    """PQ from counts (..., 4)."""
+    """Compute PQ from the counts of `Score`, shape (..., 4)."""
     tp, iou, fp, fn = np.moveaxis(counts, -1, 0)
     return iou / np.maximum(tp + (fp + fn) / 2, 1e-9)
 
 
-def average_precision(scores: list[Score], thresholds: NDArray[Any]) -> float:
-    """Mean over classes and thresholds of the area under the envelope of precision over recall."""
-    found = np.concatenate([s.found for s in scores])
-    found = found[np.argsort(-found[:, 1], kind="stable")]
-    areas = []
-    for class_id in sorted({c for s in scores for c in s.asked}):
-        asked = sum(s.asked.get(class_id, 0) for s in scores)
-        iou = found[found[:, 0] == class_id, 2]
+def average_precision(scores: list[Score], thresholds: NDArray[Any], frame_weights: Floats | None = None) -> Floats:
+    """Compute AP: the area under the envelope of precision over recall, averaged over classes and IoU thresholds.
+
+    Args:
+        scores: Scores of F frames.
+        thresholds: IoU thresholds.
+        frame_weights: How often each frame counts in each of D resamples, shape (D, F); None for once, with D = 1.
+
+    Returns:
+        AP of each resample, shape (D,). A class without true instances in a resample is left out there. Predictions of
+        equal confidence keep the order of the frames, so the AP of methods without a ranking depends on it slightly.
+    """
+    weights = np.ones((1, len(scores))) if frame_weights is None else frame_weights
+    frame = np.repeat(np.arange(len(scores)), [len(s.predictions) for s in scores])
+    predictions = np.concatenate([s.predictions for s in scores])
+    order = np.argsort(-predictions[:, 1], kind="stable")
+    frame, predictions = frame[order], predictions[order]
+    total, present = np.zeros(len(weights)), np.zeros(len(weights))
+    for class_id in sorted({c for s in scores for c in s.num_gt}):
+        num_gt = weights @ np.array([s.num_gt.get(class_id, 0) for s in scores])
+        of_class = predictions[:, 0] == class_id
+        iou, weight = predictions[of_class, 2], weights[:, frame[of_class]]
+        count = np.maximum(weight.cumsum(axis=1), 1)
         for threshold in thresholds:
-            right = np.cumsum(iou > threshold)
-            precision = np.maximum.accumulate((right / np.arange(1, len(iou) + 1))[::-1])[::-1]
-            areas.append(float((precision * np.diff(right, prepend=0)).sum() / asked))
-    return float(np.mean(areas))
+            tp = weight * (iou > threshold)
+            precision = tp.cumsum(axis=1) / count
+            envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+            total += (envelope * tp).sum(axis=1) / np.maximum(num_gt, 1)
+        present += num_gt > 0
+    return total / (np.maximum(present, 1) * len(thresholds))
 
 
 def study_frame(index: int, seed: int, table: str) -> dict[str, dict[str, Score]]:
-    """Scores by error and method of one generated frame."""
+    """Score every method with every error on one generated frame; return the scores by error and method."""
     cv2.setNumThreads(1)
-    truth = Truth.of(make_labels(StreetSettings(1024, 2048, seed, matching=False), "val", index).instances)
+    labels = make_labels(StreetSettings(1024, 2048, seed, matching=False), "val", index)
+    gt = GroundTruth.from_map(labels.instances)
     chosen = TABLES[table](1024)
     return {
-        name: _study_votes(truth, error(truth, np.random.default_rng((seed, index, number))), chosen, 100)
+        name: _study_votes(gt, error(gt, np.random.default_rng((seed, index, number))), chosen, 100)
         for number, (name, error) in enumerate(ERRORS.items())
     }
 
 
 def study_network(run: Path, data: Path, table: str) -> list[dict[str, dict[str, Score]]]:
-    """Scores of a trained network's votes on the true pixels of the instances of each frame of its validation split."""
+    """Score every method on the votes that a trained network predicts for each validation frame of a data root.
+
+    As with simulated votes, the semantic map is the true one.
+    """
     module = load_module(run, "last").eval()
     frames = WholeFrames(list_frames(data, "val", module.config.missing_labels), partial(make_targets, module.tasks))
     task = next((task for task in module.tasks if task.name == "instance"), None)
     if task is None:
-        raise MultisigmaError(f"{run}: the run should have the task `instance`. Train one that has.")
+        raise MultisigmaError(f"{run} must be a run with the task `instance`. Found none. Train one with this task.")
     results = []
     for i in range(len(frames)):
         frame, batch = frames[i]
         if frame.instances is None:
             continue
-        truth = Truth.of(frame.instances)
-        if not len(truth.names):
+        gt = GroundTruth.from_map(frame.instances)
+        if not len(gt.instance_ids):
             continue
         with torch.inference_mode():
-            vectors = task.predict(module(batch["image"])[task.name])[0].numpy()
+            predicted = task.predict(module(batch["image"])[task.name])[0].numpy()
+        vectors = predicted[:, gt.y, gt.x].T.astype(float)
         height = frame.image.shape[0]
-        chosen = TABLES[table](height)
-        least = VoteSettings.for_height(height).min_pixels
-        results.append(
-            {
-                f"network, {height} rows": _study_votes(
-                    truth, vectors[:, truth.y, truth.x].T.astype(float), chosen, least
-                )
-            }
-        )
+        min_pixels = VoteSettings.for_height(height).min_pixels
+        results.append({f"network, {height} rows": _study_votes(gt, vectors, TABLES[table](height), min_pixels)})
     return results
 
 
-def _study_votes(truth: Truth, vectors: Floats, chosen: dict[str, Method], least: int) -> dict[str, Score]:
+def _study_votes(gt: GroundTruth, vectors: Floats, chosen: dict[str, Method], min_pixels: int) -> dict[str, Score]:
     scores = {}
     for name, method in chosen.items():
         begin = time.process_time()
-        ids, confidence = method(truth, vectors)
-        scores[name] = score(truth, ids, confidence, least, time.process_time() - begin)
+        ids, confidence = method(gt, vectors)
+        scores[name] = match_instances(gt, ids, confidence, min_pixels, time.process_time() - begin)
     return scores
 
 
 def summary(results: list[dict[str, dict[str, Score]]], seed: int) -> dict[str, Any]:
-    """Scores of each method, by error and over all errors; differences to the first method with their intervals."""
+    """Summarise the scores of each method: averages over errors, intervals, and PQ by error.
+
+    The first method is the reference: "PQ below ..." is the interval of its PQ minus the method's, and likewise for AP.
+    """
     errors, names = list(results[0]), list(results[0][next(iter(results[0]))])
     counts = {name: np.array([[frame[e][name].counts for e in errors] for frame in results]) for name in names}
     draws = np.random.default_rng(seed).integers(len(results), size=(BOOTSTRAPS, len(results)))
-    mean_quality = {name: panoptic_quality(c[draws].sum(axis=1)).mean(axis=1) for name, c in counts.items()}
+    frame_weights = np.stack([np.bincount(draw, minlength=len(results)) for draw in draws]).astype(float)
+    frames = {name: [[frame[e][name] for frame in results] for e in errors] for name in names}
+    mean_pq = {name: panoptic_quality(c[draws].sum(axis=1)).mean(axis=1) for name, c in counts.items()}
+    mean_ap = {
+        name: np.mean([average_precision(scores, AP_THRESHOLDS, frame_weights) for scores in by_error], axis=0)
+        for name, by_error in frames.items()
+    }
 
     def interval(values: Floats) -> list[float]:
         return np.quantile(values, [0.025, 0.975]).round(4).tolist()
@@ -403,8 +438,8 @@ def summary(results: list[dict[str, dict[str, Score]]], seed: int) -> dict[str, 
         by_error = {
             error: {
                 "PQ": panoptic_quality(counts[name][:, k].sum(axis=0)),
-                "AP": average_precision([frame[error][name] for frame in results], AP_THRESHOLDS),
-                "AP50": average_precision([frame[error][name] for frame in results], AP_THRESHOLDS[:1]),
+                "AP": average_precision(frames[name][k], AP_THRESHOLDS)[0],
+                "AP50": average_precision(frames[name][k], AP_THRESHOLDS[:1])[0],
                 "precision": (sums := counts[name][:, k].sum(axis=0))[0] / max(sums[0] + sums[2], 1),
                 "recall": sums[0] / max(sums[0] + sums[3], 1),
             }
@@ -415,8 +450,10 @@ def summary(results: list[dict[str, dict[str, Score]]], seed: int) -> dict[str, 
                 metric: round(float(np.mean([e[metric] for e in by_error.values()])), 4)
                 for metric in by_error[errors[0]]
             },
-            "PQ interval": interval(mean_quality[name]),
-            f"PQ below {names[0]}": interval(mean_quality[names[0]] - mean_quality[name]),
+            "PQ interval": interval(mean_pq[name]),
+            f"PQ below {names[0]}": interval(mean_pq[names[0]] - mean_pq[name]),
+            "AP interval": interval(mean_ap[name]),
+            f"AP below {names[0]}": interval(mean_ap[names[0]] - mean_ap[name]),
             "median ms": round(
                 1000 * float(np.median([frame[e][name].seconds for frame in results for e in errors])), 1
             ),
@@ -426,17 +463,17 @@ def summary(results: list[dict[str, dict[str, Score]]], seed: int) -> dict[str, 
 
 
 def main() -> None:
-    """Run the study and print it as JSON."""
+    """Run the study and print its results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", choices=TABLES, default="methods")
     parser.add_argument("--frames", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--run", type=Path, nargs="+", help="trained runs: their votes instead of simulated ones")
-    parser.add_argument("--data", type=Path, nargs="+", help="the data root of each run, with its validation split")
+    parser.add_argument("--run", type=Path, nargs="+", help="trained runs whose votes replace the simulated ones")
+    parser.add_argument("--data", type=Path, nargs="+", help="data root of each run; its validation split is used")
     arguments = parser.parse_args()
     if len(arguments.run or ()) != len(arguments.data or ()):
-        parser.error("--run and --data go together, as many of one as of the other")
+        parser.error("--run and --data must have the same number of values")
     if arguments.run:
         results = [
             frame

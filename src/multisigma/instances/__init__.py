@@ -1,4 +1,4 @@
-"""From votes to instances."""
+"""Instance segmentation from centroid votes: OPTICS, cluster extraction, assignment of pixels. Needs no torch."""
 
 from multisigma.instances.extraction import dbscan_cut, tree_clusters, xi_clusters
 from multisigma.instances.optics import Ordering, optics

@@ -1,4 +1,11 @@
-"""Clusters out of an OPTICS ordering."""
+"""Extract clusters from an OPTICS ordering, in three ways.
+
+- `dbscan_cut`: cut the reachability plot at one depth.
+- `xi_clusters`: take the valleys between steep slopes of the plot.
+- `tree_clusters`: merge valleys from the bottom up and decide at each peak whether its two valleys are one cluster.
+
+The reachability plot shows the reachability of the points in the order of processing. Clusters are its valleys.
+"""
 
 import math
 
@@ -14,20 +21,27 @@ Bools = NDArray[np.bool_]
 
 
 def dbscan_cut(order: Ordering, cut: float) -> Ints:
-    """The clusters of a horizontal cut through the reachability plot, as `sklearn.cluster.cluster_optics_dbscan`.
+    """Cut the reachability plot at one depth, as `sklearn.cluster.cluster_optics_dbscan` does.
 
     Args:
-        order: What `optics` gave.
-        cut: Depth of the cut, in the points' unit; at most the `max_eps` of the ordering for a meaningful result.
+        order: Result of `optics`.
+        cut: Reachability at which to cut, in the points' unit. Values above the `max_eps` of the ordering find nothing
+            more than `max_eps` does.
 
     Returns:
-        Cluster of each point from 0, or -1; shape (N,).
+        Cluster of each point, numbered from 0, or -1 for noise; shape (N,).
 
     Raises:
-        MultisigmaError: If `cut` is negative or not a number.
+        MultisigmaError: If `cut` is negative or NaN.
+
+    Example:
+        >>> from multisigma.instances import dbscan_cut, optics
+        >>> order = optics([[0, 0], [0, 1], [1, 0], [10, 0], [10, 1], [50, 0]], min_samples=2)
+        >>> dbscan_cut(order, cut=3.0).tolist()
+        [0, 0, 0, 1, 1, -1]
     """
     if not cut >= 0:
-        raise MultisigmaError(f"The cut through a reachability plot should be at least 0. Found {cut}.")
+        raise MultisigmaError(f"Parameter `cut` must be at least 0. Found {cut}.")
     far, core = order.reachability > cut, order.core_distances <= cut
     labels = np.empty(len(far), np.int64)
     labels[order.ordering] = np.cumsum((far & core)[order.ordering]) - 1
@@ -42,44 +56,55 @@ def xi_clusters(
     min_cluster_size: int | None = None,
     predecessor_correction: bool = True,
 ) -> tuple[Ints, Ints]:
-    """The clusters between steep areas of the reachability plot, as `sklearn.cluster.cluster_optics_xi`.
+    """Extract the clusters between steep slopes of the reachability plot, as `sklearn.cluster.cluster_optics_xi` does.
 
-    Figure 19 of Ankerst et al. (1999), with the predecessor correction of Schubert and Gertz (2018).
+    This is the algorithm of figure 19 of Ankerst et al. (1999), with the predecessor correction of Schubert and Gertz
+    (2018).
 
     Args:
-        order: What `optics` gave, without weights.
-        min_samples: That of the ordering; also how many points in a row may interrupt a steep area.
-        xi: Least relative step of a steep point, from 0 to below 1.
-        min_cluster_size: Least number of points of a cluster; None for `min_samples`.
-        predecessor_correction: Whether a cluster's last points must be reached from within it.
+        order: Result of `optics`, without weights.
+        min_samples: The `min_samples` of the ordering. Also the number of consecutive points that may interrupt a
+            steep area.
+        xi: Minimum relative change of reachability between neighbours in a steep area; from 0 to below 1.
+        min_cluster_size: Minimum number of points of a cluster; None for `min_samples`.
+        predecessor_correction: Remove points from a cluster's end that were not reached from within the cluster.
 
     Returns:
-        Smallest cluster of each point from 0, or -1, shape (N,); and the first and last place in the ordering of every
-        cluster, nested ones before those around them, shape (K, 2).
+        The smallest cluster of each point, numbered from 0, or -1 for noise, shape (N,); the first and last position in
+        the ordering of each cluster, nested clusters before those that contain them, shape (K, 2).
 
     Raises:
         MultisigmaError: If an argument is not as described.
+
+    Example:
+        >>> from multisigma.instances import optics, xi_clusters
+        >>> order = optics([[0, 0], [0, 1], [1, 0], [10, 0], [10, 1], [11, 0]], min_samples=2)
+        >>> labels, spans = xi_clusters(order, min_samples=2, xi=0.1)
+        >>> labels.tolist()
+        [0, 0, 0, 1, 1, 1]
+        >>> spans.tolist()
+        [[0, 2], [3, 5], [0, 5]]
     """
     size = min_samples if min_cluster_size is None else min_cluster_size
     for name, value in (("min_samples", min_samples), ("min_cluster_size", size)):
         if value < 2:
-            raise MultisigmaError(f"`{name}` of the xi extraction should be at least 2. Found {value}.")
+            raise MultisigmaError(f"Parameter `{name}` must be at least 2. Found {value}.")
     if not 0 <= xi < 1:
-        raise MultisigmaError(f"`xi` should be from 0 to below 1. Found {xi}.")
+        raise MultisigmaError(f"Parameter `xi` must be at least 0 and below 1. Found {xi}.")
     plot = np.append(order.reachability[order.ordering], math.inf)
-    place = np.empty(len(order.ordering), np.int64)
-    place[order.ordering] = np.arange(len(place))
-    before = order.predecessor[order.ordering]
-    before_place = np.where(before < 0, -1, place[before])
-    clusters = _xi_clusters(plot, before_place, 1 - xi, min_samples, size, predecessor_correction)
-    labels = np.empty_like(place)
-    labels[order.ordering] = _innermost(clusters, len(place))
+    position = np.empty(len(order.ordering), np.int64)
+    position[order.ordering] = np.arange(len(position))
+    predecessor = order.predecessor[order.ordering]
+    reached_from = np.where(predecessor < 0, -1, position[predecessor])
+    clusters = _xi_clusters(plot, reached_from, 1 - xi, min_samples, size, predecessor_correction)
+    labels = np.empty_like(position)
+    labels[order.ordering] = _innermost(clusters, len(position))
     return labels, clusters
 
 
 @njit(cache=True, nogil=True)
 def _end_of_steep(steep: Bools, opposite: Bools, start: int, min_samples: int) -> int:
-    """Last point of the steep area that begins at `start`."""
+    """Return the last position of the steep area that begins at `start`."""
     flat, end = 0, start
     for index in range(start, len(steep)):
         if steep[index]:
@@ -95,7 +120,7 @@ def _end_of_steep(steep: Bools, opposite: Bools, start: int, min_samples: int) -
 
 @njit(cache=True, nogil=True)
 def _still_below(starts: Ints, ends: Ints, highest: Floats, count: int, peak: float, plot: Floats, rest: float) -> int:
-    """Keeps the steep down areas whose start is still xi above the `peak` since; returns their number."""
+    """Drop steep down areas that a later `peak` has overtaken; return how many remain, compacted in place."""
     if math.isinf(peak):
         return 0
     kept = 0
@@ -108,13 +133,22 @@ def _still_below(starts: Ints, ends: Ints, highest: Floats, count: int, peak: fl
 
 @njit(cache=True, nogil=True)
 def _xi_clusters(
-    plot: Floats, before_place: Ints, rest: float, min_samples: int, min_cluster_size: int, correction: bool
+    plot: Floats, reached_from: Ints, rest: float, min_samples: int, min_cluster_size: int, correction: bool
 ) -> Ints:
-    """The clusters (K, 2), where `rest` is 1 - xi and `plot` ends with an infinite value."""
+    """Return the clusters as first and last positions, shape (K, 2).
+
+    Args:
+        plot: Reachability by position, followed by an infinite value; shape (N + 1,).
+        reached_from: Position of each point's predecessor, or -1; shape (N,).
+        rest: 1 - xi.
+        min_samples: Number of consecutive points that may interrupt a steep area.
+        min_cluster_size: Minimum number of points of a cluster.
+        correction: Whether to apply the predecessor correction.
+    """
     n = len(plot) - 1
     ratio = np.empty(n)
     for i in range(n):
-        # As NumPy divides: 0 / 0 and inf / inf are no number, and compare false.
+        # Divide as NumPy does: 0 / 0 and inf / inf are NaN, and every comparison with NaN is false.
         a, b = plot[i], plot[i + 1]
         if b == 0.0:
             ratio[i] = math.inf if a > 0.0 else math.nan
@@ -142,12 +176,12 @@ def _xi_clusters(
         up_end = _end_of_steep(steep_up, down, steep, min_samples)
         index = up_end + 1
         peak = plot[index]
-        for d in range(areas - 1, -1, -1):  # small clusters first
+        for d in range(areas - 1, -1, -1):  # innermost clusters first
             start, end = starts[d], up_end
             after, top = plot[up_end + 1], plot[starts[d]]
             if after * rest < highest[d]:
                 continue
-            # Definition 11, criterion 4: begin and end at the same level.
+            # Criterion 4 of definition 11: trim the higher side, so that both ends are at about the same level.
             if top * rest >= after:
                 while plot[start + 1] > after and start < ends[d]:
                     start += 1
@@ -155,7 +189,7 @@ def _xi_clusters(
                 while plot[end - 1] > top and end > steep:
                     end -= 1
             if correction:
-                while start < end and not (plot[start] > plot[end] or start <= before_place[end] < end):
+                while start < end and not (plot[start] > plot[end] or start <= reached_from[end] < end):
                     end -= 1
                 if start >= end:
                     continue
@@ -172,7 +206,7 @@ def _xi_clusters(
 
 @njit(cache=True, nogil=True)
 def _innermost(clusters: Ints, n: int) -> Ints:
-    """The cluster of each place that contains no smaller one, numbered as they come."""
+    """Label the positions of the clusters that contain no smaller cluster; -1 elsewhere."""
     labels = np.full(n, -1)
     label = 0
     for start, end in clusters:
@@ -197,93 +231,111 @@ def tree_clusters(
     min_weight: int = 1,
     resolution: float = 0.0,
 ) -> Ints:
-    """The clusters of the tree that lies in a reachability plot, each at the density that sets it apart.
+    """Extract clusters by merging the valleys of the reachability plot, each at the density that separates it.
 
-    A level that rises through the plot joins valleys at the peaks between them. Of two valleys that meet at a peak of
-    reachability h, with the least core distance m of the shallower one, a distance d of their means, and the mean
-    scale s of the lighter one, the two are clusters of their own if
+    A level rises through the plot, and valleys merge at the peaks between them. Let two valleys meet at a peak of
+    reachability h. Let m be the minimum core distance in the shallower of the two, d the distance between their means,
+    and s the mean scale of the lighter one. They are separate clusters if
 
-        m / h <= min(contrast, slope * d / s),
+        m / h <= min(contrast, slope * d / s)
 
-    and one cluster otherwise. So no depth is fixed: small dense clusters and large thin ones are found in one plot, and
-    pieces of one cluster, which lie near each other for their scale, need a deep valley each to be taken apart. For
-    centroid votes the scale is the vector's length: a vote errs in proportion to it, and two objects of a size that are
-    nearer to each other than their pixels are to the centroid hide each other. The cut at a share of the peak is that
-    of Sander, Qin, Lu, Niu and Kovarsky (PAKDD 2003); the share that depends on distance and scale is this project's.
+    and merge otherwise. No fixed depth is needed: one plot yields small dense clusters and large sparse ones. Pieces of
+    one cluster are close to each other compared with their scale, so that only a high peak between them separates them.
+
+    For centroid votes the scale is the length of the vectors, because a vote's error grows with it. Two similar-sized
+    objects closer than their own radius cannot be told apart.
+
+    Cutting at a share of the peak is the idea of Sander, Qin, Lu, Niu and Kovarsky (PAKDD 2003). The share that depends
+    on distance and scale is this project's.
 
     Args:
-        order: What `optics` gave; what it did not reach is not joined.
-        points: The points, shape (N, 2).
+        order: Result of `optics`. Its connected components are never merged.
+        points: The points that were ordered, shape (N, 2).
         scales: Scale of each point, in the points' unit; shape (N,).
         weights: Multiplicities, shape (N,); None for all 1.
-        contrast: Greatest m / h, above 0 and at most 1.
-        slope: How fast it grows with the distance; above 0.
-        min_weight: Least weight of a cluster.
-        resolution: Core distances below this are taken for it, such as the grid that points were pooled on.
+        contrast: Upper limit of m / h for separate clusters; above 0 and at most 1.
+        slope: Growth of that limit with d / s; above 0.
+        min_weight: Minimum total weight of a cluster.
+        resolution: Lower limit for core distances, in the points' unit. For pooled points take half the grid size, as
+            `instances_from_votes` does.
 
     Returns:
-        Cluster of each point from 0, or -1; shape (N,).
+        Cluster of each point, numbered from 0, or -1 for noise; shape (N,).
 
     Raises:
         MultisigmaError: If `contrast` or `slope` is out of its range.
+
+    Example:
+        Two dense groups, 10 apart. They are two clusters if their scale is 1, and one if it is 1,000:
+
+        >>> import numpy as np
+        >>> from multisigma.instances import optics, tree_clusters
+        >>> points = np.array([[0, 0], [0, 1], [1, 0], [10, 0], [10, 1], [11, 0]])
+        >>> order = optics(points, min_samples=2)
+        >>> tree_clusters(order, points, scales=np.full(6, 1.0), min_weight=3).tolist()
+        [0, 0, 0, 1, 1, 1]
+        >>> tree_clusters(order, points, scales=np.full(6, 1000.0), min_weight=3).tolist()
+        [0, 0, 0, 0, 0, 0]
     """
     if not 0 < contrast <= 1:
-        raise MultisigmaError(f"The contrast of tree clusters should be above 0 and at most 1. Found {contrast}.")
+        raise MultisigmaError(f"Parameter `contrast` must be above 0 and at most 1. Found {contrast}.")
     if not slope > 0:
-        raise MultisigmaError(f"The slope of tree clusters should be above 0. Found {slope}.")
-    places = order.ordering
-    weight = np.ones(len(places)) if weights is None else weights[places].astype(np.float64)
-    labels = np.empty(len(places), np.int64)
-    depths = np.maximum(order.core_distances[places], resolution)
-    labels[places] = _tree_clusters(
-        order.reachability[places], depths, points[places], scales[places] / slope, weight, contrast, min_weight
+        raise MultisigmaError(f"Parameter `slope` must be positive. Found {slope}.")
+    by_rank = order.ordering
+    weight = np.ones(len(by_rank)) if weights is None else weights[by_rank].astype(np.float64)
+    labels = np.empty(len(by_rank), np.int64)
+    depths = np.maximum(order.core_distances[by_rank], resolution)
+    labels[by_rank] = _tree_clusters(
+        order.reachability[by_rank], depths, points[by_rank], scales[by_rank] / slope, weight, contrast, min_weight
     )
     return labels
 
 
 @njit(cache=True, nogil=True)
-def _valley_of(parents: Ints, place: int) -> int:
-    while parents[place] != place:
-        parents[place] = parents[parents[place]]
-        place = parents[place]
-    return place
+def _valley_of(parents: Ints, position: int) -> int:
+    """Return the valley that holds a position (union-find, with path halving)."""
+    while parents[position] != position:
+        parents[position] = parents[parents[position]]
+        position = parents[position]
+    return position
 
 
 @njit(cache=True, nogil=True)
 def _tree_clusters(
     plot: Floats, depths: Floats, points: Floats, scales: Floats, weights: Floats, contrast: float, min_weight: float
 ) -> Ints:
-    """Labels by place in the ordering; all arguments are in that order."""
+    """Return the labels by position in the ordering. All arrays are in that order, and `scales` divided by `slope`."""
     n = len(plot)
     labels = np.full(n, -1)
     parents = np.arange(n)
-    # Of each valley: its places, sums over its points, its depth, and whether it holds clusters already.
+    # At first each position is a valley. A valley has a range of positions, weighted sums over its points, a minimum
+    # core distance, and a flag that tells whether it already contains separate clusters.
     first, last = np.arange(n), np.arange(n)
     weight = weights.copy()
     x, y, scale = weights * points[:, 0], weights * points[:, 1], weights * scales
     depth = depths.copy()
-    divided = np.zeros(n, np.bool_)
+    split = np.zeros(n, np.bool_)
     label = 0
-    for place in np.argsort(plot, kind="mergesort"):  # stable: of equal peaks the first is joined first
-        peak = plot[place]
+    for position in np.argsort(plot, kind="mergesort"):  # stable: equal peaks in order of position
+        peak = plot[position]
         if math.isinf(peak):
             break
-        a, b = _valley_of(parents, place - 1), _valley_of(parents, place)
-        stands_a = weight[a] >= min_weight and depth[a] <= contrast * peak
-        stands_b = weight[b] >= min_weight and depth[b] <= contrast * peak
-        apart = divided[a] or divided[b]
-        if not apart and stands_a and stands_b:
+        a, b = _valley_of(parents, position - 1), _valley_of(parents, position)
+        is_cluster_a = weight[a] >= min_weight and depth[a] <= contrast * peak
+        is_cluster_b = weight[b] >= min_weight and depth[b] <= contrast * peak
+        separate = split[a] or split[b]
+        if not separate and is_cluster_a and is_cluster_b:
             distance = math.hypot(x[a] / weight[a] - x[b] / weight[b], y[a] / weight[a] - y[b] / weight[b])
             lighter = a if weight[a] < weight[b] else b
-            apart = max(depth[a], depth[b]) * scale[lighter] <= peak * distance * weight[lighter]
-        if apart:
-            if stands_a and not divided[a]:
+            separate = max(depth[a], depth[b]) * scale[lighter] <= peak * distance * weight[lighter]
+        if separate:
+            if is_cluster_a and not split[a]:
                 labels[first[a] : last[a] + 1] = label
                 label += 1
-            if stands_b and not divided[b]:
+            if is_cluster_b and not split[b]:
                 labels[first[b] : last[b] + 1] = label
                 label += 1
-        divided[a] = apart
+        split[a] = separate
         parents[b] = a
         last[a] = last[b]
         weight[a] += weight[b]
@@ -291,8 +343,13 @@ def _tree_clusters(
         y[a] += y[b]
         scale[a] += scale[b]
         depth[a] = min(depth[a], depth[b])
-    for place in range(n):
-        if parents[place] == place and not divided[place] and weight[place] >= min_weight and depth[place] < math.inf:
-            labels[first[place] : last[place] + 1] = label
+    for position in range(n):
+        if (
+            parents[position] == position
+            and not split[position]
+            and weight[position] >= min_weight
+            and depth[position] < math.inf
+        ):
+            labels[first[position] : last[position] + 1] = label
             label += 1
     return labels

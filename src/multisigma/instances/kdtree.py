@@ -1,9 +1,10 @@
-"""A balanced k-d tree of points in the plane, and the distance from each point to its k-th nearest (itself counted).
+"""A balanced k-d tree of points in the plane, and k-th nearest distances from it.
 
-The tree is complete: node v has the children 2v + 1 and 2v + 2, and leaf j of L holds the points n j // L to
-n (j + 1) // L of the tree's order. Bounds and distances are computed by the same
-operations, whose rounding is monotone: a point is never nearer than its box says, not by one bit. That is what exact
-results rest on, so these functions must not be compiled with `fastmath`.
+The tree is complete: node v has the children 2v + 1 and 2v + 2. The points are sorted so that each leaf holds a
+contiguous range: leaf j of L holds the points n * j // L to n * (j + 1) // L.
+
+Exact results require that the computed distance to a box never exceeds the computed distance to a point in it. Both
+therefore use the same floating-point operations, whose rounding is monotonic. Do not compile them with `fastmath`.
 """
 
 import math
@@ -16,18 +17,18 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LEAF_SIZE = 12
-"""Points in a leaf, at most."""
+"""Maximum number of points in a leaf."""
 NEIGHBOURS = 6
-"""Points just before in the tree's order, whose k-th distances bound a point's own."""
+"""Number of preceding points whose k-th distances give an upper bound for the next point's."""
 STACK = 128
-"""Room for a walk over a tree: one node for each of at most 64 levels, and the other child of each."""
+"""Size of a traversal stack: two nodes for each of at most 64 levels."""
 X0, X1, Y0, Y1 = range(4)
-"""Columns of a box: least and greatest x, least and greatest y."""
+"""Columns of a box: minimum and maximum x, minimum and maximum y."""
 
 
 @njit(cache=True, nogil=True)
 def leaf_count(n: int) -> int:
-    """Leaves of the tree of n points, a power of two."""
+    """Return the number of leaves of a tree of n points, a power of two."""
     leaves = 1
     while leaves * LEAF_SIZE < n:
         leaves *= 2
@@ -36,7 +37,10 @@ def leaf_count(n: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _split(keys: Floats, others: Floats, order: Ints, start: int, end: int, middle: int) -> None:
-    """Reorders positions start to end so that no key before `middle` is above any key from there on (quickselect)."""
+    """Partition start to end in place by quickselect: keys before `middle` are at most those from `middle` on.
+
+    `others` and `order` are permuted in the same way.
+    """
     low, high = start, end - 1
     while low < high:
         a, b, c = keys[low], keys[(low + high) // 2], keys[high]
@@ -63,17 +67,17 @@ def _split(keys: Floats, others: Floats, order: Ints, start: int, end: int, midd
 
 @njit(cache=True, nogil=True)
 def build(x: Floats, y: Floats) -> tuple[Ints, Ints, Floats]:
-    """Sorts the points x, y (n,) in place into the tree's order.
+    """Build the tree of the points x, y, shape (n,), which are sorted in place by leaf.
 
     Returns:
-        The points' former positions (n,), the first point of every leaf and the end of the last (leaves + 1,), and the
-        box of every node (2 leaves - 1, 4).
+        The original index of each sorted point, shape (n,); the first point of each leaf followed by n, shape
+        (leaves + 1,); the bounding box of each node, shape (2 * leaves - 1, 4).
     """
     n = len(x)
     leaves = leaf_count(n)
     order = np.arange(n)
     boxes = np.empty((2 * leaves - 1, 4))
-    width = leaves  # leaves under a node of this level
+    width = leaves  # number of leaves below each node of this level
     node = 0
     while width >= 1:
         for index in range(leaves // width):
@@ -95,8 +99,8 @@ def build(x: Floats, y: Floats) -> tuple[Ints, Ints, Floats]:
 
 
 @njit(cache=True, nogil=True)
-def gap(one: Floats, other: Floats) -> float:
-    """Squared distance between two boxes."""
+def squared_gap(one: Floats, other: Floats) -> float:
+    """Return the squared distance between two boxes, 0 if they overlap."""
     dx = max(max(other[X0] - one[X1], one[X0] - other[X1]), 0.0)
     dy = max(max(other[Y0] - one[Y1], one[Y0] - other[Y1]), 0.0)
     return dx * dx + dy * dy
@@ -104,12 +108,18 @@ def gap(one: Floats, other: Floats) -> float:
 
 @njit(cache=True, nogil=True)
 def _keep_nearest(squares: Floats, weights: Ints, count: int, k: int) -> int:
-    """Moves the nearest of `count` candidates, of total weight k or just above, to the front, farthest of them last.
+    """Select the nearest candidates whose weights reach k, by a weighted quickselect in place.
+
+    Args:
+        squares: Squared distances of the candidates in the first `count` entries; reordered.
+        weights: Their multiplicities; reordered in the same way.
+        count: Number of candidates.
+        k: Weight to reach.
 
     Returns:
-        Their number; 0 if all together weigh less than k.
+        How many are selected. They come first, the farthest of them last. 0 if all candidates weigh less than k.
     """
-    low, high, before = 0, count - 1, 0  # `before`: weight of the candidates before `low`
+    low, high, before = 0, count - 1, 0  # `before`: total weight of the candidates before `low`
     while low < high:
         a, b, c = squares[low], squares[(low + high) // 2], squares[high]
         pivot = max(min(a, b), min(max(a, b), c))
@@ -126,7 +136,7 @@ def _keep_nearest(squares: Floats, weights: Ints, count: int, k: int) -> int:
                 weight += weights[i]
                 i += 1
                 j -= 1
-        # Now low..j are at most the pivot, i..high at least; `weight` is that of all before i.
+        # Candidates low..j are at most the pivot, i..high at least the pivot. `weight` is the total weight before i.
         if i - j == 2:
             if weight - weights[i - 1] >= k:
                 high = j
@@ -145,28 +155,29 @@ def _keep_nearest(squares: Floats, weights: Ints, count: int, k: int) -> int:
 
 @njit(cache=True, nogil=True)
 def kth_distances(x: Floats, y: Floats, weights: Ints, starts: Ints, boxes: Floats, k: int) -> Floats:
-    """Distance from each point to the k-th nearest, itself counted, where a point of weight w counts w times.
+    """Return the distance from each point to its k-th nearest point.
+
+    A point counts as its own neighbour, and a point of weight w counts w times.
 
     Args:
-        x: Points' x in the tree's order, shape (n,).
-        y: Points' y.
-        weights: Multiplicities, shape (n,).
-        starts: The tree's leaves.
-        boxes: Its boxes.
-        k: How many points.
+        x: The x of the points, sorted by `build`; shape (n,).
+        y: The y of the points, sorted by `build`; shape (n,).
+        weights: Multiplicities of the sorted points; shape (n,).
+        starts: First point of each leaf, from `build`.
+        boxes: Boxes of the nodes, from `build`.
+        k: Rank of the neighbour, at least 1.
 
     Returns:
-        Distances (n,), infinite where there are fewer than k points.
+        Distances, shape (n,); all infinite if the total weight is below k.
     """
     n = len(x)
     leaves = len(starts) - 1
     distances = np.full(n, math.inf)
     if weights.sum() < k:
         return distances
-    room = 2 * k + 64
+    room = 2 * k + 64  # candidates collected before the far ones are dropped
     squares, multiplicity = np.empty(room + LEAF_SIZE), np.empty(room + LEAF_SIZE, np.int64)
     nodes, gaps = np.empty(STACK, np.int64), np.empty(STACK)
-    nodes[0] = 0
     for t in range(n):
         xt, yt = x[t], y[t]
         if weights[t] >= k:
@@ -176,13 +187,13 @@ def kth_distances(x: Floats, y: Floats, weights: Ints, starts: Ints, boxes: Floa
         for u in range(max(t - NEIGHBOURS, 0), t):
             dx, dy = xt - x[u], yt - y[u]
             bound = min(bound, distances[u] + math.sqrt(dx * dx + dy * dy))
-        # The triangle inequality, with room for rounding.
+        # The triangle inequality bounds the k-th distance. The factor covers rounding.
         bound *= 1 + 1e-9
         bound *= bound
         kept = 0
         while kept == 0:
             found = 0
-            gaps[0] = 0.0
+            nodes[0], gaps[0] = 0, 0.0
             depth = 1
             while depth > 0:
                 depth -= 1
@@ -222,7 +233,7 @@ def kth_distances(x: Floats, y: Floats, weights: Ints, starts: Ints, boxes: Floa
                     bound = squares[kept - 1]
             kept = _keep_nearest(squares, multiplicity, found, k)
             if kept == 0:
-                bound = math.inf  # squares below the range of float64 break the triangle inequality
+                # Where squares underflow, the triangle inequality may fail. Search again without a bound.
+                bound = math.inf
         distances[t] = math.sqrt(squares[kept - 1])
-        nodes[0] = 0
     return distances

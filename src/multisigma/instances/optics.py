@@ -1,11 +1,14 @@
-"""OPTICS (Ankerst, Breunig, Kriegel and Sander, SIGMOD 1999), exactly, for points in the plane.
+"""OPTICS for points in the plane (Ankerst, Breunig, Kriegel and Sander, SIGMOD 1999): exact, and fast for dense points.
 
-The order is Prim's: always next the unprocessed point that is reached from the processed ones at the least distance.
-The textbook improves every neighbour of every processed point at once, which is quadratic where votes are dense. Here
-a k-d tree defers that work. Each leaf remembers the least distance at which one of its processed points may still
-improve an unprocessed one; each node the least of its leaves, and the least reachability of its unprocessed points.
-A leaf is worked on only when its bound is not above the best reachability, and then only a little further than the
-bound. Where everything near is processed or reached by less, one search raises the bound of a whole subtree.
+OPTICS orders points like Prim's algorithm: the next point is always the unprocessed one of least reachability. The
+textbook updates all neighbours of each processed point at once, which takes quadratic time where points are dense. Here
+a k-d tree postpones the updates:
+
+- Each leaf has a `pending` distance: its processed points cannot improve any unprocessed point at a smaller distance.
+  An inner node has the minimum of its children.
+- A leaf runs its updates only if its `pending` distance is at most the least reachability of all unprocessed points,
+  and only up to `GROWTH` times that distance.
+- If all points below a node are processed, one search may raise the `pending` distance of the whole node.
 """
 
 import math
@@ -16,35 +19,38 @@ from numba import njit
 from numpy.typing import ArrayLike
 
 from multisigma.errors import MultisigmaError
-from multisigma.instances.kdtree import STACK, X0, X1, Y0, Y1, Floats, Ints, build, gap, kth_distances
+from multisigma.instances.kdtree import STACK, X0, X1, Y0, Y1, Floats, Ints, build, kth_distances, squared_gap
 
 GROWTH = 1.4
-"""How much further than its bound a leaf is worked on."""
+"""How far beyond its `pending` distance a leaf runs its updates, as a factor."""
 
-_POINT = np.dtype(
+_POINT = np.dtype(  # a group of equal points, which share one place in the tree
     [
         ("x", "f8"),
         ("y", "f8"),
-        ("worth", "f8"),  # squared distance from which no point can improve this one; -1 once processed
-        ("reach", "f8"),
-        ("core", "f8"),
-        ("rank", "i8"),  # place in the ordering of the first copy, or -1
-        ("from_rank", "i8"),  # place in the ordering of the predecessor, or -1
-        ("index", "i8"),  # lowest unprocessed index of the equal points that this one stands for
-        ("after", "i8"),  # where the next of them is listed
-        ("end", "i8"),
+        (
+            "limit",
+            "f8",
+        ),  # squared distance beyond which no point can improve this one; -1 once all copies are processed
+        ("reach", "f8"),  # reachability of the next unprocessed copy
+        ("core", "f8"),  # core distance, rounded
+        ("rank", "i8"),  # position of the first copy in the ordering, -1 if unprocessed
+        ("from_rank", "i8"),  # position of the predecessor in the ordering, -1 if there is none
+        ("index", "i8"),  # input index of the next unprocessed copy, lowest first
+        ("after", "i8"),  # where the list of members holds the copy after that
+        ("end", "i8"),  # where that list ends
     ],
     align=True,
 )
 _NODE = np.dtype(
     [
-        ("worth", "f8"),  # greatest of its unprocessed points, -1 if there is none
-        ("reach", "f8"),  # least of its unprocessed points
-        ("index", "i8"),  # lowest of those at that reachability
-        ("point", "i8"),  # where that one is
-        ("bound", "f8"),  # least distance at which a processed point in it may still improve an unprocessed one
-        ("core", "f8"),  # least core distance of its processed points
-        ("lifted", "f8"),  # a bound found for the node as a whole
+        ("limit", "f8"),  # maximum over its unprocessed points, -1 if there is none
+        ("reach", "f8"),  # minimum over its unprocessed points
+        ("index", "i8"),  # lowest input index of the points with that reachability
+        ("point", "i8"),  # position of that point in the tree
+        ("pending", "f8"),  # no processed point of it can improve an unprocessed one at a smaller distance
+        ("core", "f8"),  # minimum core distance of its processed points
+        ("floor", "f8"),  # a lower bound of `pending` that was found for the whole node
     ],
     align=True,
 )
@@ -52,14 +58,16 @@ _NODE = np.dtype(
 
 @dataclass(frozen=True, slots=True)
 class Ordering:
-    """The cluster ordering of N points; scikit-learn's attributes of the same names.
+    """The cluster ordering of N points, with the attributes of `sklearn.cluster.OPTICS`.
 
     Args:
-        ordering: The points in the order in which they were processed; shape (N,).
-        reachability: Distance at which each point was reached, infinite for the first of each component; shape (N,).
-        core_distances: Distance from each point to its `min_samples`-th nearest, itself counted, infinite if that is
-            above `max_eps`; shape (N,).
-        predecessor: The point from which each was reached, -1 for the first of each component; shape (N,).
+        ordering: Indices of the points in the order of processing; shape (N,).
+        reachability: Reachability distance of each point, infinite for the first point of each connected component;
+            shape (N,).
+        core_distances: Distance from each point to its `min_samples`-th nearest point, the point itself counted.
+            Infinite if above `max_eps`; shape (N,).
+        predecessor: The point from which each point was reached, -1 for the first point of each connected component;
+            shape (N,).
     """
 
     ordering: Ints
@@ -71,30 +79,48 @@ class Ordering:
 def optics(
     points: ArrayLike, min_samples: int, max_eps: float = math.inf, weights: ArrayLike | None = None
 ) -> Ordering:
-    """Orders points as `sklearn.cluster.OPTICS(metric="minkowski", p=2, algorithm="kd_tree")` does, bit for bit.
+    """Order points by density with OPTICS.
 
-    Ties go to the lower index, and distances are rounded to 15 decimals. Two differences: points exactly at `max_eps`
-    are neighbours here, while scikit-learn decides them by squared or by plain distance, as its tree happens to split;
-    and fewer points than `min_samples` are no error: none is a core point then.
+    The result equals that of `sklearn.cluster.OPTICS(metric="minkowski", p=2, algorithm="kd_tree")` bit for bit:
+    distances are rounded to 15 decimals, and the lower index wins ties. There are two differences. Points exactly at
+    `max_eps` are neighbours here, while in scikit-learn it depends on how its tree splits. Fewer points than
+    `min_samples` are an error in scikit-learn; here none of them is a core point.
 
-    Releases the GIL; memory is linear in the number of points.
+    Distances are computed through their squares in float64, as in scikit-learn. Points closer than 1.5e-162 therefore
+    count as equal, and points further apart than 1.3e154 never reach each other.
+
+    The function releases the GIL. Its memory is linear in the number of points.
 
     Args:
-        points: Coordinates, finite; shape (N, 2), float or integer.
-        min_samples: Points within the core distance of a point, itself counted; at least 2.
-        max_eps: Greatest distance at which one point reaches another.
-        weights: Multiplicities, integers of at least 1; shape (N,). A point of weight w counts as w equal points; what
-            is returned for it belongs to the first of them. None for all 1.
+        points: Finite coordinates, float or integer; shape (N, 2).
+        min_samples: Number of points within the core distance of a point, itself counted; at least 2.
+        max_eps: Maximum distance between neighbours, in the points' unit.
+        weights: Multiplicities, integers of at least 1; shape (N,). A point of weight w counts as w equal points, and
+            the result for it is that of the first of them. None for all 1.
 
     Raises:
         MultisigmaError: If an argument is not as described.
+
+    Example:
+        Two groups of points, 9 apart. The first point of the second group is reached from the first group:
+
+        >>> from multisigma.instances import optics
+        >>> order = optics([[0, 0], [0, 1], [1, 0], [10, 0], [10, 1]], min_samples=2)
+        >>> order.ordering.tolist()
+        [0, 1, 2, 3, 4]
+        >>> order.reachability.tolist()
+        [inf, 1.0, 1.0, 9.0, 1.0]
+        >>> order.predecessor.tolist()
+        [-1, 0, 0, 2, 3]
     """
     coordinates = _checked_points(points)
     multiplicity = _checked_weights(weights, len(coordinates))
     if isinstance(min_samples, bool) or not isinstance(min_samples, int | np.integer) or min_samples < 2:
-        raise MultisigmaError(f"`min_samples` of OPTICS should be an integer of at least 2. Found {min_samples!r}.")
+        raise MultisigmaError(
+            f"Parameter `min_samples` of OPTICS must be an integer of at least 2. Found {min_samples!r}."
+        )
     if not max_eps > 0:
-        raise MultisigmaError(f"`max_eps` of OPTICS should be above 0. Found {max_eps}.")
+        raise MultisigmaError(f"Parameter `max_eps` of OPTICS must be positive. Found {max_eps}.")
     if not len(coordinates):
         return Ordering(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.int64))
     return Ordering(*_optics(coordinates, multiplicity, int(min_samples), float(max_eps)))
@@ -104,14 +130,16 @@ def _checked_points(points: ArrayLike) -> Floats:
     array = np.asarray(points)
     if array.dtype.kind not in "fiu" or array.ndim != 2 or array.shape[1] != 2:
         raise MultisigmaError(
-            "The points of OPTICS should be numbers of the shape (N, 2). "
+            "Parameter `points` of OPTICS must hold real numbers and have the shape (N, 2). "
             f"Found the shape {array.shape} and the type {array.dtype}."
         )
-    # Minus zero becomes zero: equal points are found by their bits.
+    # Adding zero turns -0.0 into 0.0: equal points are recognised by their bits.
     coordinates = array.astype(np.float64) + 0.0
-    broken = int((~np.isfinite(coordinates)).any(axis=1).sum())
-    if broken:
-        raise MultisigmaError(f"The points of OPTICS should be finite. Found {broken} of {len(array)} that are not.")
+    invalid = int((~np.isfinite(coordinates)).any(axis=1).sum())
+    if invalid:
+        raise MultisigmaError(
+            f"Parameter `points` of OPTICS must be finite. Found {invalid} of {len(array)} not finite."
+        )
     return coordinates
 
 
@@ -121,30 +149,34 @@ def _checked_weights(weights: ArrayLike | None, count: int) -> Ints:
     array = np.asarray(weights)
     if array.dtype.kind not in "iu" or array.shape != (count,):
         raise MultisigmaError(
-            f"The weights of OPTICS should be integers of the shape ({count},), one for each point. "
+            f"Parameter `weights` of OPTICS must hold integers and have the shape ({count},), one for each point. "
             f"Found the shape {array.shape} and the type {array.dtype}."
         )
     if count and array.min() < 1:
-        raise MultisigmaError(f"The weights of OPTICS should be at least 1. Found {array.min()}.")
+        raise MultisigmaError(f"Parameter `weights` of OPTICS must be at least 1. Found {array.min()}.")
     return array.astype(np.int64)
 
 
 @njit(cache=True, nogil=True)
 def _round(distance: float) -> float:
-    """To 15 decimals, by the operations of `numpy.around`."""
+    """Round to 15 decimals with the operations of `numpy.around`."""
     return np.rint(distance * 1e15) / 1e15
 
 
 @njit(cache=True, nogil=True)
-def _worth(reach: float) -> float:
-    """Squared distance above which no distance, rounded, is at most `reach`."""
+def _squared_limit(reach: float) -> float:
+    """Return a squared distance beyond which every distance, once rounded, is above `reach`."""
     limit = reach * (1 + 1e-12) + 2e-15
     return limit * limit
 
 
 @njit(cache=True, nogil=True)
 def merge_equal(points: Floats) -> tuple[Ints, int]:
-    """The group of equal points of each point, numbered by their first; and how many groups there are."""
+    """Group equal points with a hash table.
+
+    Returns:
+        The group of each point, shape (n,), numbered in order of first appearance; the number of groups.
+    """
     n = len(points)
     bits = points.view(np.uint64)
     size = 16
@@ -178,53 +210,53 @@ def merge_equal(points: Floats) -> tuple[Ints, int]:
 
 @njit(cache=True, nogil=True)
 def _refresh_leaf(nodes, points, node: int, start: int, end: int) -> None:  # type: ignore[no-untyped-def]
-    """What a leaf knows of its unprocessed points, start to end."""
-    worth, reach, index, point = -1.0, math.inf, np.iinfo(np.int64).max, -1
+    """Recompute a leaf's summary of its unprocessed points, which are those from `start` to `end`."""
+    limit, reach, index, point = -1.0, math.inf, np.iinfo(np.int64).max, -1
     for t in range(start, end):
         p = points[t]
-        worth = max(worth, p["worth"])
+        limit = max(limit, p["limit"])
         if p["reach"] < reach or (p["reach"] == reach and p["index"] < index):
             reach, index, point = p["reach"], p["index"], t
     leaf = nodes[node]
-    leaf["worth"], leaf["reach"], leaf["index"], leaf["point"] = worth, reach, index, point
+    leaf["limit"], leaf["reach"], leaf["index"], leaf["point"] = limit, reach, index, point
 
 
 @njit(cache=True, nogil=True)
 def _refresh_above(nodes, node: int) -> None:  # type: ignore[no-untyped-def]
-    """Carries a leaf's unprocessed points up to the first node that they do not change."""
+    """Update the ancestors' summaries of unprocessed points; stop at the first that does not change."""
     while node > 0:
         node = (node - 1) // 2
         parent, one, other = nodes[node], nodes[2 * node + 1], nodes[2 * node + 2]
-        worth = max(one["worth"], other["worth"])
+        limit = max(one["limit"], other["limit"])
         if other["reach"] < one["reach"] or (other["reach"] == one["reach"] and other["index"] < one["index"]):
             one = other
         if (
-            parent["worth"] == worth
+            parent["limit"] == limit
             and parent["point"] == one["point"]
             and parent["reach"] == one["reach"]
             and parent["index"] == one["index"]
         ):
             return
-        parent["worth"] = worth
+        parent["limit"] = limit
         parent["reach"], parent["index"], parent["point"] = one["reach"], one["index"], one["point"]
 
 
 @njit(cache=True, nogil=True)
-def _rebound(nodes, node: int) -> None:  # type: ignore[no-untyped-def]
-    """Carries a node's bound and core distance up to the first node that they do not change."""
+def _refresh_pending(nodes, node: int) -> None:  # type: ignore[no-untyped-def]
+    """Update the ancestors' `pending` and core distances; stop at the first that does not change."""
     while node > 0:
         node = (node - 1) // 2
         parent, one, other = nodes[node], nodes[2 * node + 1], nodes[2 * node + 2]
-        bound = max(parent["lifted"], min(one["bound"], other["bound"]))
+        bound = max(parent["floor"], min(one["pending"], other["pending"]))
         core = min(one["core"], other["core"])
-        if parent["bound"] == bound and parent["core"] == core:
+        if parent["pending"] == bound and parent["core"] == core:
             return
-        parent["bound"], parent["core"] = bound, core
+        parent["pending"], parent["core"] = bound, core
 
 
 @njit(cache=True, nogil=True)
-def _nearest_worthwhile(nodes, points, boxes, starts, left, node: int, stack, gaps) -> float:  # type: ignore[no-untyped-def]
-    """Least distance from a node's box to an unprocessed point that its processed points might improve."""
+def _nearest_improvable(nodes, points, boxes, starts, left, node: int, stack, gaps) -> float:  # type: ignore[no-untyped-def]
+    """Return the distance from a node's box to the nearest unprocessed point that the node may improve, or infinity."""
     leaves = len(left)
     box = boxes[node]
     core = nodes[node]["core"]
@@ -245,35 +277,44 @@ def _nearest_worthwhile(nodes, points, boxes, starts, left, node: int, stack, ga
                 dx = max(max(box[X0] - p["x"], p["x"] - box[X1]), 0.0)
                 dy = max(max(box[Y0] - p["y"], p["y"] - box[Y1]), 0.0)
                 square = dx * dx + dy * dy
-                if square < best and max(square, core) <= p["worth"]:
+                if square < best and max(square, core) <= p["limit"]:
                     best = square
             continue
         one = 2 * v + 1
-        near, far = gap(box, boxes[one]), gap(box, boxes[one + 1])
+        near, far = squared_gap(box, boxes[one]), squared_gap(box, boxes[one + 1])
         other = one + 1
         if far < near:
             near, far = far, near
             one, other = other, one
-        if far < best and max(far, core) <= nodes[other]["worth"]:
+        if far < best and max(far, core) <= nodes[other]["limit"]:
             stack[depth], gaps[depth] = other, far
             depth += 1
-        if near < best and max(near, core) <= nodes[one]["worth"]:
+        if near < best and max(near, core) <= nodes[one]["limit"]:
             stack[depth], gaps[depth] = one, near
             depth += 1
     return math.sqrt(best)
 
 
 @njit(cache=True, nogil=True)
-def _improve(nodes, points, boxes, starts, left, box, core, radius, sources, stack, farthest) -> None:  # type: ignore[no-untyped-def]
-    """Improves the unprocessed points of all leaves within `radius` of `box` from the processed points `sources`.
+def _improve(nodes, points, boxes, starts, left, box, core, radius, sources, stack, max_square) -> None:  # type: ignore[no-untyped-def]
+    """Update the reachability of the unprocessed points in all leaves within `radius` of `box`.
 
     Args:
-        core: Least core distance of the sources.
-        farthest: Square of `max_eps`.
+        nodes: Nodes of the tree.
+        points: Points of the tree.
+        boxes: Boxes of the nodes.
+        starts: First point of each leaf.
+        left: Number of unprocessed points of each leaf, which come first in it.
+        box: A box that holds the sources.
+        core: Minimum core distance of the sources.
+        radius: Maximum distance of a leaf from the box.
+        sources: Positions of the processed points from which others are reached.
+        stack: Workspace of `STACK` entries.
+        max_square: Square of `max_eps`.
     """
     leaves = len(left)
-    limit = radius * (1 + 1e-9)
-    limit *= limit
+    max_gap = radius * (1 + 1e-9)
+    max_gap *= max_gap
     core *= core
     stack[0] = 0
     depth = 1
@@ -282,8 +323,8 @@ def _improve(nodes, points, boxes, starts, left, box, core, radius, sources, sta
         v = stack[depth]
         if v < leaves - 1:
             for child in range(2 * v + 1, 2 * v + 3):
-                square = gap(box, boxes[child])
-                if square <= limit and max(square, core) <= nodes[child]["worth"]:
+                square = squared_gap(box, boxes[child])
+                if square <= max_gap and max(square, core) <= nodes[child]["limit"]:
                     stack[depth] = child
                     depth += 1
             continue
@@ -299,10 +340,10 @@ def _improve(nodes, points, boxes, starts, left, box, core, radius, sources, sta
                 p = points[t]
                 dx, dy = p["x"] - x, p["y"] - y
                 square = dx * dx + dy * dy
-                if max(square, core_square) <= p["worth"] and square <= farthest:
+                if max(square, core_square) <= p["limit"] and square <= max_square:
                     reach = _round(max(math.sqrt(square), source_core))
                     if reach < p["reach"] or (reach == p["reach"] and rank < p["from_rank"]):
-                        p["reach"], p["from_rank"], p["worth"] = reach, rank, _worth(reach)
+                        p["reach"], p["from_rank"], p["limit"] = reach, rank, _squared_limit(reach)
                         changed = True
         if changed:
             _refresh_leaf(nodes, points, v, start, end)
@@ -311,9 +352,10 @@ def _improve(nodes, points, boxes, starts, left, box, core, radius, sources, sta
 
 @njit(cache=True, nogil=True)
 def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float) -> tuple[Ints, Floats, Floats, Ints]:
+    """Compute the fields of an `Ordering`."""
     total = len(coordinates)
     group, n = merge_equal(coordinates)
-    # The members of each group, lowest index first.
+    # List the members of each group, lowest index first.
     begin = np.zeros(n + 1, np.int64)
     weight = np.zeros(n, np.int64)
     x, y = np.empty(n), np.empty(n)
@@ -329,16 +371,16 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
         members[fill[group[i]]] = i
         fill[group[i]] += 1
 
+    # Build the tree with all points unprocessed.
     order, starts, boxes = build(x, y)
     core_distances = kth_distances(x, y, weight[order], starts, boxes, min_samples)
-
     leaves = len(starts) - 1
     points = np.empty(n, _POINT)
     for t in range(n):
         p = points[t]
         g = order[t]
         core = core_distances[t]
-        p["x"], p["y"], p["worth"], p["reach"] = x[t], y[t], math.inf, math.inf
+        p["x"], p["y"], p["limit"], p["reach"] = x[t], y[t], math.inf, math.inf
         p["core"] = math.inf if core > max_eps else _round(core)
         p["rank"], p["from_rank"] = -1, -1
         p["index"], p["after"], p["end"] = members[begin[g]], begin[g] + 1, begin[g + 1]
@@ -346,8 +388,8 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
     nodes = np.empty(2 * leaves - 1, _NODE)
     for v in range(2 * leaves - 2, -1, -1):
         node = nodes[v]
-        node["bound"] = node["core"] = math.inf
-        node["lifted"] = 0.0
+        node["pending"] = node["core"] = math.inf
+        node["floor"] = 0.0
         if v >= leaves - 1:
             leaf = v - (leaves - 1)
             start, end = starts[leaf], starts[leaf + 1]
@@ -357,67 +399,72 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
             one = nodes[2 * v + 1]
             if nodes[2 * v + 2]["index"] < one["index"]:
                 one = nodes[2 * v + 2]
-            node["worth"], node["reach"], node["index"], node["point"] = math.inf, math.inf, one["index"], one["point"]
+            node["limit"], node["reach"], node["index"], node["point"] = math.inf, math.inf, one["index"], one["point"]
 
     ordering = np.empty(total, np.int64)
     reachability, cores = np.empty(total), np.empty(total)
     predecessor = np.empty(total, np.int64)
     stack, gaps = np.empty(STACK, np.int64), np.empty(STACK)
     sources = np.empty(n, np.int64)
-    farthest = max_eps * max_eps
+    max_square = max_eps * max_eps
+    # A subnormal square is rounded so coarsely that neighbours may lie slightly beyond `max_eps`.
+    horizon = max(max_eps, math.sqrt(max_square))
     root = nodes[0]
-    for place in range(total):
+    for rank in range(total):
+        # Run the updates that may reach a point at or below the least reachability, nearest leaf first.
         best = root["reach"]
-        while root["bound"] < math.inf and _round(root["bound"]) <= best:
+        while root["pending"] < math.inf and _round(root["pending"]) <= best:
             v = 0
             while v < leaves - 1:
                 v = 2 * v + 1
-                if nodes[v + 1]["bound"] < nodes[v]["bound"]:
+                if nodes[v + 1]["pending"] < nodes[v]["pending"]:
                     v += 1
-            distance = _nearest_worthwhile(nodes, points, boxes, starts, left, v, stack, gaps)
             leaf = v - (leaves - 1)
             node = nodes[v]
-            bound = max(max(distance, node["core"]), node["bound"])
-            if bound > max_eps:
-                bound = math.inf
-            if bound == math.inf or _round(bound) > best:
-                # Nothing to do at this distance; perhaps nor for the nodes above.
-                node["bound"] = bound
-                _rebound(nodes, v)
+            distance = _nearest_improvable(nodes, points, boxes, starts, left, v, stack, gaps)
+            pending = max(max(distance, node["core"]), node["pending"])
+            if pending > horizon:
+                pending = math.inf
+            if pending == math.inf or _round(pending) > best:
+                node["pending"] = pending
+                _refresh_pending(nodes, v)
+                # Ancestors whose points are all processed may have no update so near either: raise them as a whole.
                 while v > 0:
                     v = (v - 1) // 2
                     node = nodes[v]
-                    if node["worth"] >= 0:
+                    if node["limit"] >= 0:
                         break
-                    distance = _nearest_worthwhile(nodes, points, boxes, starts, left, v, stack, gaps)
-                    bound = max(max(distance, node["core"]), node["bound"])
-                    if bound > max_eps:
-                        bound = math.inf
-                    if bound < math.inf and _round(bound) <= best:
+                    distance = _nearest_improvable(nodes, points, boxes, starts, left, v, stack, gaps)
+                    pending = max(max(distance, node["core"]), node["pending"])
+                    if pending > horizon:
+                        pending = math.inf
+                    if pending < math.inf and _round(pending) <= best:
                         break
-                    node["lifted"] = node["bound"] = bound
-                    _rebound(nodes, v)
+                    node["floor"] = node["pending"] = pending
+                    _refresh_pending(nodes, v)
             else:
-                # The constant moves on where distances vanish in the rounding.
-                radius = GROWTH * max(bound, node["bound"]) + 1e-14
+                # The constant guarantees progress where distances vanish in rounding.
+                radius = GROWTH * pending + 1e-14
                 count = 0
                 for t in range(starts[leaf], starts[leaf + 1]):
                     p = points[t]
                     if p["rank"] >= 0 and p["core"] <= radius:
                         sources[count] = t
                         count += 1
-                _improve(
-                    nodes, points, boxes, starts, left, boxes[v], node["core"], radius, sources[:count], stack, farthest
-                )
-                node["bound"] = math.inf if radius > max_eps else radius
-                _rebound(nodes, v)
+                used = sources[:count]
+                _improve(nodes, points, boxes, starts, left, boxes[v], node["core"], radius, used, stack, max_square)
+                node["pending"] = math.inf if radius > horizon else radius
+                _refresh_pending(nodes, v)
             best = root["reach"]
 
+        # Record the point of least reachability.
         t = root["point"]
         p = points[t]
         i = p["index"]
-        ordering[place], reachability[i], cores[i] = i, p["reach"], p["core"]
+        ordering[rank], reachability[i], cores[i] = i, p["reach"], p["core"]
         predecessor[i] = -1 if p["from_rank"] < 0 else ordering[p["from_rank"]]
+
+        # Mark it as processed. The next copy of an equal point stays in its place, reached from the first copy.
         leaf = (t * leaves + leaves - 1) // n
         while starts[leaf] > t:
             leaf -= 1
@@ -425,18 +472,18 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
             leaf += 1
         v = leaf + leaves - 1
         start = starts[leaf]
-        fresh = p["rank"] < 0
+        is_first_copy = p["rank"] < 0
         core = p["core"]
-        if fresh:
-            p["rank"] = place
+        if is_first_copy:
+            p["rank"] = rank
         if p["after"] < p["end"]:
             p["index"] = members[p["after"]]
             p["after"] += 1
-            if fresh and core < math.inf and _round(core) < p["reach"]:
-                p["reach"], p["from_rank"] = _round(core), place
-                p["worth"] = _worth(p["reach"])
+            if is_first_copy and core < math.inf and _round(core) < p["reach"]:
+                p["reach"], p["from_rank"] = _round(core), rank
+                p["limit"] = _squared_limit(p["reach"])
         else:
-            p["worth"] = -1.0
+            p["limit"] = -1.0
             left[leaf] -= 1
             last = start + left[leaf]
             if last != t:
@@ -447,16 +494,17 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
                 t = last
         _refresh_leaf(nodes, points, v, start, start + left[leaf])
         _refresh_above(nodes, v)
-        if fresh and core < math.inf:
+
+        # Postpone its updates, or run them now as far as its leaf has already run those of its other points.
+        if is_first_copy and core < math.inf:
             node = nodes[v]
-            if node["bound"] < math.inf and core <= node["bound"] <= 2 * core:
-                # As far as the leaf's other points have come.
+            if node["pending"] < math.inf and core <= node["pending"] <= 2 * core:
                 here = points[t : t + 1]
                 box = np.array([here[0]["x"], here[0]["x"], here[0]["y"], here[0]["y"]])
                 sources[0] = t
-                _improve(nodes, points, boxes, starts, left, box, core, node["bound"], sources[:1], stack, farthest)
+                _improve(nodes, points, boxes, starts, left, box, core, node["pending"], sources[:1], stack, max_square)
             else:
-                node["bound"] = min(node["bound"], core)
+                node["pending"] = min(node["pending"], core)
             node["core"] = min(node["core"], core)
-            _rebound(nodes, v)
+            _refresh_pending(nodes, v)
     return ordering, reachability, cores, predecessor

@@ -1,8 +1,8 @@
 """Instances from votes for their centroids (Kendall, Gal and Cipolla 2018, section 4 and figure 3).
 
-Every pixel of an instance class votes for the centroid of its instance. The votes of a class are ordered by OPTICS
-(Ankerst et al. 1999), clusters are taken from the ordering, and each pixel goes to a cluster. An instance that an
-occluder splits stays one, for its parts vote for the same place.
+Every pixel of an instance class votes for the centroid of its instance. OPTICS (Ankerst et al. 1999) orders the votes
+by density, clusters are extracted from the ordering, and each pixel is assigned to a cluster. If an occluder splits an
+instance, its parts still vote for the same point, so it stays one instance.
 """
 
 import dataclasses
@@ -28,27 +28,39 @@ Assignment = Literal["nearest", "noise", "near", "clusters"]
 class VoteSettings:
     """How votes become instances.
 
-    The defaults are for frames of 1024x2048 and were chosen by measurement (docs/instances.md); `for_height` has those
-    for other sizes.
+    The defaults are for frames of 1024x2048 and were chosen by measurement (docs/instances.md). `for_height` returns
+    the defaults for other sizes, and `paper` the paper's literal way.
 
     Args:
-        grid: Votes are pooled on a grid of this many pixels, with multiplicities, before they are clustered; 0 clusters
-            every vote.
-        min_samples: Votes around a vote, itself included, that make it the core of a cluster; at least 2.
-        max_eps: Greatest distance at which one vote reaches another, pixels.
-        extraction: 'tree': each cluster at the density that sets it apart (`tree_clusters`); 'cut': the plot cut at
-            one depth; 'xi': between steep areas, for votes that are not pooled.
-        contrast: Of the tree, the greatest share of a peak that a cluster's depth may have.
-        slope: Of the tree, how fast that share grows with the distance of two clusters, in lengths of their vectors.
-        cut: Depth of the cut, pixels.
-        xi: Least relative step of a steep point.
-        assignment: Which instance a pixel goes to, always of its own class. 'nearest': the centre nearest to its vote,
-            the paper's rule; 'noise': its vote's cluster, and noise votes to the nearest centre; 'near': likewise, if
-            that is within max(20 px, 6 times the cluster's mean spread), and otherwise to none; 'clusters': its vote's
-            cluster or none.
-        min_pixels: Instances with fewer pixels are dropped, and their pixels go to what remains by the same rule.
-        per_class: Cluster each class by itself. If false, cluster the pixels of all instance classes together, as
-            the paper describes it; an instance then has the class of most of its pixels (the lowest id if equal).
+        grid: Before clustering, votes are pooled on a grid of this size in pixels; each point then counts as many times
+            as it has votes. 0 clusters every vote by itself.
+        min_samples: A vote with at least this many votes around it, itself counted, is the core of a cluster; at least
+            2.
+        max_eps: Maximum distance between neighbouring votes, in pixels.
+        extraction: How clusters are extracted from the ordering. 'tree' extracts each cluster at the density that
+            separates it (`tree_clusters`); 'cut' cuts the reachability plot at one depth (`dbscan_cut`); 'xi' takes the
+            valleys between steep slopes (`xi_clusters`) and needs `grid=0`.
+        contrast: The `contrast` of `tree_clusters`.
+        slope: The `slope` of `tree_clusters`.
+        cut: The `cut` of `dbscan_cut`, in pixels.
+        xi: The `xi` of `xi_clusters`.
+        assignment: Which instance a pixel belongs to. 'nearest': the one whose centre is nearest to its vote, the
+            paper's rule. With the other rules a pixel belongs to the cluster of its vote, and they differ for noise
+            votes, which are in no cluster. 'noise': the instance with the nearest centre. 'near': likewise, but only
+            within max(20 px, 6 times the mean distance of the cluster's votes from its centre). 'clusters': none.
+        min_pixels: Instances with fewer pixels are removed, and their pixels are assigned again to the others.
+        per_class: Cluster each class by itself. If false, cluster the pixels of all instance classes together, as in
+            the paper; an instance then has the class of most of its pixels (the lowest id if several have equally
+            many).
+
+    Raises:
+        MultisigmaError: If a value is out of its range.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from multisigma.instances import VoteSettings
+        >>> replace(VoteSettings.for_height(512), assignment="nearest").min_samples
+        50
     """
 
     grid: float = 1.0
@@ -65,10 +77,11 @@ class VoteSettings:
 
     @classmethod
     def for_height(cls, height: int) -> "VoteSettings":
-        """The defaults for frames of a height in pixels.
+        """Return the defaults for frames of `height` pixels.
 
-        Measured at 1024 rows on simulated votes and at 128 rows on trained networks, and interpolated between: votes
-        on small frames err more for their vectors' lengths, so that their clusters must be further apart.
+        They were measured at 1024 rows on simulated votes and at 128 rows on trained networks, and are interpolated in
+        between. Relative to the lengths of their vectors, votes on small frames have larger errors; a smaller `slope`
+        therefore requires more distance between clusters.
         """
         share = min(height / 1024, 1.0)
         return cls(
@@ -83,11 +96,17 @@ class VoteSettings:
         """Return the paper's literal way for frames of `height` pixels (section 4, figure 3).
 
         Cluster the pixels of all instance classes together with OPTICS, cut the reachability plot at one depth, and
-        assign every pixel, noise votes included, to the nearest cluster centre.
+        assign every pixel to the nearest centre, also those whose votes are noise.
 
-        The paper gives no parameters. `min_samples`, `max_eps`, `grid` and `min_pixels` are those of `for_height`. The
-        cut is the one with the best PQ in docs/instances.md, where classes are clustered apart and pixels go to the
-        nearest centre: 4 px at 1024 rows and above, 3 px at 128 rows and below, interpolated between.
+        The paper gives no parameters. `grid`, `min_samples`, `max_eps` and `min_pixels` are those of `for_height`. The
+        cut is 4 px from 1024 rows and 3 px up to 128 rows, interpolated in between: of 2, 3, 4 and 6 px these had the
+        best PQ with the nearest centre (docs/instances.md, where each class was clustered by itself).
+
+        Example:
+            >>> from multisigma.instances import VoteSettings
+            >>> settings = VoteSettings.paper(1024)
+            >>> settings.per_class, settings.extraction, settings.cut, settings.assignment
+            (False, 'cut', 4.0, 'nearest')
         """
         return dataclasses.replace(
             cls.for_height(height),
@@ -98,44 +117,40 @@ class VoteSettings:
         )
 
     def __post_init__(self) -> None:
-        for name, least in (("min_samples", 2), ("min_pixels", 1)):
-            if getattr(self, name) < least:
-                raise MultisigmaError(f"`{name}` of the votes should be at least {least}. Found {getattr(self, name)}.")
-        for name, choices in (("extraction", get_args(Extraction)), ("assignment", get_args(Assignment))):
-            if getattr(self, name) not in choices:
-                raise MultisigmaError(
-                    f"`{name}` of the votes should be one of {', '.join(choices)}. Found {getattr(self, name)!r}."
-                )
-        for name, rule, fits in (
+        for name, rule, valid in (
             ("grid", "at least 0 px and finite", 0 <= self.grid < math.inf),
+            ("min_samples", "at least 2", self.min_samples >= 2),
             ("max_eps", "above 0 px", self.max_eps > 0),
+            ("extraction", f"one of {', '.join(get_args(Extraction))}", self.extraction in get_args(Extraction)),
             ("contrast", "above 0 and at most 1", 0 < self.contrast <= 1),
-            ("slope", "above 0", self.slope > 0),
+            ("slope", "positive", self.slope > 0),
             ("cut", "above 0 px", self.cut > 0),
-            ("xi", "from 0 to below 1", 0 <= self.xi < 1),
+            ("xi", "at least 0 and below 1", 0 <= self.xi < 1),
+            ("assignment", f"one of {', '.join(get_args(Assignment))}", self.assignment in get_args(Assignment)),
+            ("min_pixels", "at least 1", self.min_pixels >= 1),
         ):
-            if not fits:
-                raise MultisigmaError(f"`{name}` of the votes should be {rule}. Found {getattr(self, name)}.")
+            if not valid:
+                raise MultisigmaError(f"Parameter `{name}` must be {rule}. Found {getattr(self, name)!r}.")
         if self.extraction == "xi" and self.grid > 0:
             raise MultisigmaError(
-                "The extraction `xi` finds no clusters among pooled votes: their plot is all steps. "
-                f"Set `grid` to 0, or take another extraction. Found the grid {self.grid}."
+                "Parameter `grid` must be 0 with the extraction 'xi', which finds no clusters among pooled votes. "
+                f"Found {self.grid}. Set it to 0, or take another extraction."
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Instances:
-    """The N instances of a frame; row i of the arrays belongs to the pixels with id i + 1.
+    """The N instances of a frame. Row i of the arrays describes the instance with id i + 1.
 
     Args:
-        ids: Instance of each pixel, 1..N, and 0 where there is none; shape (H, W).
-        class_ids: Class of each instance, as in the semantic map; shape (N,). With `per_class=False` it is the class
-            of most of the instance's pixels, and the semantic map may differ from it at the others.
+        ids: Instance id of each pixel, 1..N, or 0 for none; shape (H, W).
+        class_ids: Class of each instance, an id of the semantic map; shape (N,). With `per_class=False` some of its
+            pixels may have another class in the semantic map.
         centres: Centroid (x, y) of each instance in pixels, pixel centres at integers; shape (N, 2).
         pixels: Number of pixels of each instance; shape (N,).
-        confidence: Mean probability of the pixels' classes over the instance, times (l + 1) / (l + 1 + e), where l is
-            the mean length of their vectors and e the mean distance of their votes from the centre, in pixels:
-            instances rank higher the better their votes agree. Above 0 and at most 1; shape (N,).
+        confidence: Mean probability of the pixels' classes, times the agreement of their votes, (l + 1) / (l + 1 + e).
+            Here l is the mean length of their vectors and e the mean distance of their votes from the centre, in
+            pixels. Above 0 and at most 1; shape (N,).
     """
 
     ids: NDArray[np.int32]
@@ -152,11 +167,10 @@ def instances_from_votes(
     probabilities: NDArray[np.floating] | None = None,
     settings: VoteSettings | None = None,
 ) -> Instances:
-    """Cluster the votes of each instance class by itself, or of all together (`per_class=False`).
+    """Cluster the votes of a frame into instances.
 
-    The same input gives the same instances. Most of the time is spent in compiled code that releases the GIL, so that
-    the frames of a batch are best handed to threads: `list(ThreadPoolExecutor().map(instances_from_votes, vectors,
-    semantic, repeat(classes)))`.
+    The result is deterministic. Most of the time is spent in compiled code that releases the GIL, so threads process
+    a batch in parallel: `ThreadPoolExecutor().map(instances_from_votes, vectors, semantic, repeat(classes))`.
 
     Args:
         vectors: Vector (x, y) in pixels from each pixel to the centroid of its instance; shape (2, H, W). Only the
@@ -164,60 +178,71 @@ def instances_from_votes(
         semantic: Class of each pixel; shape (H, W).
         classes: The classes that have instances.
         probabilities: Probability of each pixel's class, above 0 and at most 1; shape (H, W). None for all 1.
-        settings: How votes become instances; None for the defaults at the frame's height.
+        settings: How votes become instances. None for `VoteSettings.for_height(H)`.
 
     Raises:
-        MultisigmaError: If shapes do not fit, or a vector or a probability of an instance class is not as described.
+        MultisigmaError: If shapes do not fit, or a vector or a probability of an instance class is out of its range.
+
+    Example:
+        Two cars, class 26, on a road, class 7:
+
+        >>> import numpy as np
+        >>> from multisigma.instances import instances_from_votes
+        >>> y, x = np.mgrid[:60, :80]
+        >>> semantic = np.where((x < 30) | (x > 50), 26, 7)
+        >>> vectors = np.where(x < 30, np.stack((14.5 - x, 29.5 - y)), np.stack((65.0 - x, 29.5 - y)))
+        >>> found = instances_from_votes(vectors, semantic, classes=[26])
+        >>> found.class_ids.tolist(), found.pixels.tolist(), found.centres.tolist()
+        ([26, 26], [1800, 1740], [[14.5, 29.5], [65.0, 29.5]])
     """
     if semantic.ndim != 2 or vectors.shape != (2, *semantic.shape):
         raise MultisigmaError(
-            "The semantic map should have the shape (H, W) and the instance vectors (2, H, W). "
+            "Parameter `semantic` must have the shape (H, W), and `vectors` the shape (2, H, W). "
             f"Found {semantic.shape} and {vectors.shape}."
         )
     if probabilities is not None and probabilities.shape != semantic.shape:
         raise MultisigmaError(
-            f"The probabilities should be those of the pixels' classes, shape {semantic.shape}. "
+            f"Parameter `probabilities` must have the shape of the semantic map, {semantic.shape}. "
             f"Found {probabilities.shape}."
         )
     settings = settings or VoteSettings.for_height(semantic.shape[0])
+    things = np.array(sorted(set(classes)), dtype=np.int64)
+    flat_semantic = np.ascontiguousarray(semantic).ravel()
+    flat_vectors = np.ascontiguousarray(vectors, dtype=np.result_type(vectors, np.float32)).reshape(2, -1)
+    positions, begin = _positions_by_class(flat_semantic, things)
+    by_class = [positions[begin[k] : begin[k + 1]] for k in range(len(things))]
     ids = np.zeros(semantic.size, dtype=np.int32)
     class_ids: list[int] = []
     centres, agreement = [np.empty((0, 2))], [np.empty(0)]
-    chosen = np.array(sorted(set(classes)), dtype=np.int64)
-    flat_semantic = np.ascontiguousarray(semantic).ravel()
-    places, begin = _places_of_classes(flat_semantic, chosen)
-    by_class = [places[begin[k] : begin[k + 1]] for k in range(len(chosen))]
-    groups = by_class if settings.per_class else [np.sort(places)]
-    flat = np.ascontiguousarray(vectors, dtype=np.result_type(vectors, np.float32)).reshape(2, -1)
-    for index, here in enumerate(groups):
-        votes, lengths, broken = _votes(flat, here, semantic.shape[1])
-        if broken:
-            whose = f"class {chosen[index]}" if settings.per_class else "the instance classes"
+    for k, chosen in enumerate(by_class if settings.per_class else [np.sort(positions)]):
+        votes, lengths, invalid = _votes(flat_vectors, chosen, semantic.shape[1])
+        if invalid:
+            whose = f"class {things[k]}" if settings.per_class else "the instance classes"
             raise MultisigmaError(
-                f"Instance vectors should be finite. Found {broken} of {len(votes)} "
+                f"Parameter `vectors` must be finite, with lengths below 1e154 px. Found {invalid} of {len(votes)} "
                 f"pixels of {whose} that are not; the network that made them has diverged."
             )
         found, members = _cluster(votes, lengths, settings)
         if len(found):
-            _write(ids, here, members, len(class_ids) + 1)
+            _write_ids(ids, chosen, members, len(class_ids) + 1)
             if settings.per_class:
-                class_ids += [int(chosen[index])] * len(found)
+                class_ids += [int(things[k])] * len(found)
             else:
-                class_ids += _majority(flat_semantic[here], members, len(found)).tolist()
+                class_ids += _majority_classes(flat_semantic[chosen], members, len(found)).tolist()
             centres.append(found)
             agreement.append(_agreement(votes, lengths, members, found))
     pixels = np.bincount(ids, minlength=len(class_ids) + 1)[1:]
     confidence = np.concatenate(agreement)
     if probabilities is not None:
-        within = np.flatnonzero(ids)
-        certain = probabilities.reshape(-1)[within]
-        broken = int((~((certain > 0) & (certain <= 1))).sum())
-        if broken:
+        inside = np.flatnonzero(ids)
+        certainty = probabilities.reshape(-1)[inside]
+        invalid = int((~((certainty > 0) & (certainty <= 1))).sum())
+        if invalid:
             raise MultisigmaError(
-                f"The probabilities of the pixels' classes should be above 0 and at most 1. Found {broken} of "
-                f"{len(within)} pixels of instances whose are not; take them from the softmax."
+                f"Parameter `probabilities` must be above 0 and at most 1 at the pixels of instances. Found {invalid} "
+                f"of {len(inside)} pixels that are not. Take the probabilities from the softmax."
             )
-        sums = np.bincount(ids[within], certain, len(class_ids) + 1)[1:]
+        sums = np.bincount(ids[inside], certainty, len(class_ids) + 1)[1:]
         confidence *= np.minimum(sums / pixels, 1.0)
     return Instances(
         ids.reshape(semantic.shape), np.array(class_ids, dtype=np.int64), np.concatenate(centres), pixels, confidence
@@ -225,10 +250,10 @@ def instances_from_votes(
 
 
 def _cluster(votes: Floats, lengths: Floats, settings: VoteSettings) -> tuple[Floats, Ints]:
-    """Return the centres (K, 2) of the instances, and the instance of each vote, or -1."""
-    nothing = np.empty((0, 2)), np.empty(0, np.int64)
+    """Return the centre of each instance, shape (K, 2), and the instance of each vote or -1, shape (N,)."""
+    none = np.empty((0, 2)), np.empty(0, np.int64)
     if len(votes) < settings.min_samples:
-        return nothing
+        return none
     points, scales = votes, lengths
     cells = weights = None
     if settings.grid:
@@ -254,11 +279,11 @@ def _cluster(votes: Floats, lengths: Floats, settings: VoteSettings) -> tuple[Fl
         weights = np.ones(len(points), np.int64)
     centres, spreads = _centres(points, weights, labels)
     if not len(centres):
-        return nothing
+        return none
     members = _assign(points, labels, centres, spreads, settings.assignment)
     kept = np.bincount(members[members >= 0], weights[members >= 0], len(centres)) >= settings.min_pixels
     if not kept.any():
-        return nothing
+        return none
     if not kept.all():
         renumbered = np.where(kept, np.cumsum(kept) - 1, -1)
         labels = np.where(labels < 0, -1, renumbered[labels])
@@ -267,7 +292,7 @@ def _cluster(votes: Floats, lengths: Floats, settings: VoteSettings) -> tuple[Fl
     return centres, members if cells is None else members[cells]
 
 
-def _majority(semantic: NDArray[np.integer], members: Ints, count: int) -> Ints:
+def _majority_classes(semantic: NDArray[np.integer], members: Ints, count: int) -> Ints:
     """Return the most frequent class of each instance, the lowest id if two are equally frequent; shape (count,)."""
     inside = members >= 0
     present, index = np.unique(semantic[inside], return_inverse=True)
@@ -276,42 +301,49 @@ def _majority(semantic: NDArray[np.integer], members: Ints, count: int) -> Ints:
 
 
 @njit(cache=True, nogil=True)
-def _places_of_classes(semantic: NDArray[np.integer], classes: Ints) -> tuple[Ints, Ints]:
-    """Places in the flat map of all pixels of the first class, the second, ...; and where each class begins."""
+def _positions_by_class(semantic: NDArray[np.integer], classes: Ints) -> tuple[Ints, Ints]:
+    """Return the positions in the flat map of the first class's pixels, then the second's, and so on.
+
+    Also return where each class begins among them, followed by their number.
+    """
     begin = np.zeros(len(classes) + 1, np.int64)
     for value in semantic:
         for k in range(len(classes)):
             if value == classes[k]:
                 begin[k + 1] += 1
     begin = np.cumsum(begin)
-    places = np.empty(begin[-1], np.int64)
+    positions = np.empty(begin[-1], np.int64)
     fill = begin.copy()
     for i in range(len(semantic)):
         for k in range(len(classes)):
             if semantic[i] == classes[k]:
-                places[fill[k]] = i
+                positions[fill[k]] = i
                 fill[k] += 1
-    return places, begin
+    return positions, begin
 
 
 @njit(cache=True, nogil=True)
-def _votes(vectors: NDArray[np.floating], places: Ints, width: int) -> tuple[Floats, Floats, int]:
-    """Where the pixels at `places` vote, the lengths of their vectors, and how many are not finite."""
-    votes = np.empty((len(places), 2))
-    lengths = np.empty(len(places))
-    broken = 0
-    for i in range(len(places)):
-        place = places[i]
-        x, y = np.float64(vectors[0, place]), np.float64(vectors[1, place])
-        votes[i, 0], votes[i, 1] = x + place % width, y + place // width
+def _votes(vectors: NDArray[np.floating], positions: Ints, width: int) -> tuple[Floats, Floats, int]:
+    """Return the votes of pixels, shape (N, 2), the lengths of their vectors, and how many lengths are not finite."""
+    votes = np.empty((len(positions), 2))
+    lengths = np.empty(len(positions))
+    invalid = 0
+    for i in range(len(positions)):
+        position = positions[i]
+        x, y = np.float64(vectors[0, position]), np.float64(vectors[1, position])
+        votes[i, 0], votes[i, 1] = x + position % width, y + position // width
         lengths[i] = math.sqrt(x * x + y * y)
-        broken += not math.isfinite(x + y)
-    return votes, lengths, broken
+        invalid += not math.isfinite(lengths[i])
+    return votes, lengths, invalid
 
 
 @njit(cache=True, nogil=True)
 def _pool(votes: Floats, lengths: Floats, grid: float) -> tuple[Ints, Ints, Floats, Floats]:
-    """Cell of each vote; and of each cell the number of votes, their mean, and the mean length of their vectors."""
+    """Pool votes on a grid.
+
+    Returns:
+        The cell of each vote; the number of votes in each cell, their mean, and the mean length of their vectors.
+    """
     n = len(votes)
     rounded = np.empty((n, 2))
     for i in range(n):
@@ -334,7 +366,7 @@ def _pool(votes: Floats, lengths: Floats, grid: float) -> tuple[Ints, Ints, Floa
 
 @njit(cache=True, nogil=True)
 def _centres(points: Floats, weights: Ints, labels: Ints) -> tuple[Floats, Floats]:
-    """Mean (K, 2) of each cluster's points, and the mean distance (K,) from it."""
+    """Return the mean of each cluster, shape (K, 2), and the mean distance of its points from it, shape (K,)."""
     count = labels.max() + 1
     centres, spreads, total = np.zeros((count, 2)), np.zeros(count), np.zeros(count)
     for i in range(len(points)):
@@ -353,7 +385,7 @@ def _centres(points: Floats, weights: Ints, labels: Ints) -> tuple[Floats, Float
 
 
 def _assign(points: Floats, labels: Ints, centres: Floats, spreads: Floats, assignment: Assignment) -> Ints:
-    """Instance of each point by a rule of `VoteSettings`, or -1."""
+    """Return the instance of each point, or -1, by a rule of `VoteSettings`."""
     if assignment == "clusters":
         return labels
     keep = assignment != "nearest"
@@ -363,7 +395,10 @@ def _assign(points: Floats, labels: Ints, centres: Floats, spreads: Floats, assi
 
 @njit(cache=True, nogil=True)
 def _nearest(points: Floats, labels: Ints, centres: Floats, reach: Floats, keep: bool) -> Ints:
-    """The nearest centre of each point, if within its reach; points with a label keep it if `keep`."""
+    """Return the nearest centre of each point, or -1 if it is not within the centre's reach.
+
+    If `keep` is true, points that have a label keep it.
+    """
     members = np.empty(len(points), np.int64)
     for i in range(len(points)):
         if keep and labels[i] >= 0:
@@ -381,7 +416,7 @@ def _nearest(points: Floats, labels: Ints, centres: Floats, reach: Floats, keep:
 
 @njit(cache=True, nogil=True)
 def _agreement(votes: Floats, lengths: Floats, members: Ints, centres: Floats) -> Floats:
-    """How well the votes of each instance agree for their vectors' lengths, above 0 and at most 1."""
+    """Return the agreement of each instance's votes, as `Instances.confidence` defines it; shape (K,)."""
     count = np.zeros(len(centres))
     length, error = np.zeros(len(centres)), np.zeros(len(centres))
     for i in range(len(votes)):
@@ -394,8 +429,8 @@ def _agreement(votes: Floats, lengths: Floats, members: Ints, centres: Floats) -
 
 
 @njit(cache=True, nogil=True)
-def _write(ids: NDArray[np.int32], places: Ints, members: Ints, first: int) -> None:
-    """Writes members from 0 as ids from `first`; -1 stays 0."""
-    for i in range(len(places)):
+def _write_ids(ids: NDArray[np.int32], positions: Ints, members: Ints, first: int) -> None:
+    """Write the instance ids of pixels in place, where instance 0 has the id `first`; -1 is left as it is."""
+    for i in range(len(positions)):
         if members[i] >= 0:
-            ids[places[i]] = first + members[i]
+            ids[positions[i]] = first + members[i]

@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,13 @@ from torch import Tensor, nn
 import multisigma
 from multisigma import (
     FAMO,
+    RLW,
     DynamicWeightAverage,
     EqualWeighting,
+    FixedWeighting,
     Gaussian,
+    GradientAggregation,
+    GradNorm,
     Laplace,
     MultisigmaError,
     Prediction,
@@ -52,7 +57,7 @@ def test_all_groups_at_once_with_the_weighting_inside_the_model_or_outside() -> 
 
 @pytest.mark.parametrize("parameter", ["lr", "noise_lr"])
 def test_a_learning_rate_must_be_positive(parameter: str) -> None:
-    with pytest.raises(MultisigmaError, match=f"`{parameter}` must be positive and finite. Found 0"):
+    with pytest.raises(MultisigmaError, match=f"`{parameter}` must be a number, positive and finite. Found 0"):
         UncertaintyWeighting({"depth": Laplace()}).param_groups(**{parameter: 0.0})
 
 
@@ -183,3 +188,58 @@ def test_gradient_accumulation_with_sums_and_the_whole_count() -> None:
     assert gradient([(part.sum(), 4 / len(parts)) for part in parts]) == pytest.approx(whole)
     assert gradients[1] == pytest.approx(gradients[0])
     assert gradient([(part.sum(), len(part)) for part in parts]) != pytest.approx(whole)
+
+
+def test_a_smooth_maximum_has_its_second_derivative() -> None:
+    def objective(losses: Tensor) -> Tensor:
+        terms = losses / 2  # preferences of 1/2 each
+        return torch.logsumexp(terms, 0)
+
+    losses = torch.tensor([1.0, 2.0])
+    ours = torch.func.hessian(lambda x: SmoothTchebycheff(["a", "b"])({"a": x[0], "b": x[1]}))(losses)
+    assert torch.allclose(ours, torch.func.hessian(objective)(losses), atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_loss_that_is_not_finite_is_refused(value: float) -> None:
+    for weighting in (EqualWeighting(["a"]), UncertaintyWeighting({"a": Laplace()})):
+        with pytest.raises(MultisigmaError, match="'a': the loss must be finite"):
+            weighting({"a": torch.tensor(value)})
+
+
+@pytest.mark.parametrize("weighting", [FAMO(["a"]), UncertaintyWeighting({"a": Laplace()}, closed_form=True)], ids=str)
+def test_where_losses_are_not_looked_at_one_that_is_not_finite_passes_by(weighting: multisigma.Weighting) -> None:
+    call = torch.compile(weighting, backend="aot_eager")
+    objectives = [call({"a": torch.tensor(value)}).item() for value in (1.0, math.inf, 1.0, 1.0)]
+    assert not math.isfinite(objectives[1])
+    assert all(map(math.isfinite, objectives[2:]))
+
+
+def test_gradnorm_survives_a_gradient_that_is_not_finite() -> None:
+    gradnorm, x = GradNorm(["a", "b"]), torch.ones((), requires_grad=True)
+    gradnorm({"a": (x - x.detach()).abs().sqrt(), "b": x.square()}, shared=x)
+    assert gradnorm({"a": x, "b": x.square()}, shared=x).isfinite()
+
+
+def test_made_on_the_meta_device_is_an_error_and_not_garbage() -> None:
+    with torch.device("meta"):
+        empty = EqualWeighting(["a"])
+    with pytest.raises(MultisigmaError, match="cannot be made on the meta device"):
+        empty.to_empty(device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: FixedWeighting(["a"]), "`weights` must be a dictionary.*Found list"),  # type: ignore[arg-type]
+        (lambda: FixedWeighting({"a": "1"}), "'a': a weight must be a finite number"),  # type: ignore[dict-item]
+        (lambda: DynamicWeightAverage(["a"], 1.5), "whole number"),  # type: ignore[arg-type]
+        (lambda: RLW(["a"], seed=1.5), "whole number"),  # type: ignore[arg-type]
+        (lambda: GradientAggregation(["a"], 3), "or a function. Found 3"),  # type: ignore[arg-type]
+        (lambda: SmoothTchebycheff(["a"], mu=None), "`mu` must be a number"),  # type: ignore[arg-type]
+        (lambda: UncertaintyWeighting({"a": Laplace()}, initial="1"), "`initial` must be a finite number"),  # type: ignore[arg-type]
+    ],
+)
+def test_settings_of_the_wrong_type_are_named(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(MultisigmaError, match=words):
+        make()

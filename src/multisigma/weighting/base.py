@@ -233,7 +233,7 @@ class Weighting(nn.Module, ABC):
         """Return each task's sum and count."""
         if not isinstance(losses, Mapping):
             raise MultisigmaError(f"Losses must be a dictionary by task name. Found {type(losses).__name__}.")
-        if unknown := [name for name in losses if name not in self.tasks]:
+        if unknown := sorted(losses.keys() - set(self.tasks), key=str):
             raise MultisigmaError(f"Losses for unknown tasks {unknown}. This weighting has {list(self.tasks)}.")
         totals, counts, device = [], [], self.home.device
         for name in self.tasks:
@@ -256,6 +256,9 @@ class Weighting(nn.Module, ABC):
         self, totals: tuple[Tensor, ...], counts: list[Tensor | float], shared: tuple[Tensor, ...]
     ) -> TaskLosses:
         """Return the means over the labelled elements of all processes."""
+        present = tuple(several_processes() or isinstance(c, Tensor) or c > 0 for c in counts)
+        # Without its graph: a gradient of zero through an empty mean would be NaN.
+        totals = tuple(t if here else t.detach() for t, here in zip(totals, present, strict=True))
         total = at_least_float32(torch.stack(totals))
         if any(isinstance(c, Tensor) for c in counts):
             tensors = [c if isinstance(c, Tensor) else total.new_full((), c) for c in counts]
@@ -265,7 +268,6 @@ class Weighting(nn.Module, ABC):
         labelled = count > 0
         if not several_processes():
             divisor = count.where(labelled, 1.0)
-            present = tuple(isinstance(c, Tensor) or c > 0 for c in counts)
             return TaskLosses((total / divisor).where(labelled, 1.0), labelled, present, totals, divisor, shared)
         total = total.where(labelled, 0.0)  # without a labelled element the sum may be NaN
         # float64 everywhere, because processes may hold different types.
@@ -277,7 +279,6 @@ class Weighting(nn.Module, ABC):
         local = total / divisor
         # The value of the mean over all processes, with the gradient of this process's part.
         mean = local + ((everywhere[0] / everywhere[1]).to(total) - local).detach()
-        present = (True,) * len(counts)
         return TaskLosses(mean.where(labelled, 1.0), labelled, present, totals, divisor, shared)
 
     def _check(self, batch: TaskLosses) -> None:
@@ -290,7 +291,7 @@ class Weighting(nn.Module, ABC):
         for name, mean, lowest, labelled in zip(
             self.tasks, batch.mean.tolist(), self.lowest_losses, batch.labelled.tolist(), strict=True
         ):
-            if not labelled or lowest <= mean < math.inf:
+            if not labelled or (math.isfinite(mean) and mean >= lowest):
                 continue
             if not math.isfinite(mean):
                 raise MultisigmaError(
@@ -306,6 +307,11 @@ class Weighting(nn.Module, ABC):
         # In bfloat16, which has three digits, small updates of a noise would round away.
         def keep_float32(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
+            if tensor.is_meta and not moved.is_meta:
+                raise MultisigmaError(
+                    "A weighting cannot be made on the meta device, because no checkpoint holds its settings. Make it "
+                    "outside `torch.device('meta')`."
+                )
             return moved if moved.dtype.itemsize >= 4 or not moved.is_floating_point() else tensor.to(moved.device)
 
         return super()._apply(keep_float32, recurse)  # type: ignore[no-untyped-call]

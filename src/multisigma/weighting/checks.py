@@ -46,24 +46,26 @@ def values_by_task(
     if unknown := [name for name in chosen if name not in tasks]:
         raise MultisigmaError(f"Parameter `{parameter}` names unknown tasks {unknown}. There are {list(tasks)}.")
     for name, value in chosen.items():
-        if not math.isfinite(value):
-            raise MultisigmaError(f"Parameter `{parameter}` must be finite. Found {value} for task {name!r}.")
+        if not (isinstance(value, Real) and math.isfinite(value)):
+            raise MultisigmaError(
+                f"Parameter `{parameter}` must be a finite number. Found {value!r} for task {name!r}."
+            )
     return [float(chosen.get(name, default)) for name in tasks]
 
 
 def check_positive(parameter: str, value: float) -> None:
     """Raise `MultisigmaError` if the parameter's value is not positive and finite."""
-    if not 0 < value < math.inf:
-        raise MultisigmaError(f"Parameter `{parameter}` must be positive and finite. Found {value}.")
+    if not (isinstance(value, Real) and 0 < float(value) < math.inf):
+        raise MultisigmaError(f"Parameter `{parameter}` must be a number, positive and finite. Found {value!r}.")
 
 
 def check_count(name: str, count: Any) -> Tensor | float:
     """Return the count as a number, or as a tensor where reading it would wait for a device."""
     if torch.compiler.is_compiling():
-        return count
+        return count.detach() if isinstance(count, Tensor) else count
     if isinstance(count, Tensor) and count.numel() == 1:
         if not count.is_cpu:
-            return count.reshape(())
+            return count.detach().reshape(())
         count = count.item()
     if not (isinstance(count, Real) and 0 <= float(count) < math.inf):
         found = f"shape {tuple(count.shape)}" if isinstance(count, Tensor) else repr(count)

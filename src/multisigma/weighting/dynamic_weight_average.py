@@ -47,8 +47,10 @@ class DynamicWeightAverage(AdaptiveWeighting):
 
     def __init__(self, tasks: Iterable[str], steps_per_epoch: int, temperature: float = 2.0) -> None:
         super().__init__(tasks, lowest_loss=0.0)
-        if steps_per_epoch < 1:
-            raise MultisigmaError(f"Parameter `steps_per_epoch` must be at least 1. Found {steps_per_epoch}.")
+        if not (isinstance(steps_per_epoch, int) and steps_per_epoch >= 1):
+            raise MultisigmaError(
+                f"Parameter `steps_per_epoch` must be a whole number from 1. Found {steps_per_epoch!r}."
+            )
         check_positive("temperature", temperature)
         self.steps_per_epoch, self.temperature = steps_per_epoch, temperature
         # Rows: the epoch before the last, the last, the present one.

@@ -70,7 +70,10 @@ class FAMO(AdaptiveWeighting):
         self.lr, self.weight_decay = lr, weight_decay
         bounds = torch.tensor(values_by_task(self.tasks, "lower_bounds", lower_bounds or {}, 0.0), dtype=torch.float32)
         self.register_buffer("lower_bounds", bounds, persistent=False)
-        self.lowest_losses = bounds.tolist()  # in float32, as the losses are
+        # A loss at its bound may be rounded to float32, or not.
+        self.lowest_losses = [
+            min(b, (lower_bounds or {}).get(n, b)) for n, b in zip(self.tasks, bounds.tolist(), strict=True)
+        ]
         for name in ("logits", "adam_mean", "adam_square", "adam_steps", "before"):
             self.register_buffer(name, torch.zeros(len(self.tasks), dtype=torch.float32))
         # 1 for tasks whose last loss has not been compared yet. A float, because weight averaging fails on booleans.
@@ -79,11 +82,11 @@ class FAMO(AdaptiveWeighting):
     def combine(self, batch: TaskLosses) -> Tensor:
         if self.training:
             self._learn(batch)
+            # Where losses are not looked at, one that is not finite must not stay for ever.
+            known = batch.labelled & batch.mean.isfinite()
+            self.replace_buffer("before", batch.mean.detach().to(self.before).where(known, self.before))
             # A batch without labels leaves `waiting` as it is.
-            any_label = batch.labelled.any()
-            before = batch.mean.detach().to(self.before).where(batch.labelled, self.before)
-            self.replace_buffer("before", before)
-            self.replace_buffer("waiting", batch.labelled.to(self.waiting).where(any_label, self.waiting))
+            self.replace_buffer("waiting", known.to(self.waiting).where(known.any(), self.waiting))
         z = batch.softmax(self.logits.to(batch.mean))
         height = self._height(batch.mean)
         c = 1 / batch.sum(z / height.detach()).clamp_min(torch.finfo(z.dtype).tiny)
@@ -123,7 +126,7 @@ class FAMO(AdaptiveWeighting):
 
     def _learn(self, batch: TaskLosses) -> None:
         """Take a step of Adam on the logits of the tasks that have a loss before and after."""
-        known = (self.waiting > 0) & batch.labelled
+        known = (self.waiting > 0) & batch.labelled & batch.mean.isfinite()
         fall = self._height(self.before).log() - self._height(batch.mean.detach().to(self.before)).log()
         fall = fall.where(known, 0.0)
         z = batch._replace(labelled=known).softmax(self.logits)

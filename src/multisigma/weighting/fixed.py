@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -35,10 +36,14 @@ class FixedWeighting(Weighting):
     fixed_weights: Tensor
 
     def __init__(self, weights: Mapping[str, float]) -> None:
+        if not isinstance(weights, Mapping):
+            raise MultisigmaError(
+                f"Parameter `weights` must be a dictionary such as {{'depth': 0.1}}. Found {type(weights).__name__}."
+            )
         super().__init__(weights)
         for name, weight in weights.items():
-            if not 0 <= weight < math.inf:
-                raise MultisigmaError(f"Task {name!r}: a weight must be finite and not negative. Found {weight}.")
+            if not (isinstance(weight, Real) and 0 <= float(weight) < math.inf):
+                raise MultisigmaError(f"Task {name!r}: a weight must be a finite number from 0. Found {weight!r}.")
         self.given = {name: float(weight) for name, weight in weights.items()}
         values = torch.tensor(list(self.given.values()), dtype=torch.float32)
         self.register_buffer("fixed_weights", values, persistent=False)

@@ -69,8 +69,10 @@ class GradientAggregation(Weighting):
 
     def __init__(self, tasks: Iterable[str], aggregator: str | Aggregator = "upgrad") -> None:
         super().__init__(tasks)
-        if isinstance(aggregator, str) and aggregator not in METHODS:
-            raise MultisigmaError(f"Parameter `aggregator` must be one of {', '.join(METHODS)}. Found {aggregator!r}.")
+        if aggregator not in METHODS if isinstance(aggregator, str) else not callable(aggregator):
+            raise MultisigmaError(
+                f"Parameter `aggregator` must be one of {', '.join(METHODS)}, or a function. Found {aggregator!r}."
+            )
         self.aggregator = aggregator
         self._make_aggregator(len(self.tasks))
 

@@ -83,9 +83,9 @@ class GradNorm(Weighting):
         target = batch.sum(scaled) / batch.number() * rates**self.alpha
         # The gradient of sum |w G - target| by w, with the target held constant.
         stepped = (weights - self.lr * (scaled - target).sign() * norms).clamp_min(LOWEST_WEIGHT)
-        # Absent tasks keep their weights, and the others their sum.
+        # Absent tasks keep their weights, and the others their sum. A gradient that is not finite changes nothing.
         stepped = stepped * (batch.sum(weights) / batch.sum(stepped).clamp_min(1e-12))
-        self.replace_buffer("task_weights", stepped.where(labelled, weights))
+        self.replace_buffer("task_weights", stepped.where(labelled & norms.isfinite().all(), weights))
 
     def _norms(self, batch: TaskLosses) -> Tensor:
         """Return the norm of each task's gradient over the data of all processes, shape (T,)."""

@@ -41,8 +41,8 @@ class RLW(AdaptiveWeighting):
 
     def __init__(self, tasks: Iterable[str], seed: int = 0) -> None:
         super().__init__(tasks)
-        if not -(2**63) <= seed < 2**63:
-            raise MultisigmaError(f"Parameter `seed` must be at least -2^63 and below 2^63. Found {seed}.")
+        if not (isinstance(seed, int) and -(2**63) <= seed < 2**63):
+            raise MultisigmaError(f"Parameter `seed` must be a whole number from -2^63 and below 2^63. Found {seed!r}.")
         self.register_buffer("seed", torch.tensor(seed, dtype=torch.int64), persistent=False)
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 

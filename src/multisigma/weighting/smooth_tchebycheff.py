@@ -69,8 +69,7 @@ class SmoothTchebycheff(AdaptiveWeighting):
         # A small mu may underflow to 0 in float32, and 0 / 0 is NaN.
         mu = max(self.mu, torch.finfo(terms.dtype).tiny)
         below = (terms - greatest) / mu
-        shares = batch.softmax(below.detach())
-        self.remember(self.preferences * shares, batch)
-        smooth = batch.sum(below.detach().exp()).clamp_min(1.0).log()
-        # The last term is zero. Its gradient is that of the smooth maximum: the shares of the terms' gradients.
-        return greatest + mu * smooth + batch.sum(shares * (terms - terms.detach()))
+        self.remember(self.preferences * batch.softmax(below), batch)
+        # The greatest term makes the sum at least 1. Without any label there is none.
+        total = batch.sum(torch.exp(below)) + ~batch.labelled.any()
+        return greatest + mu * torch.log(total)

@@ -196,7 +196,8 @@ class UncertaintyWeighting(Weighting):
         for name, value in (("running_loss", batch.mean.detach()), ("running_share", ones)):
             running = self.get_buffer(name)
             updated = running.lerp(value.to(running), 1 - self.decay)
-            self.replace_buffer(name, updated.where(batch.labelled, running))
+            # Where losses are not looked at, one that is not finite must not stay for ever.
+            self.replace_buffer(name, updated.where(batch.labelled & batch.mean.isfinite(), running))
 
     def _running_optimum(self) -> Tensor:
         """Return the closed form's log variances, shape (T,). A task never labelled so far has its initial value."""

@@ -17,6 +17,7 @@ from multisigma import (
     RLW,
     DynamicWeightAverage,
     EqualWeighting,
+    ExactLikelihood,
     FixedWeighting,
     Gaussian,
     GradientAggregation,
@@ -243,3 +244,24 @@ def test_made_on_the_meta_device_is_an_error_and_not_garbage() -> None:
 def test_settings_of_the_wrong_type_are_named(make: Callable[[], object], words: str) -> None:
     with pytest.raises(MultisigmaError, match=words):
         make()
+
+
+def test_settings_that_a_loader_left_uninitialised_are_repaired() -> None:
+    """As transformers does: a model is made on the meta device, its tensors are replaced, then it is set to `eval`."""
+    for make in (lambda: UncertaintyWeighting({"a": Gaussian()}), lambda: FixedWeighting({"a": 0.3})):
+        with torch.device("meta"):
+            weighting = make()
+        for name, buffer in [*weighting.named_buffers()]:
+            weighting._buffers[name] = torch.full(buffer.shape, 1e30)
+        for name, parameter in [*weighting.named_parameters()]:
+            weighting._parameters[name] = nn.Parameter(torch.zeros(parameter.shape))
+        weighting.eval()
+        assert weighting({"a": torch.tensor(1.0)}).item() == make()({"a": torch.tensor(1.0)}).item()
+
+
+def test_a_likelihood_without_a_formula_is_an_error() -> None:
+    class Nothing(ExactLikelihood):
+        pass
+
+    with pytest.raises(TypeError, match="negative_log_likelihood"):
+        Nothing()  # type: ignore[abstract]

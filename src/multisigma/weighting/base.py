@@ -81,8 +81,27 @@ class Weighting(nn.Module, ABC):
         self.tasks = check_names(tasks)
         self.lowest_losses = [lowest_loss] * len(self.tasks)
         self.calls = 0
+        self._settings: dict[str, Tensor] = {}
         self.register_buffer("home", torch.empty(0, dtype=torch.float32), persistent=False)  # tells the device
         self.register_load_state_dict_pre_hook(_match_tasks)  # type: ignore[no-untyped-call]
+
+    def register_settings(self, values: Mapping[str, Tensor]) -> None:
+        """Register buffers that are settings of the constructor, so no part of `state_dict`."""
+        for name, value in values.items():
+            self._settings[name] = value
+            self.register_buffer(name, value.to(self.home.device, copy=True), persistent=False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, as in `nn.Module`.
+
+        It also repairs the settings. Loaders that build a model on the meta device leave them uninitialised, and call
+        this before they hand the model over.
+        """
+        for name, value in self._settings.items():
+            buffer = self.get_buffer(name)
+            if not (buffer.is_meta or torch.equal(buffer.to(value), value)):
+                buffer.copy_(value)
+        return super().train(mode)
 
     if TYPE_CHECKING:  # nn.Module types its call as Any
 

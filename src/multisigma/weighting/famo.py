@@ -68,8 +68,10 @@ class FAMO(AdaptiveWeighting):
         if not 0 <= weight_decay < math.inf:
             raise MultisigmaError(f"Parameter `weight_decay` must be finite and not negative. Found {weight_decay}.")
         self.lr, self.weight_decay = lr, weight_decay
-        bounds = torch.tensor(values_by_task(self.tasks, "lower_bounds", lower_bounds or {}, 0.0), dtype=torch.float32)
-        self.register_buffer("lower_bounds", bounds, persistent=False)
+        bounds = torch.tensor(
+            values_by_task(self.tasks, "lower_bounds", lower_bounds or {}, 0.0), dtype=torch.float32, device="cpu"
+        )
+        self.register_settings({"lower_bounds": bounds})
         # A loss at its bound may be rounded to float32, or not.
         self.lowest_losses = [
             min(b, (lower_bounds or {}).get(n, b)) for n, b in zip(self.tasks, bounds.tolist(), strict=True)

@@ -45,8 +45,8 @@ class FixedWeighting(Weighting):
             if not (isinstance(weight, Real) and 0 <= float(weight) < math.inf):
                 raise MultisigmaError(f"Task {name!r}: a weight must be a finite number from 0. Found {weight!r}.")
         self.given = {name: float(weight) for name, weight in weights.items()}
-        values = torch.tensor(list(self.given.values()), dtype=torch.float32)
-        self.register_buffer("fixed_weights", values, persistent=False)
+        values = torch.tensor(list(self.given.values()), dtype=torch.float32, device="cpu")
+        self.register_settings({"fixed_weights": values})
 
     def combine(self, batch: TaskLosses) -> Tensor:
         return batch.sum(self.fixed_weights * batch.mean)

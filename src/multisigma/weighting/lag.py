@@ -22,10 +22,16 @@ class LagWatch:
     """
 
     def __init__(self, tasks: Sequence[str]) -> None:
+        self.calls = 0
         self.looks_behind = dict.fromkeys(tasks, 0)
 
+    def is_due(self) -> bool:
+        """Count a training call, and return whether to `look` in it."""
+        self.calls += 1
+        return self.calls % CHECK_EVERY == 0
+
     def look(self, log_variances: Tensor, optimum: Tensor, labelled: Tensor) -> None:
-        """Compare the log variances with their optimum; call this every `CHECK_EVERY` calls.
+        """Compare the log variances with their optimum.
 
         Args:
             log_variances: Log variances of the tasks, shape (T,).

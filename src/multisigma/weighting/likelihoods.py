@@ -21,7 +21,7 @@ D is the `dimension`. Constants are dropped from all of them.
 """
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from numbers import Integral
 from typing import ClassVar
@@ -212,7 +212,7 @@ class Prediction:
     target: Tensor
 
 
-class ExactLikelihood(Likelihood):
+class ExactLikelihood(Likelihood, ABC):
     """A likelihood with the noise inside its loss: it takes a `Prediction` instead of a mean loss.
 
     Its weight is 1, because the noise is already part of the loss. Read the noise from `sigma`.

@@ -43,7 +43,7 @@ class RLW(AdaptiveWeighting):
         super().__init__(tasks)
         if not (isinstance(seed, int) and -(2**63) <= seed < 2**63):
             raise MultisigmaError(f"Parameter `seed` must be a whole number from -2^63 and below 2^63. Found {seed!r}.")
-        self.register_buffer("seed", torch.tensor(seed, dtype=torch.int64), persistent=False)
+        self.register_settings({"seed": torch.tensor(seed, dtype=torch.int64, device="cpu")})
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def combine(self, batch: TaskLosses) -> Tensor:

@@ -59,8 +59,7 @@ class SmoothTchebycheff(AdaptiveWeighting):
         for name, value in zip(self.tasks, chosen["preferences"], strict=True):
             if value <= 0:
                 raise MultisigmaError(f"Parameter `preferences` must be positive. Found {value} for task {name!r}.")
-        for key, values in chosen.items():
-            self.register_buffer(key, torch.tensor(values, dtype=torch.float32), persistent=False)
+        self.register_settings({k: torch.tensor(v, dtype=torch.float32, device="cpu") for k, v in chosen.items()})
 
     def combine(self, batch: TaskLosses) -> Tensor:
         terms = self.preferences * (batch.mean - self.ideal)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.base import CHECK_EVERY, Loss, TaskLosses, Weighting
+from multisigma.weighting.base import Loss, TaskLosses, Weighting
 from multisigma.weighting.checks import check_positive, values_by_task
 from multisigma.weighting.lag import LagWatch
 from multisigma.weighting.likelihoods import ExactLikelihood, Likelihood, Prediction
@@ -94,8 +94,7 @@ class UncertaintyWeighting(Weighting):
             "slope": [lik.preference * lik.slope for lik in self.likelihoods.values()],
             "initial": starts,
         }
-        for key, values in numbers.items():
-            self.register_buffer(key, torch.tensor(values, dtype=torch.float32), persistent=False)
+        self.register_settings({k: torch.tensor(v, dtype=torch.float32, device="cpu") for k, v in numbers.items()})
         if closed_form:
             self.lowest_losses = [0.0 if lik.slope else -math.inf for lik in self.likelihoods.values()]
             # Sums over steps with weights that decay; `running_share` is the sum of these weights.
@@ -186,7 +185,7 @@ class UncertaintyWeighting(Weighting):
         # Detach absent tasks, so that their gradient is None. With a gradient of zero, momentum would still move them.
         used = [p if here else p.detach() for p, here in zip(parameters, batch.present, strict=True)]
         log_variances = torch.cat(used)
-        if self.training and not torch.compiler.is_compiling() and self.calls % CHECK_EVERY == 0:
+        if self.training and not torch.compiler.is_compiling() and self._lag.is_due():
             now = log_variances.detach().clamp(*self.bounds)
             self._lag.look(now, self.optimum(batch.mean.detach()), batch.labelled & (self.slope > 0))
         return log_variances

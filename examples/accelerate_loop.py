@@ -17,7 +17,7 @@ IGNORED, EPOCHS = -100, 5
 
 
 class Network(nn.Module):
-    """Which of three waves a signal is, and how loud; with the weighting inside, `prepare` takes care of both."""
+    """Which of three waves a signal is, and how loud; the weighting is a submodule, so `prepare` takes care of both."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Network(nn.Module):
 
 
 def make_data(samples: int) -> TensorDataset:
-    """Signals (N, 32), their waves (N,) and loudness (N,); 30 % of the waves and 70 % of the loudness unlabelled."""
+    """Return signals (N, 32), waves (N,) and loudness (N,); 30 % of the waves and 70 % of the loudness unlabelled."""
     generator = torch.Generator().manual_seed(0)
     wave = torch.randint(3, (samples,), generator=generator)
     loudness = 0.5 + torch.rand(samples, generator=generator)
@@ -51,8 +51,7 @@ def main() -> None:
     accelerator = Accelerator(cpu=True, dataloader_config=DataLoaderConfiguration(split_batches=True))
     network = Network()
     weighting = network.weighting
-    others = [parameter for name, parameter in network.named_parameters() if not name.startswith("weighting.")]
-    optimizer = torch.optim.SGD([*weighting.param_groups(), {"params": others, "weight_decay": 1e-4}], lr=0.02)
+    optimizer = torch.optim.SGD(weighting.param_groups(network, lr=0.02, weight_decay=1e-4))
     loader = DataLoader(make_data(4096), batch_size=64, shuffle=True)
     network, optimizer, loader = accelerator.prepare(network, optimizer, loader)
     for epoch in range(EPOCHS):

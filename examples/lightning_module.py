@@ -1,7 +1,7 @@
-"""A Lightning module with a weighting, and the callback that leaves its noise and weights as a table and a picture.
+"""A Lightning module with a weighting, and the callback that writes noise and weights as a table and a picture.
 
-Two data sets, each with labels of one task alone, are trained on together. Only the weighting is particular: it is a
-submodule, so that it moves, saves and resumes with the rest, and its parameters are a group of the optimiser.
+Two data sets are trained on together, each with labels for one task. The weighting is a submodule, so that it moves,
+saves and resumes with the rest. `param_groups` gives the optimiser its groups.
 
 python examples/lightning_module.py [--out weighting]
 """
@@ -23,7 +23,7 @@ STEPS = 600
 
 
 class TwoTasks(lightning.LightningModule):
-    """Whether a point lies in the unit circle, and its distance from the centre measured with noise 0.2."""
+    """Whether a point lies in the unit circle, and its distance from the centre, measured with noise 0.2."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,21 +35,20 @@ class TwoTasks(lightning.LightningModule):
         x, inside, distance = batch
         features = self.shared(x)
         logit, estimate = (self.heads[name](features).squeeze(1) for name in ("inside", "distance"))
-        yes_or_no, measured = ~inside.isnan(), ~distance.isnan()
-        entropy = F.binary_cross_entropy_with_logits(logit[yes_or_no], inside[yes_or_no], reduction="sum")
+        known, measured = ~inside.isnan(), ~distance.isnan()
+        entropy = F.binary_cross_entropy_with_logits(logit[known], inside[known], reduction="sum")
         square = F.mse_loss(estimate[measured], distance[measured], reduction="sum")
-        return self.weighting({"inside": (entropy, yes_or_no.sum()), "distance": (square, measured.sum())})
+        return self.weighting({"inside": (entropy, known.sum()), "distance": (square, measured.sum())})
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        network = [*self.shared.parameters(), *self.heads.parameters()]
-        groups = [*self.weighting.param_groups(lr=0.05), {"params": network, "weight_decay": 1e-4}]
-        optimizer = torch.optim.AdamW(groups, lr=0.01)
+        groups = self.weighting.param_groups(self, lr=0.01, weight_decay=1e-4, noise_lr=0.05)
+        optimizer = torch.optim.AdamW(groups)
         schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, STEPS, power=0.9)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def make_data(samples: int) -> TensorDataset:
-    """Points (N, 2); the first half knows whether it is inside, the second its distance; NaN elsewhere."""
+    """Return points (N, 2), whether the first half is inside, and the distance of the second; NaN where unlabelled."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(samples, 2, generator=generator)
     distance = x.norm(dim=1)

@@ -1,7 +1,8 @@
-"""A loop of one's own with a classification and a regression, where most samples have only one of the two labels.
+"""A plain PyTorch loop with a classification and a regression, where many samples lack one or both labels.
 
 It needs torch alone. Each loss is a pair (sum over labelled samples, their number), so that a batch without any label
-of a task needs no special case. The noise of the height comes out as 0.62: the data's 0.5, and what is not learned yet.
+of a task needs no special case. The data's noise of the height is 0.5. The learned sigma is about 0.6, because it
+counts what the network has not learned yet.
 
 python examples/plain_loop.py
 """
@@ -16,7 +17,7 @@ IGNORED, STEPS = -100, 1200
 
 
 def make_data(samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs (N, 8); one of four kinds (N,) and a height (N,) with Laplace noise of scale 0.5, where labelled."""
+    """Return inputs (N, 8), one of four kinds (N,), and a height (N,) with Laplace noise of scale 0.5."""
     x = torch.randn(samples, 8, generator=generator)
     kind = (x[:, :2] > 0).long() @ torch.tensor([1, 2])
     uniform = torch.rand(samples, generator=generator) - 0.5
@@ -39,7 +40,7 @@ class Network(nn.Module):
 
 
 def losses_of(outputs: dict[str, Tensor], kind: Tensor, height: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Each task's loss as (sum, count)."""
+    """Return each task's loss as (sum, count)."""
     entropy = F.cross_entropy(outputs["kind"], kind, ignore_index=IGNORED, reduction="sum")
     labelled = ~height.isnan()
     error = F.l1_loss(outputs["height"].squeeze(1)[labelled], height[labelled], reduction="sum")
@@ -52,8 +53,7 @@ def main() -> None:
     x, kind, height = make_data(8192, generator)
     network = Network()
     weighting = UncertaintyWeighting({"kind": Softmax(), "height": Laplace()})
-    groups = [*weighting.param_groups(), {"params": network.parameters(), "weight_decay": 1e-4}]
-    optimizer = torch.optim.AdamW(groups, lr=0.01)
+    optimizer = torch.optim.AdamW(weighting.param_groups(network, lr=0.01, weight_decay=1e-4, noise_lr=0.01))
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, STEPS, power=0.9)
     for step in range(1, STEPS + 1):
         batch = torch.randint(len(x), (16,), generator=generator)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ import pytest
 import torch
 from torch import nn
 
+import multisigma
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def around_the_readme() -> dict[str, Any]:
-    """What the README's ten lines leave to the reader: a model, its data, and its losses."""
+    """Return what the README's ten lines leave to the reader: a model, its data, and its losses."""
     model = nn.Linear(4, 3)
 
     def losses_of(outputs: torch.Tensor, target: torch.Tensor) -> dict[str, Any]:
@@ -50,7 +53,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def table(rows: list[dict[str, Any]], columns: dict[str, tuple[str, str]]) -> str:
-    """A Markdown table of a benchmark's rows: for each column its heading and format."""
+    """Return a Markdown table of a benchmark's rows: for each column its heading and format."""
     headings = [heading for heading, _ in columns.values()]
     lines = [headings, ["---"] * len(headings)]
     for row in rows:
@@ -101,3 +104,49 @@ def test_table_of_the_methods_costs_is_the_measurement() -> None:
             lines.append(f"| {' | '.join([method, *cells])} |")
     expected = "\n".join(lines) + "\n"
     assert expected in (ROOT / "docs" / "weighting-methods.md").read_text(), f"the page should have\n{expected}"
+
+
+def cells(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the table that starts with a heading."""
+    text = (ROOT / "docs" / page).read_text()
+    rows = text[text.index(f"| {heading} |") :].split("\n\n")[0].strip().splitlines()
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if "---" not in row]
+
+
+def test_table_of_the_noise_convergence_is_the_measurement() -> None:
+    example = runpy.run_path(str(ROOT / "examples" / "noise_convergence.py"))
+    heading, *rows = cells("weighting-theory.md", "initial s")
+    assert [int(row[0]) for row in rows] == list(example["STARTS"])
+    found = {lr: example["iterations"](lr) for lr in (0.0025, 0.01)}
+    for i, name in enumerate(heading[1:], 1):
+        likelihood, lr = name.split(", ")
+        measured = [found[float(lr)][likelihood, start] for start in example["STARTS"]]
+        # Another processor rounds otherwise.
+        assert [int(row[i]) for row in rows] == pytest.approx(measured, abs=2)
+
+
+def test_table_of_the_methods_has_the_size_of_their_state() -> None:
+    tasks = ["a", "b", "c"]
+    arguments: dict[str, Any] = {"FixedWeighting": [dict.fromkeys(tasks, 1.0)], "DynamicWeightAverage": [tasks, 10]}
+    _, *rows = cells("weighting-methods.md", "class")
+    assert len(rows) == 21
+    for cell, _, _, size, _ in rows:
+        name, options = re.fullmatch(r"`(\w+)(?:\((.*)\))?`", cell).groups()  # type: ignore[union-attr]
+        if name == "UncertaintyWeighting":
+            likelihoods = dict.fromkeys(tasks, multisigma.Laplace())
+            weighting = multisigma.UncertaintyWeighting(likelihoods, closed_form=options is not None)
+        else:
+            more = [options.strip('"')] if options else []
+            weighting = getattr(multisigma, name)(*arguments.get(name, [tasks]), *more)
+        numbers = sum(value.numel() for key, value in weighting.state_dict().items() if key != "_extra_state")
+        times, plus = re.fullmatch(r"(?:(\d*)T)?(?: ?\+? ?(\d+))?", size).groups()  # type: ignore[union-attr]
+        assert numbers == (0 if times is None else 3 * int(times or 1)) + int(plus or 0), cell
+
+
+def test_page_of_faults_names_every_test_and_no_other() -> None:
+    name = re.compile(r"\btest_\w+(?!\.py)\b")
+    named = set(name.findall((ROOT / "docs" / "faults.md").read_text())) - {"test_faults_of_others"}
+    tests = re.findall(
+        r"^def (test_\w+)", (ROOT / "tests/weighting/test_faults_of_others.py").read_text(), re.MULTILINE
+    )
+    assert named == set(tests)

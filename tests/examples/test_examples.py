@@ -3,11 +3,13 @@
 import ast
 import csv
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -64,3 +66,59 @@ def test_accelerate_loop_is_the_same_on_two_processes(tmp_path: Path) -> None:
     launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2")
     two = run(tmp_path, "accelerate_loop.py", launcher=launcher)
     assert last_sigma(two) == pytest.approx(last_sigma(run(tmp_path, "accelerate_loop.py")), rel=1e-5)
+
+
+def test_huggingface_trainer(tmp_path: Path) -> None:
+    """The log has the weighting's row, and the saved model has the learned noise (the example asserts it)."""
+    output = run(tmp_path, "huggingface_trainer.py", "--out", "here")
+    assert output.count("'sigma/loudness'") == 5
+    sigma = last_sigma(output)
+    assert sigma["wave"] < 0.5
+    assert 0.05 < sigma["loudness"] < 0.2
+    assert (tmp_path / "here" / "checkpoint-400" / "model.safetensors").exists()
+
+
+def test_huggingface_trainer_resumes_to_the_same_noise(tmp_path: Path) -> None:
+    from transformers import TrainingArguments, set_seed
+
+    example = runpy.run_path(str(EXAMPLES / "huggingface_trainer.py"))
+    sigma = []
+    for resume in (None, str(tmp_path / "checkpoint-5")):
+        set_seed(0)
+        network, data = example["Network"](), example["make_data"](256)
+        optimizer = torch.optim.AdamW(network.weighting.param_groups(network, lr=0.01, noise_lr=0.05))
+        settings = TrainingArguments(
+            str(tmp_path), max_steps=10, save_steps=5, use_cpu=True, report_to="none", disable_tqdm=True
+        )
+        trainer = example["LoggingTrainer"](network, settings, train_dataset=data, optimizers=(optimizer, None))
+        trainer.train(resume_from_checkpoint=resume)
+        sigma.append(network.weighting.sigma)
+    assert sigma[0]["wave"] != 1
+    assert sigma[1] == pytest.approx(sigma[0], rel=1e-5)
+
+
+def test_learned_weights_collapse_and_learned_noise_does_not(tmp_path: Path) -> None:
+    """The sentence of section 3.2: weights learned in equation 1 go to zero, and with them the training."""
+    lines = run(tmp_path, "weights_collapse.py").splitlines()
+    rows = [{name: float(value) for name, value in re.findall(r", ([a-z ]+) (\S+?)(?=,|$)", line)} for line in lines]
+    (first, middle, last), (_, _, noise_last) = rows[:3], rows[3:]
+    assert last["weight of the line"] < 1e-6
+    assert last["weight of the wave"] < 0.01
+    assert last["objective"] < 1e-4 * first["objective"]
+    for task, true_noise in (("line", 10), ("wave", 0.1)):
+        error = f"error of the {task}"
+        assert last[error] > 0.98 * middle[error]
+        assert last[error] > 0.75 * first[error]
+        assert noise_last[error] < 0.2 * last[error]
+        assert noise_last[f"weight of the {task}"] == pytest.approx(0.5 / true_noise**2, rel=0.5)
+
+
+def test_picture_of_the_collapse(tmp_path: Path) -> None:
+    example = runpy.run_path(str(EXAMPLES / "weights_collapse.py"))
+    columns = [
+        "step",
+        "objective",
+        *(f"{kind} of the {task}" for kind in ("weight", "error") for task in example["TASKS"]),
+    ]
+    example["draw"]({"one": [dict.fromkeys(columns, 1.0)], "other": [dict.fromkeys(columns, 2.0)]}, tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 1000

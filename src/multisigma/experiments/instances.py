@@ -229,8 +229,10 @@ def _means(points: Floats, labels: Ints, weights: NDArray[Any]) -> Floats:
 def methods(height: int) -> dict[str, Method]:
     """Return the methods to compare for frames of `height` pixels, with settings chosen on frames of another seed."""
     default = VoteSettings.for_height(height)
+    paper = VoteSettings.paper(height)
     nearest = replace(default, assignment="nearest")
-    cut = {depth: replace(nearest, extraction="cut", cut=depth) for depth in (2.0, 3.0, 4.0, 6.0)}
+    depths = (2.0, 3.0, 4.0, 6.0)
+    cut = {depth: replace(nearest, extraction="cut", cut=depth) for depth in depths}
     min_pixels, samples = default.min_pixels, default.min_samples
     centres: dict[str, Callable[[Floats, int], Floats]] = {
         "DBSCAN, 4 px": partial(dbscan_centres, eps=4, min_samples=samples),
@@ -240,7 +242,9 @@ def methods(height: int) -> dict[str, Method]:
     }
     return {
         "tree": partial(from_votes, settings=default),
-        "paper": partial(from_votes, settings=VoteSettings.paper(height)),
+        "paper": partial(from_votes, settings=paper),
+        **{f"paper, cut at {depth:g} px": partial(from_votes, settings=replace(paper, cut=depth)) for depth in depths},
+        "tree, all classes together": partial(from_votes, settings=replace(default, per_class=False)),
         "tree, nearest": partial(from_votes, settings=nearest),
         "tree, not ranked": partial(from_votes, settings=default, ranked=False),
         "tree, 2 px grid": partial(from_votes, settings=replace(default, grid=2 * default.grid)),

@@ -99,8 +99,8 @@ class VoteSettings:
         assign every pixel to the nearest centre, also those whose votes are noise.
 
         The paper gives no parameters. `grid`, `min_samples`, `max_eps` and `min_pixels` are those of `for_height`. The
-        cut is 4 px from 1024 rows and 3 px up to 128 rows, interpolated in between: of 2, 3, 4 and 6 px these had the
-        best PQ with the nearest centre (docs/instances.md, where each class was clustered by itself).
+        cut is 4 px from 1024 rows and 2 px up to 128 rows, interpolated in between: of 2, 3, 4 and 6 px these had the
+        best PQ (docs/instances.md).
 
         Example:
             >>> from multisigma.instances import VoteSettings
@@ -112,7 +112,7 @@ class VoteSettings:
             cls.for_height(height),
             per_class=False,
             extraction="cut",
-            cut=float(np.interp(height, (128, 1024), (3.0, 4.0))),
+            cut=float(np.interp(height, (128, 1024), (2.0, 4.0))),
             assignment="nearest",
         )
 

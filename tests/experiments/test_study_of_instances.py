@@ -135,7 +135,7 @@ def test_summary_pools_frames_and_errors() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", ["methods", "settings"])
+@pytest.mark.parametrize("table", ["methods", "paper", "settings"])
 def test_the_study_runs(table: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["instances", "--frames", "1", "--table", table])
     study.main()

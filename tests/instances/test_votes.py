@@ -419,7 +419,7 @@ def test_one_object_with_two_classes_is_one_instance_if_classes_are_clustered_to
 
 
 def test_paper_settings_differ_from_the_defaults_only_in_the_rules_of_the_paper() -> None:
-    for height, cut in ((64, 3.0), (128, 3.0), (576, 3.5), (1024, 4.0), (4000, 4.0)):
+    for height, cut in ((64, 2.0), (128, 2.0), (576, 3.0), (1024, 4.0), (4000, 4.0)):
         assert VoteSettings.paper(height) == replace(
             VoteSettings.for_height(height), per_class=False, extraction="cut", cut=cut, assignment="nearest"
         )

@@ -1,7 +1,7 @@
 """Compare methods and settings that turn votes into instances, on frames whose votes have known errors.
 
-python -m multisigma.experiments.instances [--table methods|settings] [--frames 50] [--jobs 2] [--seed 1]
-python -m multisigma.experiments.instances --run RUN ... --data ROOT ... [--table methods|settings]
+python -m multisigma.experiments.instances [--table methods|paper|settings] [--frames 50] [--jobs 2] [--seed 1]
+python -m multisigma.experiments.instances --run RUN ... --data ROOT ... [--table methods|paper|settings]
 
 The first command generates street frames of 1024x2048. Each method receives the true semantic map, and the true vectors
 plus an error of one of the kinds in `ERRORS`. With `--run`, the vectors are instead those that trained networks predict
@@ -45,6 +45,8 @@ Ints = NDArray[np.int64]
 CLASS_IDS = [label.id for label in INSTANCE_CLASSES]
 SUBSAMPLE = 1000
 """Number of votes of a class that methods of quadratic time receive."""
+CUTS = (2.0, 3.0, 4.0, 6.0)
+"""Depths of the cuts that are compared, pixels."""
 BOOTSTRAPS = 1000
 AP_THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 
@@ -230,7 +232,7 @@ def methods(height: int) -> dict[str, Method]:
     """Return the methods to compare for frames of `height` pixels, with settings chosen on frames of another seed."""
     default = VoteSettings.for_height(height)
     nearest = replace(default, assignment="nearest")
-    cut = {depth: replace(nearest, extraction="cut", cut=depth) for depth in (2.0, 3.0, 4.0, 6.0)}
+    cut = {depth: replace(nearest, extraction="cut", cut=depth) for depth in CUTS}
     min_pixels, samples = default.min_pixels, default.min_samples
     centres: dict[str, Callable[[Floats, int], Floats]] = {
         "DBSCAN, 4 px": partial(dbscan_centres, eps=4, min_samples=samples),
@@ -252,6 +254,19 @@ def methods(height: int) -> dict[str, Method]:
         **{name: partial(from_centres, find_centres=find, min_pixels=min_pixels) for name, find in centres.items()},
         "true centres": lambda gt, vectors: from_centres(gt, vectors, partial(true_centres, gt), 1),
     }
+
+
+def paper_variants(height: int) -> dict[str, Method]:
+    """Return the default and the paper's way for frames of `height` pixels, and variants that lie between the two."""
+    ours, paper = VoteSettings.for_height(height), VoteSettings.paper(height)
+    chosen = {
+        "ours": ours,
+        "ours, all classes together": replace(ours, per_class=False),
+        "paper, each class by itself": replace(paper, per_class=True),
+        "paper": paper,
+        **{f"paper, cut at {depth:g} px": replace(paper, cut=depth) for depth in CUTS},
+    }
+    return {name: partial(from_votes, settings=settings) for name, settings in chosen.items()}
 
 
 def settings_around(height: int) -> dict[str, Method]:
@@ -279,7 +294,11 @@ def settings_around(height: int) -> dict[str, Method]:
     }
 
 
-TABLES: dict[str, Callable[[int], dict[str, Method]]] = {"methods": methods, "settings": settings_around}
+TABLES: dict[str, Callable[[int], dict[str, Method]]] = {
+    "methods": methods,
+    "paper": paper_variants,
+    "settings": settings_around,
+}
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,7 @@ def tree_clusters(
     on distance and scale is this project's.
 
     Args:
-        order: Result of `optics`. Its connected components are never merged.
+        order: Result of `optics`. Valleys do not merge across an infinite reachability.
         points: The points that were ordered, shape (N, 2).
         scales: Scale of each point, in the points' unit; shape (N,).
         weights: Multiplicities, shape (N,); None for all 1.

@@ -4,11 +4,11 @@ OPTICS orders points like Prim's algorithm: the next point is always the unproce
 textbook updates all neighbours of each processed point at once, which takes quadratic time where points are dense. Here
 a k-d tree postpones the updates:
 
-- Each leaf has a `pending` distance: its processed points cannot improve any unprocessed point at a smaller distance.
-  An inner node has the minimum of its children.
-- A leaf runs its updates only if its `pending` distance is at most the least reachability of all unprocessed points,
-  and only up to `GROWTH` times that distance.
-- If all points below a node are processed, one search may raise the `pending` distance of the whole node.
+- Each leaf has a `pending` distance: its processed points cannot improve any unprocessed point closer than this. The
+  `pending` distance of an inner node is the minimum over its children.
+- A leaf runs updates only when its `pending` distance is at most the least reachability of all unprocessed points. It
+  then improves the points within `GROWTH` times its `pending` distance, which becomes its new one.
+- When all points below a node are processed, one search can raise the `pending` distance of the whole node.
 """
 
 import math
@@ -22,23 +22,20 @@ from multisigma.errors import MultisigmaError
 from multisigma.instances.kdtree import STACK, X0, X1, Y0, Y1, Floats, Ints, build, kth_distances, squared_gap
 
 GROWTH = 1.4
-"""How far beyond its `pending` distance a leaf runs its updates, as a factor."""
+"""Factor by which updates reach beyond a leaf's `pending` distance."""
 
 _POINT = np.dtype(  # a group of equal points, which share one place in the tree
     [
         ("x", "f8"),
         ("y", "f8"),
-        (
-            "limit",
-            "f8",
-        ),  # squared distance beyond which no point can improve this one; -1 once all copies are processed
+        ("limit", "f8"),  # squared distance beyond which no point can improve it, -1 if all copies are processed
         ("reach", "f8"),  # reachability of the next unprocessed copy
         ("core", "f8"),  # core distance, rounded
         ("rank", "i8"),  # position of the first copy in the ordering, -1 if unprocessed
         ("from_rank", "i8"),  # position of the predecessor in the ordering, -1 if there is none
         ("index", "i8"),  # input index of the next unprocessed copy, lowest first
-        ("after", "i8"),  # where the list of members holds the copy after that
-        ("end", "i8"),  # where that list ends
+        ("after", "i8"),  # position of the copy after that in the list of members
+        ("end", "i8"),  # end of the group in that list
     ],
     align=True,
 )
@@ -48,9 +45,9 @@ _NODE = np.dtype(
         ("reach", "f8"),  # minimum over its unprocessed points
         ("index", "i8"),  # lowest input index of the points with that reachability
         ("point", "i8"),  # position of that point in the tree
-        ("pending", "f8"),  # no processed point of it can improve an unprocessed one at a smaller distance
+        ("pending", "f8"),  # its processed points cannot improve any unprocessed point closer than this
         ("core", "f8"),  # minimum core distance of its processed points
-        ("floor", "f8"),  # a lower bound of `pending` that was found for the whole node
+        ("floor", "f8"),  # lower bound of `pending`, found by a search for the whole node
     ],
     align=True,
 )
@@ -62,12 +59,12 @@ class Ordering:
 
     Args:
         ordering: Indices of the points in the order of processing; shape (N,).
-        reachability: Reachability distance of each point, infinite for the first point of each connected component;
-            shape (N,).
+        reachability: Reachability distance of each point, infinite if no earlier core point is within `max_eps`; shape
+            (N,).
         core_distances: Distance from each point to its `min_samples`-th nearest point, the point itself counted.
             Infinite if above `max_eps`; shape (N,).
-        predecessor: The point from which each point was reached, -1 for the first point of each connected component;
-            shape (N,).
+        predecessor: Index of the point from which each point was reached, -1 if its reachability is infinite; shape
+            (N,).
     """
 
     ordering: Ints
@@ -93,7 +90,8 @@ def optics(
 
     Args:
         points: Finite coordinates, float or integer; shape (N, 2).
-        min_samples: Number of points within the core distance of a point, itself counted; at least 2.
+        min_samples: A point is a core point if at least this many points, itself counted, are within `max_eps`; at
+            least 2.
         max_eps: Maximum distance between neighbours, in the points' unit.
         weights: Multiplicities, integers of at least 1; shape (N,). A point of weight w counts as w equal points, and
             the result for it is that of the first of them. None for all 1.

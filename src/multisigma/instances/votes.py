@@ -32,10 +32,9 @@ class VoteSettings:
     the defaults for other sizes, and `paper` the paper's literal way.
 
     Args:
-        grid: Before clustering, votes are pooled on a grid of this size in pixels; each point then counts as many times
-            as it has votes. 0 clusters every vote by itself.
-        min_samples: A vote with at least this many votes around it, itself counted, is the core of a cluster; at least
-            2.
+        grid: Size in pixels of the grid on which votes are pooled before clustering. The votes of a cell become one
+            point, their mean, with their number as its weight. 0 turns pooling off.
+        min_samples: The `min_samples` of `optics`: votes within `max_eps` that make a vote a core point; at least 2.
         max_eps: Maximum distance between neighbouring votes, in pixels.
         extraction: How clusters are extracted from the ordering. 'tree' extracts each cluster at the density that
             separates it (`tree_clusters`); 'cut' cuts the reachability plot at one depth (`dbscan_cut`); 'xi' takes the
@@ -44,10 +43,10 @@ class VoteSettings:
         slope: The `slope` of `tree_clusters`.
         cut: The `cut` of `dbscan_cut`, in pixels.
         xi: The `xi` of `xi_clusters`.
-        assignment: Which instance a pixel belongs to. 'nearest': the one whose centre is nearest to its vote, the
-            paper's rule. With the other rules a pixel belongs to the cluster of its vote, and they differ for noise
-            votes, which are in no cluster. 'noise': the instance with the nearest centre. 'near': likewise, but only
-            within max(20 px, 6 times the mean distance of the cluster's votes from its centre). 'clusters': none.
+        assignment: How pixels are assigned to instances. 'nearest' takes the centre nearest to a pixel's vote, as the
+            paper does. The other rules take the cluster of the vote, and differ for noise votes, which have no cluster:
+            'noise' takes the nearest centre; 'near' takes it if it is within max(20 px, 6 times the mean distance of
+            the cluster's votes from its centre), and no instance otherwise; 'clusters' takes no instance.
         min_pixels: Instances with fewer pixels are removed, and their pixels are assigned again to the others.
         per_class: Cluster each class by itself. If false, cluster the pixels of all instance classes together, as in
             the paper; an instance then has the class of most of its pixels (the lowest id if several have equally
@@ -79,9 +78,9 @@ class VoteSettings:
     def for_height(cls, height: int) -> "VoteSettings":
         """Return the defaults for frames of `height` pixels.
 
-        They were measured at 1024 rows on simulated votes and at 128 rows on trained networks, and are interpolated in
-        between. Relative to the lengths of their vectors, votes on small frames have larger errors; a smaller `slope`
-        therefore requires more distance between clusters.
+        They were measured at 1024 rows on simulated votes and at 128 rows on votes of trained networks, and are
+        interpolated in between. On small frames the errors of votes are larger compared with the lengths of their
+        vectors, so a smaller `slope` requires more distance between clusters.
         """
         share = min(height / 1024, 1.0)
         return cls(
@@ -96,11 +95,11 @@ class VoteSettings:
         """Return the paper's literal way for frames of `height` pixels (section 4, figure 3).
 
         Cluster the pixels of all instance classes together with OPTICS, cut the reachability plot at one depth, and
-        assign every pixel to the nearest centre, also those whose votes are noise.
+        assign every pixel, noise votes included, to the nearest centre.
 
         The paper gives no parameters. `grid`, `min_samples`, `max_eps` and `min_pixels` are those of `for_height`. The
-        cut is 4 px from 1024 rows and 3 px up to 128 rows, interpolated in between: of 2, 3, 4 and 6 px these had the
-        best PQ with the nearest centre (docs/instances.md, where each class was clustered by itself).
+        cut is 4 px from 1024 rows and 2 px up to 128 rows, interpolated in between: of 2, 3, 4 and 6 px these had the
+        best PQ (docs/instances.md).
 
         Example:
             >>> from multisigma.instances import VoteSettings
@@ -112,7 +111,7 @@ class VoteSettings:
             cls.for_height(height),
             per_class=False,
             extraction="cut",
-            cut=float(np.interp(height, (128, 1024), (3.0, 4.0))),
+            cut=float(np.interp(height, (128, 1024), (2.0, 4.0))),
             assignment="nearest",
         )
 
@@ -302,9 +301,11 @@ def _majority_classes(semantic: NDArray[np.integer], members: Ints, count: int) 
 
 @njit(cache=True, nogil=True)
 def _positions_by_class(semantic: NDArray[np.integer], classes: Ints) -> tuple[Ints, Ints]:
-    """Return the positions in the flat map of the first class's pixels, then the second's, and so on.
+    """Sort the pixels of the classes by class.
 
-    Also return where each class begins among them, followed by their number.
+    Returns:
+        Positions of the pixels in the flat map, class after class, shape (P,); the first entry of each class among
+        them, followed by P.
     """
     begin = np.zeros(len(classes) + 1, np.int64)
     for value in semantic:

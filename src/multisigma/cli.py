@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import glob
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 2 for bad input, or 130 after an interruption.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    given = sys.argv[1:] if argv is None else argv
+    # The field `weighting_options` is a mapping, and jsonargparse takes one key of it by this name.
+    arguments = [re.sub(r"^--weighting\.", "--weighting-options.", argument) for argument in given]
     try:
         options = make_parser(arguments).parse_args(arguments)
         COMMANDS[options.command](options[options.command])

@@ -3,15 +3,11 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 import yaml
 
 from multisigma import MultisigmaError
-from multisigma.tasks import load_tasks
 from multisigma.training.config import PRESETS, Names, Size, TrainConfig
-from multisigma.training.scene_module import make_weighting
 
 
 def test_presets_hold_the_papers_values() -> None:
@@ -39,36 +35,22 @@ def test_presets_hold_the_papers_values() -> None:
 @pytest.mark.parametrize("name", ["table1", "tiny", "full"])
 def test_presets_set_every_field_that_has_a_meaning_in_the_paper(name: str) -> None:
     given = yaml.safe_load(PRESETS[name].read_text())
-    elsewhere = {"data", "missing_labels", "weights", "encoder_weights", "seed", "accelerator", "devices", "nodes"}
+    elsewhere = {
+        "data",
+        "missing_labels",
+        "weighting_options",
+        "encoder_weights",
+        "seed",
+        "accelerator",
+        "devices",
+        "nodes",
+    }
     assert set(given) == {field.name for field in dataclasses.fields(TrainConfig)} - elsewhere
 
 
-def test_equal_weights_sum_to_one() -> None:
-    tasks = load_tasks(["semantic", "instance", "depth"])
-    equal = make_weighting(TrainConfig(weighting="fixed"), tasks).weights
-    assert equal == pytest.approx({"semantic": 1 / 3, "instance": 1 / 3, "depth": 1 / 3})
-    (alone,) = make_weighting(TrainConfig(weighting="fixed", tasks=Names("depth")), tasks[2:]).weights.values()
-    assert alone == 1
-
-
-def test_the_uniform_form_against_numpy() -> None:
-    """exp(-s) L + s for every task, whatever its likelihood; the noise exp(s) goes to the mean loss."""
-    tasks, means = load_tasks(["semantic", "instance", "depth"]), {"semantic": 0.3, "instance": 8.0, "depth": 2.0}
-    weighting = make_weighting(TrainConfig(weighting="uniform", initial_log_variance=0.7), tasks)
-    losses = {name: torch.tensor(mean) for name, mean in means.items()}
-    expected = sum(np.exp(-0.7) * mean + 0.7 for mean in means.values())
-    assert weighting(losses).item() == pytest.approx(expected, rel=1e-6)
-    assert weighting.weights == pytest.approx(dict.fromkeys(means, np.exp(-0.7)))
-    optimizer = torch.optim.SGD(weighting.param_groups(), lr=0.1)
-    for _ in range(300):
-        optimizer.zero_grad()
-        weighting(losses).backward()
-        optimizer.step()
-    assert {name: 1 / weight for name, weight in weighting.weights.items()} == pytest.approx(means, rel=1e-4)
-
-
 def test_a_file_comes_back(tmp_path: Path) -> None:
-    config = TrainConfig(data="x", tasks=Names("depth"), weighting="fixed", weights=Names("0.5"), crop=Size(3, 4))
+    options = {"weights": {"depth": 0.5}}
+    config = TrainConfig(data="x", tasks=Names("depth"), weighting_options=options, crop=Size(3, 4))
     (tmp_path / "config.yaml").write_text(config.to_yaml())
     assert TrainConfig.from_yaml(tmp_path / "config.yaml") == config
 
@@ -85,10 +67,7 @@ def test_a_file_comes_back(tmp_path: Path) -> None:
         ({"crop": None}, "--crop"),
         ({"batch_size": 3, "devices": 2}, "multiple of the 2 devices"),
         ({"dilations": Names("1", "x")}, "--dilations"),
-        ({"weights": Names("1", "1", "1")}, "--weighting fixed"),
-        ({"weighting": "fixed", "weights": Names("1")}, "3 tasks"),
-        ({"weighting": "fixed", "weights": Names("1", "b", "c")}, "numbers"),
-        ({"initial_log_variance": float("inf")}, "--initial-log-variance"),
+        ({"weighting_options": ["lr"]}, "--weighting-options must be a mapping"),
     ],
 )
 def test_rules(values: dict[str, object], words: str) -> None:

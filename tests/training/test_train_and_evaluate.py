@@ -435,8 +435,8 @@ def test_a_city_without_disparity_beside_one_with(root: Path, tmp_path: Path) ->
 
 def test_fixed_weights_and_a_subset_of_tasks(root: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    options = ("--tasks", "semantic,depth", "--weighting", "fixed", "--weights", "0.9,0.1", "--iterations", "2")
-    assert train(root, run, *options) == 0
+    options = ("--tasks", "semantic,depth", "--weighting", "fixed", "--iterations", "2")
+    assert train(root, run, *options, "--weighting.weights", "{semantic: 0.9, depth: 0.1}") == 0
     log = read_log(run)
     expected = 0.9 * log["loss/semantic"][1] + 0.1 * log["loss/depth"][1]
     np.testing.assert_allclose(log["loss/total"][1], expected, rtol=1e-5)
@@ -449,7 +449,7 @@ def test_fixed_weights_and_a_subset_of_tasks(root: Path, tmp_path: Path) -> None
 
 def test_the_uniform_form_trains_and_evaluates(root: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert train(root, run, "--weighting", "uniform", "--initial-log-variance", "1", "--iterations", "3") == 0
+    assert train(root, run, "--weighting", "uniform", "--weighting.initial", "1", "--iterations", "3") == 0
     log = read_log(run)
     tasks = ("semantic", "instance", "depth")
     noises = {task: log[f"noise/{task}"][1] for task in tasks}

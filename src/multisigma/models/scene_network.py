@@ -59,8 +59,16 @@ class SceneNetwork(nn.Module):
         Returns:
             Each task's output of shape (B, channels, H, W), by task name.
         """
-        shared = self.aspp(self.encoder(image)[-1])
+        return self.forward_decoders(self.forward_features(image), image.shape[2:])
+
+    def forward_features(self, image: Tensor) -> Tensor:
+        """Return the shared representation of shape (B, aspp.channels, h, w), where the network splits into tasks."""
+        shared: Tensor = self.aspp(self.encoder(image)[-1])
+        return shared
+
+    def forward_decoders(self, shared: Tensor, size: Sequence[int]) -> dict[str, Tensor]:
+        """Return each task's output at the size (H, W), from the shared representation."""
         return {
-            name: F.interpolate(decoder(shared), size=image.shape[2:], mode="bilinear", align_corners=False)
+            name: F.interpolate(decoder(shared), size=size, mode="bilinear", align_corners=False)
             for name, decoder in self.decoders.items()
         }

@@ -86,12 +86,15 @@ class TrainConfig:
     tasks: Names = option(
         Names("semantic", "instance", "depth"), "tasks with commas between them; your own as package.module:Class"
     )
-    weighting: Literal["uncertainty", "uniform", "fixed"] = option(
+    weighting: str = option(
         "uncertainty",
-        "learned noise with each task's likelihood; 'uniform': learned, exp(-s) L + s in every task; or fixed weights",
+        "how the losses are weighed: uncertainty, uniform, revised_uncertainty, imtl_l, equal, fixed, rlw, dwa, gls, "
+        "log_transform, uw_so, famo, stch, gradnorm, gradient_aggregation, mgda, pcgrad, cagrad, imtl_g, nash_mtl, "
+        "aligned_mtl, upgrad; your own as package.module.Class",
     )
-    weights: Names | None = option(None, "fixed weights in the order of the tasks, with commas; 1/K each if not given")
-    initial_log_variance: float = option(0.0, "the learned s at the start; s = log sigma^2, or log noise if uniform")
+    weighting_options: dict[str, Any] | None = option(
+        None, "options of the weighting, by the names of its class's parameters; each as --weighting.NAME VALUE"
+    )
     encoder: str = option("resnet101.tv_in1k", "name of a timm encoder, with the tag of its pretrained weights")
     pretrained: bool = option(True, "fetch pretrained encoder weights; false asks for random ones")
     encoder_weights: str | None = option(None, "local file of pretrained encoder weights, instead of fetching them")
@@ -133,8 +136,6 @@ class TrainConfig:
         for name in ("momentum", "weight_decay", "poly_power", "workers", "seed"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise self._error(name, "must not be negative")
-        if not math.isfinite(self.initial_log_variance):
-            raise self._error("initial_log_variance", "must be finite")
         if not 0 <= self.flip <= 1:
             raise self._error("flip", "must be a probability, from 0 to 1")
         if not self.scale_min <= self.scale_max < math.inf:
@@ -145,15 +146,8 @@ class TrainConfig:
             raise self._error("batch_size", f"must be a multiple of the {self.devices * self.nodes} devices")
         if not all(part.isdecimal() and int(part) > 0 for part in self.dilations.values):
             raise self._error("dilations", "must be positive integers")
-        if self.weights is not None:
-            if self.weighting != "fixed":
-                raise self._error("weights", "goes with --weighting fixed")
-            if len(self.weights.values) != len(self.tasks.values):
-                raise self._error("weights", f"must have one value for each of the {len(self.tasks.values)} tasks")
-            try:
-                [float(weight) for weight in self.weights.values]
-            except ValueError:
-                raise self._error("weights", "must be numbers") from None
+        if not isinstance(self.weighting_options, dict | None):
+            raise self._error("weighting_options", "must be a mapping")
 
     def _error(self, name: str, rule: str) -> MultisigmaError:
         value = getattr(self, name)
@@ -161,7 +155,7 @@ class TrainConfig:
 
     def to_yaml(self) -> str:
         """The configuration as a YAML file of its fields; `from_yaml` and `--config` read it."""
-        plain = (str, int, float, bool, type(None))
+        plain = (str, int, float, bool, dict, type(None))
         values = {k: v if isinstance(v, plain) else str(v) for k, v in vars(self).items()}
         return yaml.safe_dump(values, sort_keys=False)
 
@@ -183,7 +177,7 @@ class TrainConfig:
         try:
             if values.get("crop") is not None:
                 values["crop"] = Size.parse(values["crop"])
-            for name in ("tasks", "weights", "dilations"):
+            for name in ("tasks", "dilations"):
                 if values.get(name) is not None:
                     values[name] = Names.parse(values[name])
             return cls(**values)

@@ -23,6 +23,7 @@ from multisigma.errors import MultisigmaError
 from multisigma.metrics import AveragePrecision, PanopticQuality, scene_metrics
 from multisigma.tasks import VOTES, Instance, Votes
 from multisigma.training.train import evenly, load_module, make_targets, read_baselines
+from multisigma.training.weightings import has_tasks_likelihoods
 
 # In `metrics.json`, beside the numbers that they explain.
 NOTES = {
@@ -86,7 +87,7 @@ def evaluate(
     metrics = {task.name: list(task.metrics()) for task in tasks}
     baseline_metrics = {task.name: list(task.metrics()) for task in tasks}
     # Only with the tasks' own likelihoods is sigma the scale or the root of the temperature that calibration measures.
-    sigma = module.weighting.sigma if config.weighting == "uncertainty" else {}
+    sigma = module.weighting.sigma if has_tasks_likelihoods(module.weighting) else {}
     calibration = {task.name: list(task.calibration(sigma.get(task.name))) for task in tasks}
     joint = scene_metrics()
     instance_task = next((task for task in tasks if isinstance(task, Instance)), None)

@@ -1,13 +1,14 @@
 """The Lightning module: it ties network, tasks and weighting together, and logs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from multisigma.data.frame import Frame
 from multisigma.data.module import Batch
@@ -15,7 +16,7 @@ from multisigma.models import SceneNetwork
 from multisigma.tasks import Depth, Task
 from multisigma.training.config import TrainConfig
 from multisigma.training.schedule import make_optimizer, polynomial_decay
-from multisigma.weighting import IMTLL, FixedWeighting, UncertaintyWeighting, Weighting
+from multisigma.training.weightings import make_weighting
 
 
 class SceneModule(lightning.LightningModule):
@@ -25,14 +26,17 @@ class SceneModule(lightning.LightningModule):
         config: The run's configuration.
         tasks: The tasks that the configuration names.
         pretrained: Whether to load the encoder's pretrained weights; false where a checkpoint is loaded next.
+        steps_per_epoch: Iterations of one epoch of the training data, for weightings that work in epochs.
     """
 
-    def __init__(self, config: TrainConfig, tasks: Sequence[Task], pretrained: bool = True) -> None:
+    def __init__(
+        self, config: TrainConfig, tasks: Sequence[Task], pretrained: bool = True, steps_per_epoch: int = 1
+    ) -> None:
         super().__init__()
         self.config, self.tasks = config, list(tasks)
         # Convolutions on a CPU, and in half precision on a GPU, are fastest with the channels last in memory.
         self.network = make_network(config, tasks, pretrained).to(memory_format=torch.channels_last)
-        self.weighting = make_weighting(config, tasks)
+        self.weighting = make_weighting(config, tasks, steps_per_epoch)
         self.validation_sums: dict[str, Tensor] = {}
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
@@ -40,21 +44,40 @@ class SceneModule(lightning.LightningModule):
         outputs: dict[str, Tensor] = self.network(image.contiguous(memory_format=torch.channels_last))
         return outputs
 
-    def losses(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return each task's loss over a batch as (sum, count), by task name."""
-        outputs = self(batch["image"])
+    def losses(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return each task's loss over a batch as (sum, count), by task name, from each task's output."""
         return {task.name: task.loss(outputs[task.name], batch["targets"][task.name]) for task in self.tasks}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self.batch, self.batch_seed = batch, self.config.seed * 1_000_003 + self.global_step
         # Seeded by iteration, so that encoders with dropout resume bit for bit too.
-        torch.manual_seed(self.config.seed * 1_000_003 + self.global_step)
+        torch.manual_seed(self.batch_seed)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        losses = self.losses(batch)
-        objective = self.weighting(losses)
+        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        shared = self.network.forward_features(image)
+        losses = self.losses(self.network.forward_decoders(shared, image.shape[2:]), batch)
+        objective = self.weighting(losses, shared)
         if self.global_step % self.config.log_every == 0:
             self._log_training(losses, objective)
         return objective
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        # Here and not at the end of the batch, where a checkpoint may already be written.
+        if self.weighting.needs_update:
+            self._update_weighting()
+
+    def _update_weighting(self) -> None:
+        """Show the weighting the same batch's losses after the optimiser's step, by a second forward pass."""
+        torch.manual_seed(self.batch_seed)
+        # Copies of the buffers, or batch normalisation would count the batch twice in its running statistics.
+        buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+        image = self.batch["image"].contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), self.trainer.precision_plugin.train_step_context():
+            self.weighting.update(self.losses(functional_call(self.network, buffers, (image,)), self.batch))
 
     def _log_training(self, losses: Mapping[str, tuple[Tensor, Tensor]], objective: Tensor) -> None:
         values = {"loss/total": objective.item()}
@@ -75,7 +98,7 @@ class SceneModule(lightning.LightningModule):
         self.validation_sums = {task.name: torch.zeros(2, dtype=torch.float64) for task in self.tasks}
 
     def validation_step(self, batch: tuple[Frame, Batch], batch_idx: int) -> None:
-        for name, (total, count) in self.losses(batch[1]).items():
+        for name, (total, count) in self.losses(self(batch[1]["image"]), batch[1]).items():
             self.validation_sums[name] += torch.stack([total, count]).double().cpu()
 
     def on_validation_epoch_end(self) -> None:
@@ -143,18 +166,3 @@ def make_network(config: TrainConfig, tasks: Sequence[Task], pretrained: bool = 
         decoder_channels=config.decoder_channels,
         decoder_kernel=config.decoder_kernel,
     )
-
-
-def make_weighting(config: TrainConfig, tasks: Sequence[Task]) -> Weighting:
-    """Make the weighting of a configuration.
-
-    - 'uncertainty': each task's own likelihood, equations 7 and 10; an L1 loss has weight `exp(-s / 2)`.
-    - 'uniform': `exp(-s) L + s` for every task, whatever its likelihood; `exp(s)` is the paper's noise.
-    - 'fixed': equation 1; weights of 1/K each, as in table 1, unless the configuration gives others.
-    """
-    if config.weighting == "fixed":
-        weights = map(float, config.weights.values) if config.weights else [1 / len(tasks)] * len(tasks)
-        return FixedWeighting({task.name: weight for task, weight in zip(tasks, weights, strict=True)})
-    if config.weighting == "uniform":
-        return IMTLL([task.name for task in tasks], config.initial_log_variance)
-    return UncertaintyWeighting({task.name: task.likelihood for task in tasks}, config.initial_log_variance)

@@ -106,7 +106,8 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
 
     lightning.seed_everything(config.seed, verbose=False)
     checkpoint = last_checkpoint(run) if resume and last_checkpoint(run).is_file() else None
-    module = SceneModule(config, tasks, pretrained=checkpoint is None)
+    steps_per_epoch = max(1, round(len(train_files) / config.batch_size))
+    module = SceneModule(config, tasks, checkpoint is None, steps_per_epoch)
     if first_process and not resume:
         with new_folder(run) as folder:
             describe_run(folder, config, module, train_files, val_files)

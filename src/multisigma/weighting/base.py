@@ -75,6 +75,8 @@ class Weighting(nn.Module, ABC):
     """
 
     home: Tensor
+    needs_update = False
+    """Whether the training loop is to call `update` after each of the optimiser's steps."""
 
     def __init__(self, tasks: Iterable[str], lowest_loss: float = -math.inf) -> None:
         super().__init__()
@@ -140,6 +142,9 @@ class Weighting(nn.Module, ABC):
     @abstractmethod
     def combine(self, batch: TaskLosses) -> Tensor:
         """Return the objective of a batch, a scalar."""
+
+    def update(self, losses: Mapping[str, Loss]) -> None:
+        """Learn from the same batch's losses after the optimiser's step. Only methods with `needs_update` do."""
 
     @property
     @abstractmethod

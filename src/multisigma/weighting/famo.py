@@ -33,6 +33,8 @@ class FAMO(AdaptiveWeighting):
         lower_bounds: The least loss by task name; 0 where not given.
         lr: Adam's learning rate.
         weight_decay: Adam's weight decay, the paper's gamma. The default is TorchJD's.
+        second_pass: Ask the training loop for that second forward pass, by `needs_update`. False for the next batch's
+            losses.
 
     Raises:
         MultisigmaError: A name is unknown, or a parameter is out of its range.
@@ -62,8 +64,10 @@ class FAMO(AdaptiveWeighting):
         lower_bounds: Mapping[str, float] | None = None,
         lr: float = 0.025,
         weight_decay: float = 1e-3,
+        second_pass: bool = True,
     ) -> None:
         super().__init__(tasks)
+        self.needs_update = second_pass
         check_positive("lr", lr)
         if not 0 <= weight_decay < math.inf:
             raise MultisigmaError(f"Parameter `weight_decay` must be finite and not negative. Found {weight_decay}.")

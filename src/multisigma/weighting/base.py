@@ -281,8 +281,9 @@ class Weighting(nn.Module, ABC):
     ) -> TaskLosses:
         """Return the means over the labelled elements of all processes."""
         present = tuple(several_processes() or isinstance(c, Tensor) or c > 0 for c in counts)
-        # Without its graph: a gradient of zero through an empty mean would be NaN.
-        totals = tuple(t if here else t.detach() for t, here in zip(totals, present, strict=True))
+        if any(present):
+            # Without the graphs of absent tasks: a gradient of zero through an empty mean would be NaN.
+            totals = tuple(t if here else t.detach() for t, here in zip(totals, present, strict=True))
         total = at_least_float32(torch.stack(totals))
         if any(isinstance(c, Tensor) for c in counts):
             tensors = [c if isinstance(c, Tensor) else total.new_full((), c) for c in counts]

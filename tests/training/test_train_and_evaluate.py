@@ -587,5 +587,5 @@ def test_a_loss_that_is_not_finite_names_its_task(
 ) -> None:
     assert train(root, tmp_path / "run", "--iterations", "30", "--learning-rate", "1e30") == 2
     message = capsys.readouterr().err
-    assert "is not finite" in message
+    assert "must be finite" in message
     assert "'semantic'" in message

@@ -229,7 +229,7 @@ def run_evaluate(options: Namespace) -> None:
     """`multisigma evaluate`."""
     from multisigma.files import new_folder, write_text
     from multisigma.outputs.samples import write_samples
-    from multisigma.outputs.submission import write_submission
+    from multisigma.data.predictions import write_predictions
     from multisigma.training.evaluate import evaluate, evaluate_predictions
 
     run, predictions, save = options.run, options.predictions, options.save_predictions
@@ -245,7 +245,7 @@ def run_evaluate(options: Namespace) -> None:
         print_metrics(metrics)
     else:
         with new_folder(save) if save else nullcontext() as folder:
-            keep = partial(write_submission, folder) if folder else None
+            keep = partial(write_predictions, folder) if folder else None
             result = evaluate(
                 run,
                 options.data,

@@ -118,7 +118,7 @@ class ModelInfo:
         except MultisigmaError as error:
             raise MultisigmaError(f"{path}: `labels`: {error} {remedy}") from error
         info = cls(
-            tasks=get("tasks", "a list of names", lambda values: tuple(_text(value) for value in values)),
+            tasks=get("tasks", "a list of names", _texts),
             outputs=get("outputs", "channels by task", lambda v: {_text(k): _count(n) for k, n in v.items()}),
             working_height=count("working_height"),
             mean=get("mean", "three numbers", _three),
@@ -146,6 +146,12 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError
     return value
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise TypeError
+    return tuple(_text(value) for value in values)
 
 
 def _count(value: Any) -> int:

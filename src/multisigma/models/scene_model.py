@@ -174,7 +174,10 @@ class SceneModel(nn.Module):
             raise MultisigmaError(
                 f"{folder / INFO_FILE}: `outputs` must be in the order of the tasks. Found {list(info.outputs)}."
             )
-        model = cls(info, tasks)
+        try:
+            model = cls(info, tasks)
+        except MultisigmaError as error:
+            raise MultisigmaError(f"{folder / INFO_FILE}: {error}") from error
         path = folder / WEIGHTS_FILE
         try:
             model.network.load_state_dict(safetensors.torch.load(path.read_bytes()))

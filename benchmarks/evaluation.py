@@ -30,11 +30,10 @@ import numpy as np
 from multisigma.data.cityscapes import FrameFiles, inspect_truth
 from multisigma.data.images import read_png, write_png
 from multisigma.data.labels import INSTANCE_CLASSES
-from multisigma.data.predictions import PredictionFiles, inspect_prediction
+from multisigma.data.predictions import PredictionFiles, inspect_prediction, write_predictions
 from multisigma.data.scene import Scene, Truth, cut_instances
 from multisigma.data.streets import StreetSettings, make_frame
 from multisigma.metrics import AveragePrecision, CityscapesIoU
-from multisigma.outputs.submission import write_submission
 from multisigma.training.environment import describe_environment
 
 HEIGHT, WIDTH = 1024, 2048
@@ -154,7 +153,7 @@ def measure(folder: Path, frames: int, instances: int, seed: int) -> dict[str, A
         write_png(paths[0], truth.labels)
         write_png(paths[1], truth.instances.astype(np.uint16))
         scene = Scene(labels, cut_instances(ids, class_ids, confidences))
-        write_submission(root, truth.name, scene, (HEIGHT, WIDTH))
+        write_predictions(root, truth.name, scene, (HEIGHT, WIDTH))
         semantic, listed = root / "semantic" / f"{truth.name}_labelIds.png", root / "instance" / f"{truth.name}.txt"
 
         names = ("labels", "instances", "semantic", "list", "root")

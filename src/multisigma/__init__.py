@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from multisigma.errors import MultisigmaError
 
 if TYPE_CHECKING:
+    from multisigma.models.scene_model import SceneModel
     from multisigma.weighting import (
         FAMO,
         GLS,
@@ -68,6 +69,7 @@ __all__ = [
     "Prediction",
     "RevisedUncertaintyWeighting",
     "ScaledLikelihood",
+    "SceneModel",
     "SmoothTchebycheff",
     "Softmax",
     "StudentT",
@@ -80,6 +82,14 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     # On first use: the processes that draw street scenes then start without torch.
+    if name == "SceneModel":
+        try:
+            from multisigma.models.scene_model import SceneModel
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f"SceneModel needs the extra 'scene' (found no {error.name}): pip install 'multisigma[scene]'"
+            ) from error
+        return SceneModel
     if name in __all__:
         from multisigma import weighting
 

@@ -126,6 +126,23 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     )
     commands.add_subcommand("evaluate", evaluate, help="measure a trained run on a split")
 
+    predict = ArgumentParser(
+        description="Predict pictures of your own: classes, objects and depth as files, a picture and a JSON for each."
+    )
+    predict.add_argument("model", type=Path, help="run folder, or a saved model")
+    predict.add_argument("inputs", type=Path, nargs="+", help="images, and folders of images", metavar="INPUT")
+    predict.add_argument("--out", type=Path, required=True, help="folder to make")
+    predict.add_argument("--height", type=int | None, default=None, help="height to work at; the model's if not given")
+    predict.add_argument(
+        "--device", type=str | None, default=None, help="cpu, cuda, mps, ...; CUDA, else MPS, else the CPU if not given"
+    )
+    add_votes(predict)
+    predict.add_argument(
+        "--camera", type=Path | None, default=None, help="camera file in the Cityscapes format, for depth in metres"
+    )
+    predict.add_argument("--trust-code", action="store_true", help="run the code of tasks that are not built in")
+    commands.add_subcommand("predict", predict, help="predict pictures of your own")
+
     report = ArgumentParser(description="Write RUN/report.html: the numbers, curves and pictures of a run.")
     report.add_argument("run", type=Path, help="run folder")
     commands.add_subcommand("report", report, help="write a run's report")
@@ -230,9 +247,9 @@ def run_train(options: Namespace) -> None:
 
 def run_evaluate(options: Namespace) -> None:
     """`multisigma evaluate`."""
+    from multisigma.data.predictions import write_predictions
     from multisigma.files import new_folder, write_text
     from multisigma.outputs.samples import write_samples
-    from multisigma.outputs.submission import write_submission
     from multisigma.training.evaluate import evaluate, evaluate_predictions
 
     run, predictions, save = options.run, options.predictions, options.save_predictions
@@ -248,7 +265,7 @@ def run_evaluate(options: Namespace) -> None:
         print_metrics(metrics)
     else:
         with new_folder(save) if save else nullcontext() as folder:
-            keep = partial(write_submission, folder) if folder else None
+            keep = partial(write_predictions, folder) if folder else None
             result = evaluate(
                 run,
                 options.data,
@@ -280,6 +297,32 @@ def show_progress(loader: Any) -> Iterator[Any]:
     yield from track(loader, "evaluating", total=len(loader), console=console)
 
 
+def run_predict(options: Namespace) -> None:
+    """`multisigma predict`."""
+    from multisigma.data.cityscapes import read_camera
+    from multisigma.data.photographs import find_photographs
+    from multisigma.files import require_empty
+    from multisigma.models import SceneModel
+    from multisigma.tasks import choose_votes
+
+    require_empty(options.out)
+    images = find_photographs(options.inputs)
+    camera = read_camera(options.camera) if options.camera else None
+    model = SceneModel.load(options.model, options.device, options.trust_code)
+    choose_votes(model.tasks, options.votes)
+    print_line(f"device: {model.device}")
+    failed = []
+    for name, path in track(images.items(), "predicting", len(images), console=console):
+        try:
+            model.predict(path, camera, options.height).save(options.out, name)
+        except MultisigmaError as error:
+            print_problem("warning:", "bold yellow", error)
+            failed.append(str(path))
+    print_line(f"{len(images) - len(failed)} of {len(images)} images predicted, in {options.out}")
+    if failed:
+        raise MultisigmaError(f"{len(failed)} of {len(images)} images could not be predicted: {', '.join(failed)}")
+
+
 def run_report(options: Namespace) -> None:
     """`multisigma report`."""
     from multisigma.outputs.report import write_report
@@ -308,6 +351,7 @@ COMMANDS: dict[str, Callable[[Namespace], None]] = {
     "prepare": run_prepare,
     "train": run_train,
     "evaluate": run_evaluate,
+    "predict": run_predict,
     "report": run_report,
     "demo": run_demo,
 }

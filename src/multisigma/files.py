@@ -33,6 +33,14 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
+def require_empty(path: Path) -> None:
+    """Raise `MultisigmaError` if there is a file at a path, or a folder that holds something."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise MultisigmaError(
+            f"{path}: must be a new or empty folder and holds something; choose another, or remove it."
+        )
+
+
 @contextmanager
 def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     """Gives a temporary folder to fill; it becomes `path` when all went well and is removed otherwise.
@@ -45,10 +53,8 @@ def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
         MultisigmaError: If `path` holds something and `replace` is false, or the folder cannot be written.
     """
     with _writable(path):
-        if not replace and path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise MultisigmaError(
-                f"{path}: must be a new or empty folder and holds something; choose another, or remove it."
-            )
+        if not replace:
+            require_empty(path)
         path = path.absolute()
         nearest = next(parent for parent in path.parents if parent.is_dir())
         temporary = nearest / f".{path.name}.{os.getpid()}.tmp"

@@ -10,11 +10,10 @@ import pytest
 
 from multisigma.data.cityscapes import list_frames
 from multisigma.data.images import write_png
-from multisigma.data.predictions import inspect_prediction, list_predictions
+from multisigma.data.predictions import inspect_prediction, list_predictions, write_predictions
 from multisigma.data.problems import DataError
 from multisigma.data.scene import Scene, cut_instances
 from multisigma.errors import MultisigmaError
-from multisigma.outputs.submission import write_submission
 from multisigma.training.evaluate import evaluate_predictions
 
 MakeRoot = Callable[..., Path]
@@ -41,7 +40,7 @@ def predictions(tmp_path: Path) -> Path:
     root = tmp_path / "predictions"
     root.mkdir()
     for index, name in enumerate(NAMES):
-        write_submission(root, name, scene_of(index), SIZE)
+        write_predictions(root, name, scene_of(index), SIZE)
     return root
 
 
@@ -62,7 +61,7 @@ def test_what_was_written_is_read(data: Path, predictions: Path) -> None:
 
 
 def test_a_scene_without_objects_has_an_empty_list(tmp_path: Path) -> None:
-    write_submission(tmp_path, NAMES[0], Scene(instances=[]), SIZE)
+    write_predictions(tmp_path, NAMES[0], Scene(instances=[]), SIZE)
     assert (tmp_path / "instance" / f"{NAMES[0]}.txt").read_text() == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["instance"]
 
@@ -81,7 +80,7 @@ def test_a_semantic_copy_of_a_root_and_a_city_with_an_underscore(make_root: Make
     name = "stuttgart_00_000000_000001"
     root = make_root([f"val/{name}"], SIZE, without=["disparity"])
     next(root.rglob("*_instanceIds.png")).unlink()
-    write_submission(tmp_path, name, scene_of(0), SIZE)
+    write_predictions(tmp_path, name, scene_of(0), SIZE)
     metrics = evaluate_predictions(tmp_path, root)
     assert metrics["iou_class"] is not None
     assert "ap" not in metrics

@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 
 from multisigma.data.cityscapes import FrameFiles
 from multisigma.data.images import write_png
-from multisigma.data.predictions import inspect_prediction, list_predictions
+from multisigma.data.predictions import inspect_prediction, list_predictions, write_predictions
 from multisigma.data.scene import Scene, Truth
 from multisigma.metrics import AveragePrecision, CityscapesIoU, PanopticQuality
 from multisigma.metrics.panoptic import panoptic_map
-from multisigma.outputs.submission import write_submission
 
 pytestmark = pytest.mark.slow
 
@@ -87,7 +86,7 @@ def write_case(root: Path, case: Case) -> list[FrameFiles]:
         paths = [folder / f"{truth.name}_gtFine_{kind}.png" for kind in ("labelIds", "instanceIds")]
         write_png(paths[0], truth.labels)
         write_png(paths[1], truth.instances.astype(np.uint16))
-        write_submission(root, truth.name, scene, truth.labels.shape)
+        write_predictions(root, truth.name, scene, truth.labels.shape)
         distances[paths[1].name] = {int(i): distance(truth, i) for i in np.unique(truth.instances)}
         segments, classes = panoptic_map(scene.labels, scene.instances)
         write_png(

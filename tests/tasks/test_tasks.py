@@ -11,8 +11,16 @@ from multisigma import Laplace, MultisigmaError, UncertaintyWeighting
 from multisigma.data.frame import Camera, Frame, instance_centroids
 from multisigma.data.labels import LABELS
 from multisigma.data.picture import Picture
-from multisigma.data.scene import SceneInstance
-from multisigma.tasks import Depth, Instance, Semantic, Task, load_tasks
+from multisigma.tasks import (
+    Depth,
+    Instance,
+    InstanceResult,
+    PostprocessContext,
+    Semantic,
+    Task,
+    load_tasks,
+    postprocess,
+)
 from multisigma.tasks.instance import colour_vectors
 
 ID = {label.name: label.id for label in LABELS}
@@ -206,33 +214,39 @@ def test_a_baseline_without_labels_has_no_guess(frame: Frame, task: Task) -> Non
 
 def test_pictures_show_prediction_and_truth(frame: Frame) -> None:
     tasks = load_tasks(["semantic", "instance", "depth"])
-    predictions = {task.name: task.target(frame).nan_to_num().numpy() for task in tasks}
-    pictures = {p.title: p for task in tasks for p in task.visualize(frame, predictions)}
+    outputs = {task.name: task.target(frame).nan_to_num().numpy() for task in tasks}
+    one_hot = F.one_hot(torch.from_numpy(outputs["semantic"]).long().clamp(max=18), 19)
+    outputs["semantic"] = 50.0 * one_hot.permute(2, 0, 1).float().numpy()
+    results = postprocess(tasks, outputs, PostprocessContext())
+    pictures = {p.title: p for task in tasks for p in task.visualize(frame, results)}
     assert list(pictures) == ["Semantic segmentation", "Instance vectors", "Instances", "Inverse depth"]
     for picture in pictures.values():
         assert picture.prediction is not None
         assert picture.truth is not None
         assert picture.prediction.shape == picture.truth.shape == (12, 20, 3)
     semantic = pictures["Semantic segmentation"]
-    assert np.array_equal(semantic.prediction, semantic.truth)  # type: ignore[arg-type]
+    labelled = frame.labels != ID["static"]
+    assert np.array_equal(semantic.prediction[labelled], semantic.truth[labelled])  # type: ignore[index]
     assert tuple(semantic.truth[6, 3]) == (0, 0, 142)  # type: ignore[index]
     unlabelled = without(frame, "labels", "instances", "centroids", "disparity")
-    assert all(p.truth is None for task in tasks for p in task.visualize(unlabelled, predictions))
-    alone = Instance().visualize(frame, {"instance": predictions["instance"]})
+    assert all(p.truth is None for task in tasks for p in task.visualize(unlabelled, results))
+    alone = Instance().visualize(frame, {"instance": results["instance"]})
     assert [p.title for p in alone] == ["Instance vectors"]
 
 
-def rider_on_a_bicycle(votes: str) -> tuple[list[SceneInstance], Picture]:
+def rider_on_a_bicycle(votes: str) -> tuple[InstanceResult, Picture]:
     """Instances and their picture where two classes vote for one centre: a rider and the bicycle under it."""
     semantic = np.full((64, 64), 0)
     semantic[20:32, 20:44], semantic[32:44, 20:44] = 12, 18
     y, x = np.mgrid[:64, :64].astype(np.float32)
     vectors = np.stack((31.5 - x, 31.5 - y))
-    logits = torch.full((1, 19, 64, 64), -9.0).scatter(1, torch.from_numpy(semantic)[None, None], 9.0)
+    logits = torch.full((19, 64, 64), -9.0).scatter(0, torch.from_numpy(semantic)[None], 9.0).numpy()
     task = Instance(votes)  # type: ignore[arg-type]
-    scene = task.postprocess({"semantic": logits, "instance": torch.from_numpy(vectors)[None]})
+    # In this order the instances are found after the classes that they use.
+    results = postprocess([task, Semantic()], {"semantic": logits, "instance": vectors}, PostprocessContext())
+    assert list(results) == ["instance", "semantic"]
     blank = Frame("a_000000_000019", np.zeros((64, 64, 3), np.uint8), None, None, None, None, None)
-    return scene["instances"], task.visualize(blank, {"semantic": semantic, "instance": vectors})[1]
+    return results["instance"], task.visualize(blank, results)[1]  # type: ignore[return-value]
 
 
 def test_votes_choose_how_instances_are_found_in_scenes_and_pictures() -> None:

@@ -44,9 +44,9 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_folder(run: Path) -> None:
-    assert {"config.yaml", "environment.json", "network.json", "baselines.npz", "logs", "checkpoints"} == {
-        path.name for path in run.iterdir()
-    }
+    described = {"config.yaml", "environment.json", "network.json", "baselines.npz"}
+    model = {"model.json", "model.safetensors"}
+    assert {path.name for path in run.iterdir()} == described | model | {"logs", "checkpoints"}
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
     log = read_log(run)
     for name in ("loss", "sigma", "weight", "noise", "noise_ratio"):
@@ -491,8 +491,8 @@ class Boundary(RegressionTask):
     def baseline(self):
         return RowMean()
 
-    def visualize(self, frame, predictions):
-        grey = (255 * predictions["boundary"][0].clip(0, 1)).astype("uint8")
+    def visualize(self, frame, scene):
+        grey = (255 * scene["boundary"].values[0].clip(0, 1)).astype("uint8")
         return [Picture("Boundary", grey[..., None].repeat(3, -1), None)]
 """
     )

@@ -33,6 +33,16 @@ class Camera:
     u0: float
     v0: float
 
+    def resized(self, x: float, y: float) -> Camera:
+        """Return the camera of the frame at another size.
+
+        Args:
+            x: New width over old width.
+            y: New height over old height.
+        """
+        u0, v0 = (self.u0 + 0.5) * x - 0.5, (self.v0 + 0.5) * y - 0.5
+        return Camera(self.baseline, self.fx * x, self.fy * y, u0, v0)
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:

@@ -17,8 +17,9 @@ from multisigma.errors import MultisigmaError
 MakeTargets = Callable[[Frame], dict[str, Tensor]]
 
 # ImageNet's mean and standard deviation, which pretrained encoders expect, on the scale 0 to 255.
-_MEAN = np.array([123.675, 116.28, 103.53], np.float32)
-_STD = np.array([58.395, 57.12, 57.375], np.float32)
+IMAGE_MEAN = (123.675, 116.28, 103.53)
+IMAGE_STD = (58.395, 57.12, 57.375)
+_MEAN, _STD = np.array(IMAGE_MEAN, np.float32), np.array(IMAGE_STD, np.float32)
 
 
 class Batch(TypedDict):

@@ -1,4 +1,4 @@
-"""A system's predictions as files, in the layout that the Cityscapes benchmark wants.
+"""A system's predictions as files, written and read, in the layout that the Cityscapes benchmark wants.
 
     PREDICTIONS/semantic/**/CITY_SEQUENCE_FRAME*.png     8-bit raw label ids
     PREDICTIONS/instance/**/CITY_SEQUENCE_FRAME*.txt     a line for each object: MASK LABEL_ID CONFIDENCE
@@ -20,24 +20,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from multisigma.data.cityscapes import FrameFiles, is_folder, read_disparity, read_labels
-from multisigma.data.images import read_png
+from multisigma.data.images import encode_disparity, read_png, write_png
+from multisigma.data.label_space import CITYSCAPES, LabelSpace
 from multisigma.data.labels import LABELS
 from multisigma.data.problems import DataError, Problem
 from multisigma.data.scene import Scene, SceneInstance
+from multisigma.files import write_text
 
-__all__ = ["ENDINGS", "PredictionFiles", "inspect_prediction", "list_predictions"]
+__all__ = ["ENDINGS", "PredictionFiles", "inspect_prediction", "list_predictions", "write_predictions"]
 
 ENDINGS: Final = {"semantic": ".png", "instance": ".txt", "disparity": ".png"}
 """The ending of a prediction's file in each folder."""
 
 _NAME = re.compile(r"(?P<name>.+?_\d{6}_\d{6}).*")
 _LABEL_IDS: Final = frozenset(label.id for label in LABELS)
+# The stored format ends there.
+_LARGEST_DISPARITY: Final = 255.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,44 @@ class PredictionFiles:
     semantic: Path | None = None
     instance: Path | None = None
     disparity: Path | None = None
+
+
+def write_predictions(
+    folder: Path, name: str, scene: Scene, size: tuple[int, int], labels: LabelSpace = CITYSCAPES
+) -> None:
+    """Write a frame's scene into `semantic/`, `instance/` and `disparity/`.
+
+    Args:
+        folder: Folder of the predictions; it must exist.
+        name: Name of the frame.
+        scene: What to write; a part that is None is left out. Disparities above 255.99 px are written as that.
+        size: Height and width of the frame.
+        labels: The classes of the scene.
+    """
+    if scene.labels is not None:
+        write_png(_folder(folder, "semantic") / f"{name}_labelIds.png", scene.labels)
+    if scene.disparity is not None:
+        stored = encode_disparity(np.clip(scene.disparity, 0, _LARGEST_DISPARITY).astype(np.float32))
+        write_png(_folder(folder, "disparity") / f"{name}_disparity.png", stored)
+    if scene.instances is not None:
+        masks = _folder(folder, "instance/masks")
+        lines = []
+        for number, instance in enumerate(scene.instances):
+            mask = np.zeros(size, np.uint8)
+            height, width = instance.mask.shape
+            mask[instance.top : instance.top + height, instance.left : instance.left + width] = instance.mask * 255
+            # The list separates its columns by spaces.
+            file = f"{name}_{number:03d}_{labels.by_id[instance.class_id].name.replace(' ', '-')}.png"
+            file = re.sub(r"[\s%]", lambda found: quote(found[0]), file)
+            write_png(masks / file, mask)
+            lines.append(f"masks/{file} {instance.class_id} {float(instance.confidence)!r}\n")
+        write_text(folder / "instance" / f"{name}.txt", "".join(lines))
+
+
+def _folder(root: Path, name: str) -> Path:
+    path = root / name
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def list_predictions(root: Path, frames: Sequence[FrameFiles]) -> tuple[list[PredictionFiles], list[Problem]]:

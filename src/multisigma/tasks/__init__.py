@@ -1,8 +1,29 @@
 """What is particular to each task: one file a task."""
 
-from multisigma.tasks.base import Task, load_tasks
-from multisigma.tasks.depth import Depth
-from multisigma.tasks.instance import VOTES, Instance, Votes
-from multisigma.tasks.semantic import Semantic
+from multisigma.tasks.base import BUILT_IN, RegressionTask, Task, load_tasks, postprocess
+from multisigma.tasks.depth import Depth, DepthResult
+from multisigma.tasks.instance import VOTES, Instance, InstanceResult, PredictedInstance, Votes, choose_votes
+from multisigma.tasks.results import DenseResult, PostprocessContext, TaskResult, scene_of
+from multisigma.tasks.semantic import Semantic, SemanticResult
 
-__all__ = ["VOTES", "Depth", "Instance", "Semantic", "Task", "Votes", "load_tasks"]
+__all__ = [
+    "BUILT_IN",
+    "VOTES",
+    "DenseResult",
+    "Depth",
+    "DepthResult",
+    "Instance",
+    "InstanceResult",
+    "PostprocessContext",
+    "PredictedInstance",
+    "RegressionTask",
+    "Semantic",
+    "SemanticResult",
+    "Task",
+    "TaskResult",
+    "Votes",
+    "choose_votes",
+    "load_tasks",
+    "postprocess",
+    "scene_of",
+]

@@ -3,8 +3,11 @@
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from graphlib import CycleError, TopologicalSorter
+from typing import ClassVar
 
+import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,6 +18,7 @@ from multisigma.data.picture import Picture
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import LaplaceCoverage
 from multisigma.tasks.baselines import Baseline
+from multisigma.tasks.results import DenseResult, PostprocessContext, TaskResult
 from multisigma.weighting import Laplace, Likelihood
 
 
@@ -29,11 +33,13 @@ class Task(ABC):
         channels: The number of the network's output channels.
         likelihood: The noise model whose negative log likelihood the loss is.
         kind: The field of `FrameFiles` that its labels come from, for messages; None if they come from no file.
+        uses: Names of other tasks whose results `postprocess` looks at, where the network has these tasks.
     """
 
     name: ClassVar[str]
     channels: ClassVar[int]
     kind: ClassVar[str | None] = None
+    uses: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod
@@ -64,13 +70,21 @@ class Task(ABC):
     def metrics(self) -> Sequence[Metric]:
         """Make fresh metrics: `update(prediction, target)` on batches, `compute()` returns a dictionary of numbers."""
 
-    def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Return this task's part of a frame's scene: fields of `multisigma.data.scene.Scene`; none by default.
+    def postprocess(
+        self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
+    ) -> TaskResult:
+        """Return this task's result for one image; by default the prediction as a `DenseResult`.
 
         Args:
-            outputs: Every task's output for the frame, of shape (1, channels, H, W), by task name.
+            output: The network's output for this task, shape (channels, H, W).
+            scene: The results of the tasks that `uses` names, by task name, as far as the network has them.
+            context: The model's classes, the camera, and the scale of the errors.
         """
-        return {}
+        return DenseResult(self.predict(torch.from_numpy(output)[None])[0].numpy())
+
+    def noise_scale(self, loss: float) -> float | None:
+        """Return the scale of this task's errors that fits a mean loss over validation frames; None by default."""
+        return None
 
     def calibration(self, sigma: float | None) -> Sequence[Metric]:
         """Make fresh metrics of how well the noise describes the errors: `update(output, target)`; none by default.
@@ -85,12 +99,12 @@ class Task(ABC):
         """Make a fresh predictor that sees no image, for comparison."""
 
     @abstractmethod
-    def visualize(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
+    def visualize(self, frame: Frame, scene: Mapping[str, TaskResult]) -> list[Picture]:
         """Draw this task's pictures of a frame.
 
         Args:
-            frame: The frame with its labels.
-            predictions: Every task's prediction for the frame, by task name.
+            frame: The frame with its labels, or with none.
+            scene: Every task's result at the size of the frame, by task name.
         """
 
 
@@ -112,8 +126,42 @@ class RegressionTask(Task):
         error = F.l1_loss(output.float(), target.where(labelled, 0.0), reduction="none")
         return (error * labelled).sum(), labelled.sum()
 
+    def noise_scale(self, loss: float) -> float | None:
+        # The maximum likelihood estimate of a Laplace's scale: the mean absolute error of a channel.
+        return loss / self.channels if isinstance(self.likelihood, Laplace) else None
+
     def calibration(self, sigma: float | None) -> Sequence[Metric]:
         return [LaplaceCoverage(self.name, sigma)] if sigma is not None and isinstance(self.likelihood, Laplace) else []
+
+
+def postprocess(
+    tasks: Sequence[Task], outputs: Mapping[str, NDArray[np.float32]], context: PostprocessContext
+) -> dict[str, TaskResult]:
+    """Return every task's result for one image, each made once, after those that it uses.
+
+    Args:
+        tasks: The tasks of the network.
+        outputs: The network's outputs of shape (channels, H, W), by task name.
+        context: The model's classes, the camera, and the scale of the errors.
+
+    Raises:
+        MultisigmaError: Tasks use each other's results in a circle.
+    """
+    by_name = {task.name: task for task in tasks}
+    graph = {task.name: [name for name in task.uses if name in by_name] for task in tasks}
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        raise MultisigmaError(f"Tasks must not use each other's results in a circle. Found {error.args[1]}.") from error
+    results: dict[str, TaskResult] = {}
+    for name in order:
+        used = {other: results[other] for other in graph[name]}
+        results[name] = by_name[name].postprocess(outputs[name], used, context)
+    return {task.name: results[task.name] for task in tasks}
+
+
+BUILT_IN = {"semantic": "Semantic", "instance": "Instance", "depth": "Depth"}
+"""Class of each built-in task by its name."""
 
 
 def load_tasks(names: Sequence[str]) -> list[Task]:
@@ -135,13 +183,12 @@ def load_tasks(names: Sequence[str]) -> list[Task]:
 
 
 def _load_task(name: str) -> Task:
-    built_in = {"semantic": "Semantic", "instance": "Instance", "depth": "Depth"}
     module, _, attribute = (
-        f"multisigma.tasks:{built_in[name]}".partition(":") if name in built_in else name.partition(":")
+        f"multisigma.tasks:{BUILT_IN[name]}".partition(":") if name in BUILT_IN else name.partition(":")
     )
     if not attribute:
         raise MultisigmaError(
-            f"Parameter `tasks` must name any of {', '.join(built_in)}, or a class as 'package.module:Class'; "
+            f"Parameter `tasks` must name any of {', '.join(BUILT_IN)}, or a class as 'package.module:Class'; "
             f"found {name!r}."
         )
     try:

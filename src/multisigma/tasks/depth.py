@@ -1,7 +1,11 @@
 """Inverse depth: disparity in pixels at the working resolution, L1 loss, section 4."""
 
+from __future__ import annotations
+
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
@@ -10,11 +14,96 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
-from multisigma.data.frame import Frame, disparity_with_sky
+from multisigma.data.frame import Camera, Frame, disparity_with_sky
 from multisigma.data.picture import Picture
+from multisigma.errors import MultisigmaError
 from multisigma.metrics import MaskedError
 from multisigma.tasks.base import RegressionTask
 from multisigma.tasks.baselines import RowMean
+from multisigma.tasks.results import PostprocessContext, TaskResult, finite, resize
+
+
+@dataclass(frozen=True, slots=True)
+class DepthResult(TaskResult):
+    """Disparity, and with a camera the depth in metres.
+
+    Args:
+        disparity: Disparity in pixels at the size of the image, at least 0; shape (H, W).
+        camera: The camera at the size of the image; None if not known.
+        noise_scale: Mean absolute error of the disparity over validation frames, pixels; None if not measured.
+    """
+
+    disparity: NDArray[np.float32]
+    camera: Camera | None = None
+    noise_scale: float | None = None
+
+    @property
+    def metres(self) -> NDArray[np.float32]:
+        """Depth in metres, infinite where the disparity is 0; shape (H, W).
+
+        Raises:
+            MultisigmaError: There is no camera.
+        """
+        return self._metres(self.disparity)
+
+    def interval(self, share: float = 0.9) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the nearest and the farthest depth in metres between which the true one lies with a probability.
+
+        The error of the disparity is taken to follow a Laplace distribution with the scale b = `noise_scale`: it is at
+        most -b log(1 - share) with the probability `share`.
+
+        Args:
+            share: The probability, from 0 to below 1.
+
+        Returns:
+            Nearest and farthest depth, each of shape (H, W); the farthest is infinite where the disparity may be 0.
+
+        Raises:
+            MultisigmaError: Without a camera, or without a scale, or `share` is out of its range.
+        """
+        if not 0 <= share < 1:
+            raise MultisigmaError(f"Parameter `share` must be from 0 to below 1. Found {share}.")
+        if self.noise_scale is None:
+            raise MultisigmaError(
+                "An interval must have a scale that was measured on validation frames. Found none in the model. "
+                "Train with a labelled split 'val'."
+            )
+        reach = np.float32(-self.noise_scale * math.log1p(-share))
+        return self._metres(self.disparity + reach), self._metres(np.maximum(self.disparity - reach, np.float32(0)))
+
+    def _metres(self, disparity: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.camera is None:
+            raise MultisigmaError(
+                "Depth in metres must have a camera. Found none. Give one: `model.predict(image, camera=Camera(...))`."
+            )
+        with np.errstate(divide="ignore"):
+            return np.float32(self.camera.baseline * self.camera.fx) / disparity
+
+    def resized(self, height: int, width: int) -> DepthResult:
+        if self.disparity.shape == (height, width):
+            return self
+        x, y = width / self.disparity.shape[1], height / self.disparity.shape[0]
+        return DepthResult(
+            resize(self.disparity, height, width) * np.float32(x),
+            self.camera and self.camera.resized(x, y),
+            self.noise_scale and self.noise_scale * x,
+        )
+
+    def scene_fields(self) -> dict[str, Any]:
+        return {"disparity": self.disparity}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {"disparity": self.disparity}
+
+    def summary(self) -> Any:
+        """Return quantiles of the disparity, and with a camera the median depth; None where that is infinite."""
+        shares = (0.05, 0.5, 0.95)
+        quantiles = zip(shares, np.quantile(self.disparity, shares).tolist(), strict=True)
+        return {
+            "disparity_px": {f"{share:.0%}": round(value, 3) for share, value in quantiles},
+            "median_m": None if self.camera is None else finite(float(np.median(self.metres))),
+            "noise_scale_px": finite(self.noise_scale),
+        }
 
 
 class Depth(RegressionTask):
@@ -36,14 +125,17 @@ class Depth(RegressionTask):
     def metrics(self) -> Sequence[Metric]:
         return [MaskedError("disparity")]
 
-    def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
-        return {"disparity": self.predict(outputs[self.name])[0, 0].cpu().numpy()}
+    def postprocess(
+        self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
+    ) -> DepthResult:
+        disparity = self.predict(torch.from_numpy(output)[None])[0, 0].numpy()
+        return DepthResult(disparity, context.camera, context.noise_scales.get(self.name))
 
     def baseline(self) -> RowMean:
         return RowMean()
 
-    def visualize(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
-        prediction, truth = predictions[self.name][0].astype(np.float32), _with_sky(frame)
+    def visualize(self, frame: Frame, scene: Mapping[str, TaskResult]) -> list[Picture]:
+        prediction, truth = cast(DepthResult, scene[self.name]).disparity, _with_sky(frame)
         shown = prediction if truth is None or not np.isfinite(truth).any() else truth
         largest = max(float(np.nanpercentile(shown, 98)), 1e-6)
         return [

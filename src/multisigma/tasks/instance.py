@@ -1,9 +1,14 @@
 """Instance segmentation by centroid votes: a vector from each pixel to its instance's centroid, L1 loss, section 4."""
 
-import colorsys
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from __future__ import annotations
 
+import colorsys
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast, get_args, overload
+
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,20 +16,172 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from multisigma.data.frame import Frame, instance_vectors
-from multisigma.data.labels import INSTANCE_CLASSES
+from multisigma.data.label_space import CITYSCAPES, LabelSpace
 from multisigma.data.picture import Picture
 from multisigma.data.scene import SceneInstance, cut_instances
+from multisigma.errors import MultisigmaError
 from multisigma.instances import VoteSettings, instances_from_votes
 from multisigma.metrics import VectorError
-from multisigma.tasks.base import RegressionTask
+from multisigma.metrics.instance import median_distance
+from multisigma.tasks.base import RegressionTask, Task
 from multisigma.tasks.baselines import ZeroVectors
+from multisigma.tasks.depth import DepthResult
+from multisigma.tasks.results import PostprocessContext, TaskResult, finite, resize
+from multisigma.tasks.semantic import SemanticResult
 
 Votes = Literal["default", "paper"]
 """How votes become instances: as this project measured to be best, or literally as the paper describes it."""
 VOTES: tuple[Votes, ...] = get_args(Votes)
 
-_THINGS = [label.train_id for label in INSTANCE_CLASSES]
-_LABEL_IDS = {label.train_id: label.id for label in INSTANCE_CLASSES}
+
+@dataclass(frozen=True, slots=True)
+class PredictedInstance:
+    """One object of an image.
+
+    Args:
+        region: Its class, score, and mask within its box.
+        class_name: Name of its class.
+        size: Height and width of the image.
+        centre: Centroid (x, y) of the whole object in pixels, hidden parts included, as its pixels vote; it may lie
+            off the mask. Pixel centres lie at integers.
+        distance: Median distance of its pixels in metres; None without depth or camera.
+    """
+
+    region: SceneInstance
+    class_name: str
+    size: tuple[int, int]
+    centre: tuple[float, float]
+    distance: float | None = None
+
+    @property
+    def class_id(self) -> int:
+        """Id of its class in the label space."""
+        return self.region.class_id
+
+    @property
+    def score(self) -> float:
+        """How sure the model is, above 0 and at most 1."""
+        return self.region.confidence
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """First column, first row, column after the last, row after the last."""
+        height, width = self.region.mask.shape
+        return self.region.left, self.region.top, self.region.left + width, self.region.top + height
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Which pixels of the image are its own; shape (H, W)."""
+        mask = np.zeros(self.size, bool)
+        left, top, right, bottom = self.box
+        mask[top:bottom, left:right] = self.region.mask
+        return mask
+
+    def resized(self, height: int, width: int) -> PredictedInstance | None:
+        """Return the object in the image at another size; None if no pixel is left."""
+        x, y = width / self.size[1], height / self.size[0]
+        left, top, right, bottom = self.box
+        first_column, first_row = math.floor(left * x), math.floor(top * y)
+        columns, rows = math.ceil(right * x) - first_column, math.ceil(bottom * y) - first_row
+        # Pixel centres lie at half-integers of both grids.
+        to_source = np.array(
+            [
+                [1 / x, 0, (first_column + 0.5) / x - 0.5 - left],
+                [0, 1 / y, (first_row + 0.5) / y - 0.5 - top],
+            ]
+        )
+        share = cv2.warpAffine(
+            self.region.mask.astype(np.float32),
+            to_source,
+            (columns, rows),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        )
+        mask = share > 0.5
+        used_rows, used_columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if not len(used_rows):
+            return None
+        mask = mask[used_rows[0] : used_rows[-1] + 1, used_columns[0] : used_columns[-1] + 1].copy()
+        region = replace(
+            self.region, top=first_row + int(used_rows[0]), left=first_column + int(used_columns[0]), mask=mask
+        )
+        centre = ((self.centre[0] + 0.5) * x - 0.5, (self.centre[1] + 0.5) * y - 0.5)
+        return replace(self, region=region, size=(height, width), centre=centre)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what is saved as JSON."""
+        return {
+            "class": self.class_name,
+            "id": self.class_id,
+            "score": round(self.score, 4),
+            "box": list(self.box),
+            "centre": [round(value, 2) for value in self.centre],
+            "pixels": int(self.region.mask.sum()),
+            "distance_m": finite(self.distance),
+        }
+
+
+class InstanceResult(TaskResult, Sequence[PredictedInstance]):
+    """The objects of an image, and the vectors that they were found by.
+
+    Args:
+        vectors: Vector (x, y) in pixels from each pixel to its instance's centroid; shape (2, H, W).
+        instances: The objects; None if the network has no semantic task, which tells the pixels of objects.
+        labels: The label space.
+    """
+
+    def __init__(
+        self,
+        vectors: NDArray[np.float32],
+        instances: Sequence[PredictedInstance] | None,
+        labels: LabelSpace = CITYSCAPES,
+    ) -> None:
+        self.vectors, self.instances, self.labels = vectors, instances, labels
+
+    def _found(self) -> Sequence[PredictedInstance]:
+        if self.instances is None:
+            raise MultisigmaError(
+                "Instances must have the classes of pixels beside their vectors. Found a model without the task "
+                "'semantic'. Train it with --tasks semantic,instance."
+            )
+        return self.instances
+
+    def __len__(self) -> int:
+        return len(self._found())
+
+    @overload
+    def __getitem__(self, index: int) -> PredictedInstance: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[PredictedInstance]: ...
+    def __getitem__(self, index: int | slice) -> PredictedInstance | Sequence[PredictedInstance]:
+        return self._found()[index]
+
+    def __iter__(self) -> Iterator[PredictedInstance]:
+        return iter(self._found())
+
+    def ids(self) -> NDArray[np.int32]:
+        """Return the map of instances: i + 1 for instance i, 0 where there is none; shape (H, W)."""
+        ids = np.zeros(self.vectors.shape[1:], np.int32)
+        for number, instance in enumerate(self, 1):
+            left, top, right, bottom = instance.box
+            ids[top:bottom, left:right][instance.region.mask] = number
+        return ids
+
+    def resized(self, height: int, width: int) -> InstanceResult:
+        if self.vectors.shape[1:] == (height, width):
+            return self
+        ratio = np.array([width, height], np.float32) / self.vectors.shape[:0:-1]
+        vectors = resize(self.vectors, height, width) * ratio.astype(np.float32)[:, None, None]
+        if self.instances is None:
+            return InstanceResult(vectors, None, self.labels)
+        moved = [instance.resized(height, width) for instance in self.instances]
+        return InstanceResult(vectors, [instance for instance in moved if instance], self.labels)
+
+    def scene_fields(self) -> dict[str, Any]:
+        return {} if self.instances is None else {"instances": [instance.region for instance in self.instances]}
+
+    def summary(self) -> Any:
+        """Return the objects, in the order of the list of masks among the files."""
+        return None if self.instances is None else [instance.summary() for instance in self.instances]
 
 
 class Instance(RegressionTask):
@@ -38,6 +195,7 @@ class Instance(RegressionTask):
     name = "instance"
     channels = 2
     kind = "instances"
+    uses = ("semantic", "depth")
 
     def __init__(self, votes: Votes = "default") -> None:
         self.votes = votes
@@ -53,28 +211,48 @@ class Instance(RegressionTask):
     def metrics(self) -> Sequence[Metric]:
         return [VectorError("instance")]
 
-    def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
-        return {"instances": self.cluster(outputs, self.votes)} if "semantic" in outputs else {}
+    def postprocess(
+        self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
+    ) -> InstanceResult:
+        return self.cluster(output, scene, context, self.votes)
 
-    def cluster(self, outputs: Mapping[str, Tensor], votes: Votes) -> list[SceneInstance]:
+    def cluster(
+        self, vectors: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext, votes: Votes
+    ) -> InstanceResult:
         """Return the instances of a frame.
 
         Args:
-            outputs: The outputs of this task and of the semantic one, each of shape (1, channels, H, W), by task name.
+            vectors: The network's output for this task, shape (2, H, W).
+            scene: The results of the semantic task and of depth, as far as the network has them.
+            context: The model's classes, and the camera.
             votes: How votes become instances.
         """
-        probability, semantic = (t[0].cpu().numpy() for t in outputs["semantic"].float().softmax(1).max(1))
-        vectors = self.predict(outputs[self.name])[0].cpu().numpy()
-        settings = vote_settings(votes, semantic.shape[0])
-        instances = instances_from_votes(vectors, semantic, _THINGS, probability, settings)
-        class_ids = [_LABEL_IDS[class_id] for class_id in instances.class_ids.tolist()]
-        return cut_instances(instances.ids, class_ids, instances.confidence.tolist())
+        semantic = cast(SemanticResult | None, scene.get("semantic"))
+        if semantic is None:
+            return InstanceResult(vectors, None, context.labels)
+        classes = [label.id for label in context.labels.instance_classes]
+        height, width = semantic.ids.shape
+        settings = vote_settings(votes, height)
+        found = instances_from_votes(vectors, semantic.ids, classes, semantic.probability, settings)
+        regions = cut_instances(found.ids, found.class_ids.tolist(), found.confidence.tolist())
+        centres = found.centres[found.pixels > 0].tolist()
+        depth = cast(DepthResult | None, scene.get("depth"))
+        instances = []
+        for region, (x, y) in zip(regions, centres, strict=True):
+            name = context.labels.by_id[region.class_id].name
+            instance = PredictedInstance(region, name, (height, width), (x, y))
+            if depth is not None and depth.camera is not None:
+                left, top, right, bottom = instance.box
+                disparity = depth.disparity[top:bottom, left:right][region.mask]
+                instance = replace(instance, distance=median_distance(disparity, depth.camera))
+            instances.append(instance)
+        return InstanceResult(vectors, instances, context.labels)
 
     def baseline(self) -> ZeroVectors:
         return ZeroVectors()
 
-    def visualize(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
-        vectors = predictions[self.name].astype(np.float32)
+    def visualize(self, frame: Frame, scene: Mapping[str, TaskResult]) -> list[Picture]:
+        result = cast(InstanceResult, scene[self.name])
         truth = None if frame.instances is None else instance_vectors(frame)
         longest = max(
             frame.image.shape[1] / 16, 0.0 if truth is None else float(np.nanmax(np.hypot(*truth), initial=0.0))
@@ -83,16 +261,22 @@ class Instance(RegressionTask):
         if frame.instances is not None and frame.centroids is not None:
             true_instances = _colour_ids(np.where(np.isin(frame.instances, list(frame.centroids)), frame.instances, 0))
         true_vectors = None if truth is None else colour_vectors(truth, longest)
-        semantic = predictions.get("semantic")
+        semantic = cast(SemanticResult | None, scene.get("semantic"))
         if semantic is None:
-            return [Picture("Instance vectors", colour_vectors(vectors, longest), true_vectors)]
-        shown = np.where(np.isin(semantic, _THINGS), vectors, np.nan)
-        settings = vote_settings(self.votes, semantic.shape[0])
-        instances = instances_from_votes(vectors, semantic, _THINGS, settings=settings)
+            return [Picture("Instance vectors", colour_vectors(result.vectors, longest), true_vectors)]
+        classes = [label.id for label in result.labels.instance_classes]
+        shown = np.where(np.isin(semantic.ids, classes), result.vectors, np.nan)
         return [
             Picture("Instance vectors", colour_vectors(shown, longest), true_vectors),
-            Picture("Instances", _colour_ids(instances.ids), true_instances),
+            Picture("Instances", _colour_ids(result.ids()), true_instances),
         ]
+
+
+def choose_votes(tasks: Sequence[Task], votes: Votes) -> None:
+    """Let the instance task among others, if there is one, find instances by a way from votes to instances."""
+    for task in tasks:
+        if isinstance(task, Instance):
+            task.votes = votes
 
 
 def vote_settings(votes: Votes, height: int) -> VoteSettings:

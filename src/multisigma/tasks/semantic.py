@@ -1,7 +1,10 @@
 """Semantic segmentation: cross entropy averaged over labelled pixels, section 4."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,16 +14,61 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 
 from multisigma.data.frame import Frame
+from multisigma.data.label_space import CITYSCAPES, LabelSpace
 from multisigma.data.labels import IGNORE, TRAIN_CLASSES, TRAIN_ID_OF
 from multisigma.data.picture import Picture
 from multisigma.metrics import ClassIoU, Reliability
 from multisigma.tasks.base import Task
 from multisigma.tasks.baselines import MajorityClass
+from multisigma.tasks.results import PostprocessContext, TaskResult, resize
 from multisigma.weighting import Softmax
 
-_COLOURS = np.zeros((256, 3), np.uint8)
-_COLOURS[: len(TRAIN_CLASSES)] = [label.color for label in TRAIN_CLASSES]
-_LABEL_IDS = np.array([label.id for label in TRAIN_CLASSES], np.uint8)
+
+@dataclass(frozen=True, slots=True)
+class SemanticResult(TaskResult):
+    """The class of each pixel.
+
+    Args:
+        ids: Ids of the label space, shape (H, W).
+        probability: Probability of each pixel's class by the softmax, shape (H, W).
+        labels: The label space.
+    """
+
+    ids: NDArray[np.uint8]
+    probability: NDArray[np.float32]
+    labels: LabelSpace = CITYSCAPES
+
+    def resized(self, height: int, width: int) -> SemanticResult:
+        """Give each pixel the class that is most probable after linear interpolation: borders stay smooth."""
+        if self.ids.shape == (height, width):
+            return self
+        ids, highest = np.zeros((height, width), np.uint8), np.full((height, width), -1, np.float32)
+        for class_id in np.unique(self.ids):
+            share = resize(np.where(self.ids == class_id, self.probability, np.float32(0)), height, width)
+            ids[share > highest] = class_id
+            np.maximum(highest, share, out=highest)
+        return SemanticResult(ids, resize(self.probability, height, width), self.labels)
+
+    def scene_fields(self) -> dict[str, Any]:
+        return {"labels": self.ids}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {"probability": self.probability.astype(np.float16)}
+
+    def summary(self) -> Any:
+        """Return the share of pixels and the mean probability of each class that was found, the largest first."""
+        counts = np.bincount(self.ids.ravel(), minlength=256)
+        sums = np.bincount(self.ids.ravel(), self.probability.ravel(), 256)
+        return [
+            {
+                "class": self.labels.by_id[i].name,
+                "id": i,
+                "share": round(counts[i] / self.ids.size, 6),
+                "probability": round(sums[i] / counts[i], 4),
+            }
+            for i in np.argsort(-counts, kind="stable").tolist()
+            if counts[i]
+        ]
 
 
 class Semantic(Task):
@@ -46,8 +94,12 @@ class Semantic(Task):
     def metrics(self) -> Sequence[Metric]:
         return [ClassIoU([label.name for label in TRAIN_CLASSES], IGNORE)]
 
-    def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
-        return {"labels": _LABEL_IDS[self.predict(outputs[self.name])[0].cpu().numpy()]}
+    def postprocess(
+        self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
+    ) -> SemanticResult:
+        logits = torch.from_numpy(output)[None]
+        ids = context.labels.ids_of_train_ids[self.predict(logits)[0].numpy()]
+        return SemanticResult(ids, logits.softmax(1).amax(1)[0].numpy(), context.labels)
 
     def calibration(self, sigma: float | None) -> Sequence[Metric]:
         # Softmax(f / sigma^2), equations 8 and 9 of the paper.
@@ -57,6 +109,7 @@ class Semantic(Task):
     def baseline(self) -> MajorityClass:
         return MajorityClass(self.channels, IGNORE)
 
-    def visualize(self, frame: Frame, predictions: Mapping[str, NDArray[Any]]) -> list[Picture]:
-        truth = None if frame.labels is None else _COLOURS[TRAIN_ID_OF[frame.labels]]
-        return [Picture("Semantic segmentation", _COLOURS[predictions[self.name]], truth)]
+    def visualize(self, frame: Frame, scene: Mapping[str, TaskResult]) -> list[Picture]:
+        result = cast(SemanticResult, scene[self.name])
+        truth = None if frame.labels is None else result.labels.colors[frame.labels]
+        return [Picture("Semantic segmentation", result.labels.colors[result.ids], truth)]

@@ -4,7 +4,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from torchmetrics import Metric
 
 from multisigma.data.cityscapes import KINDS, FrameFiles, count_labels, inspect_truth, list_frames, unlabelled
+from multisigma.data.label_space import CITYSCAPES
 from multisigma.data.module import WholeFrames, readable_worker_errors, whole_frame_loader
 from multisigma.data.picture import Picture, Sample
 from multisigma.data.predictions import inspect_prediction, list_predictions
@@ -21,7 +22,7 @@ from multisigma.data.problems import DataError
 from multisigma.data.scene import Scene, truth_of
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import AveragePrecision, PanopticQuality, scene_metrics
-from multisigma.tasks import VOTES, Instance, Votes
+from multisigma.tasks import VOTES, Instance, PostprocessContext, Votes, choose_votes, postprocess, scene_of
 from multisigma.training.train import evenly, load_module, make_targets, read_baselines
 from multisigma.training.weightings import has_tasks_likelihoods
 
@@ -91,8 +92,8 @@ def evaluate(
     calibration = {task.name: list(task.calibration(sigma.get(task.name))) for task in tasks}
     joint = scene_metrics()
     instance_task = next((task for task in tasks if isinstance(task, Instance)), None)
-    if instance_task:
-        instance_task.votes = votes
+    choose_votes(tasks, votes)
+    context = PostprocessContext(CITYSCAPES)
     other_votes = {way: [AveragePrecision(), PanopticQuality()] for way in VOTES if way != votes}
     baseline = read_baselines(run)
     samples: list[Sample] = []
@@ -102,11 +103,14 @@ def evaluate(
         with torch.inference_mode():
             outputs = {name: output.float().cpu() for name, output in module(batch["image"].to(device)).items()}
             predictions = {task.name: task.predict(outputs[task.name]) for task in tasks}
-        scene = Scene(**{part: value for task in tasks for part, value in task.postprocess(outputs).items()})
+            arrays = {name: output[0].numpy() for name, output in outputs.items()}
+            results = postprocess(tasks, arrays, context)
+        scene = scene_of(results)
         _update(joint, scene, truth_of(frame))
         if instance_task and scene.instances is not None:
             for way, measured in other_votes.items():
-                _update(measured, replace(scene, instances=instance_task.cluster(outputs, way)), truth_of(frame))
+                found = instance_task.cluster(arrays[instance_task.name], results, context, way)
+                _update(measured, scene_of(results | {instance_task.name: found}), truth_of(frame))
         if keep:
             keep(frame.name, scene, frame.image.shape[:2])
         for task in tasks:
@@ -117,8 +121,7 @@ def evaluate(
                 guess = task.baseline().resize(baseline[task.name], *frame.image.shape[:2])
                 _update(baseline_metrics[task.name], torch.from_numpy(np.ascontiguousarray(guess))[None], target)
         if frame.name in shown:
-            arrays = {name: prediction[0].numpy() for name, prediction in predictions.items()}
-            made = [picture for task in tasks for picture in task.visualize(frame, arrays)]
+            made = [picture for task in tasks for picture in task.visualize(frame, results)]
             samples.append(Sample(frame.name, [Picture("Image", frame.image, None), *made]))
     scene_numbers = _measured(joint)
     by_votes = {way: numbers for way, measured in other_votes.items() if (numbers := _measured(measured))}

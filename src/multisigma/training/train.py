@@ -54,6 +54,7 @@ from multisigma.models import complexity
 from multisigma.tasks import Task, load_tasks
 from multisigma.training.config import TrainConfig
 from multisigma.training.environment import describe_environment
+from multisigma.training.model_files import write_model
 from multisigma.training.scene_module import SceneModule
 
 # Where a resumed run may differ from its beginning: none of these changes the result on one device.
@@ -77,8 +78,8 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
 
     Args:
         config: The run's configuration.
-        run: The run folder. It receives `config.yaml`, `environment.json`, `network.json`, `baselines.npz`, `logs/` and
-            `checkpoints/` (`last.ckpt` and `best.ckpt`).
+        run: The run folder. It receives `config.yaml`, `environment.json`, `network.json`, `baselines.npz`, `logs/`,
+            `checkpoints/` (`last.ckpt` and `best.ckpt`), and at the end `model.json` and `model.safetensors`.
         resume: Go on from `checkpoints/last.ckpt`; from the start if the run was stopped before it wrote one.
 
     Returns:
@@ -135,6 +136,7 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
         environment = json.loads((run / "environment.json").read_text())
         environment["training seconds"] = environment.get("training seconds", 0) + round(time.perf_counter() - begin)
         write_text(run / "environment.json", json.dumps(environment, indent=2))
+        write_model(run, module, train_files, val_files)
     return module
 
 

@@ -1,0 +1,176 @@
+"""Any picture that a person may hand in, as an array of RGB: a file, a Pillow image, an array or a tensor."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from multisigma.errors import MultisigmaError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["AnyImage", "find_photographs", "read_photograph"]
+
+AnyImage: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor"
+"""What `read_photograph` takes."""
+
+_ENDINGS = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
+_SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+def read_photograph(image: AnyImage) -> NDArray[np.uint8]:
+    """Return any image as RGB.
+
+    Grey, palette, CMYK and 16-bit images are converted. Transparent pixels show white. Files and Pillow images are
+    turned upright by their EXIF orientation; of a file with several pictures, the first is taken.
+
+    Args:
+        image: Path of a file in any format that Pillow reads; or a Pillow image; or an array of shape (H, W) or
+            (H, W, channels); or a tensor of shape (H, W) or (channels, H, W); with 1, 3 or 4 channels. Integers reach
+            from 0 to 255 (uint16: to 65535), floats from 0 to 1.
+
+    Returns:
+        RGB of shape (H, W, 3).
+
+    Raises:
+        MultisigmaError: If the file cannot be read or decoded, and the message names it; or an array is not as above.
+
+    Example:
+        >>> read_photograph(np.full((2, 3), 0.5)).shape
+        (2, 3, 3)
+    """
+    if isinstance(image, str | os.PathLike):
+        return _read_file(Path(image))
+    if isinstance(image, Image.Image):
+        try:
+            return _to_rgb(image)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise MultisigmaError(f"The Pillow image cannot be decoded. Found {error}.") from error
+    if isinstance(image, np.ndarray):
+        return _from_array(image)
+    if hasattr(image, "detach"):
+        values = image.detach().cpu().numpy()
+        return _from_array(values if values.ndim == 2 else np.moveaxis(values, 0, -1) if values.ndim == 3 else values)
+    raise MultisigmaError(
+        f"An image must be a path, a Pillow image, an array or a tensor. Found {type(image).__name__}."
+    )
+
+
+def find_photographs(inputs: Sequence[Path]) -> dict[str, Path]:
+    """Name the images among files and folders.
+
+    Args:
+        inputs: Files, each taken whatever its ending; and folders, searched to the bottom for files that end as images.
+
+    Returns:
+        Each image's path by its name, which is the file name without the ending. Where two would share a name, it is
+        the path from the folder with `_` for each slash, ending included.
+
+    Raises:
+        MultisigmaError: If there is no image, a folder has none, or names are still equal.
+    """
+    paths: list[tuple[str, Path]] = []
+    for given in inputs:
+        if not given.is_dir():
+            paths.append((given.name, given))
+            continue
+        found = [path for path in sorted(given.rglob("*")) if path.suffix.lower() in _ENDINGS and path.is_file()]
+        if not found:
+            raise MultisigmaError(f"{given}: the folder must hold images. Found none that ends as one, such as .jpg.")
+        paths += [("_".join(path.relative_to(given).parts), path) for path in found]
+    counts = Counter(path.stem for _, path in paths)
+    named: dict[str, Path] = {}
+    for long_name, path in paths:
+        name = path.stem if counts[path.stem] == 1 else long_name
+        if name in named:
+            raise MultisigmaError(
+                f"{path}: images must differ in name. Found {named[name]} too. Predict them into different folders."
+            )
+        named[name] = path
+    if not named:
+        raise MultisigmaError("There must be at least one image. Found none.")
+    return named
+
+
+def _read_file(path: Path) -> NDArray[np.uint8]:
+    remedy = "Restore the file, or save it again as PNG or JPEG."
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of images above 89 megapixels; above twice that it refuses.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                if picture.format == "PNG":
+                    # Decoding does not look at the checksums.
+                    picture.verify()
+            with Image.open(path) as picture:
+                return _to_rgb(picture)
+    except FileNotFoundError:
+        raise MultisigmaError(f"{path}: there is no such file. Check the path.") from None
+    except IsADirectoryError:
+        raise MultisigmaError(f"{path}: an image must be a file. Found a folder.") from None
+    except UnidentifiedImageError:
+        found = "an empty file" if path.stat().st_size == 0 else "another kind of file, or a corrupt header"
+        raise MultisigmaError(f"{path}: must be an image that Pillow can read. Found {found}. {remedy}") from None
+    except MultisigmaError as error:
+        raise MultisigmaError(f"{path}: {error}") from error
+    except Exception as error:
+        # A decoder raises whatever its format makes it stumble over.
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise MultisigmaError(f"{path}: cannot be read as an image: {reason}. {remedy}") from error
+
+
+def _to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode in _SIXTEEN_BITS:
+        values = np.asarray(picture)
+        if values.size and not 0 <= values.min() <= values.max() <= 65535:
+            raise MultisigmaError(f"Integers must lie in 0 to 65535. Found {values.min()} to {values.max()}.")
+        return _from_array(values.astype(np.uint16))
+    if picture.mode == "F":
+        return _from_array(np.asarray(picture))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        return np.asarray(Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB"))
+    return np.asarray(picture.convert("RGB"))
+
+
+def _from_array(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """RGB from an array of shape (H, W) or (H, W, 1, 3 or 4)."""
+    if values.ndim not in (2, 3) or 0 in values.shape or (values.ndim == 3 and values.shape[2] not in (1, 3, 4)):
+        raise MultisigmaError(
+            "An array must have the shape (H, W) or (H, W, channels), a tensor (H, W) or (channels, H, W), with 1, 3 "
+            f"or 4 channels, and none may be empty. Found {values.shape} with the channels last."
+        )
+    if np.issubdtype(values.dtype, np.floating):
+        lowest, highest = float(values.min()), float(values.max())
+        if not 0 <= lowest <= highest <= 1:
+            raise MultisigmaError(
+                f"An image of floats must lie in 0 to 1. Found {lowest:g} to {highest:g}. "
+                "Divide it by its largest value, or hand over 8-bit integers."
+            )
+        values = np.rint(255 * values).astype(np.uint8)
+    elif values.dtype == np.uint16:
+        values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    elif np.issubdtype(values.dtype, np.integer):
+        if not 0 <= values.min() <= values.max() <= 255:
+            raise MultisigmaError(
+                f"An image of integers must lie in 0 to 255. Found {values.min()} to {values.max()}. "
+                "Give uint16 for 16 bits."
+            )
+        values = values.astype(np.uint8)
+    else:
+        raise MultisigmaError(f"An image must be of integers or floats. Found {values.dtype}.")
+    if values.ndim == 2:
+        values = values[:, :, None]
+    if values.shape[2] == 4:
+        return _to_rgb(Image.fromarray(np.ascontiguousarray(values), "RGBA"))
+    return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))

@@ -1,0 +1,175 @@
+"""What a stored model is besides its weights: the content of `model.json`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import multisigma
+from multisigma.data.label_space import CITYSCAPES, LabelSpace
+from multisigma.errors import MultisigmaError
+from multisigma.files import write_text
+
+__all__ = ["FORMAT_VERSION", "ModelInfo"]
+
+FORMAT_VERSION: Final = 1
+"""Version of the layout of `model.json` that this release writes."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Everything that a model needs to predict, but its weights.
+
+    Args:
+        tasks: The tasks as in a configuration: built-in names, or a user's own as 'package.module:Class'.
+        outputs: Output channels of each task, by task name, in the same order.
+        working_height: Height in pixels to which images are brought: that of the frames that the model learned from.
+        mean: Mean of red, green and blue that normalises an image, on the scale 0 to 255.
+        std: Standard deviation likewise.
+        encoder: Name of the timm encoder.
+        output_stride: Its output stride.
+        aspp_channels: Channels of each branch of the ASPP.
+        dilations: Dilations of the ASPP.
+        decoder_channels: Features of each decoder.
+        decoder_kernel: First kernel of each decoder.
+        labels: The classes.
+        sigmas: The noise scale that the weighting has learned for each task, by task name; empty if it learns none.
+        noise_scales: Scale of each task's errors on validation frames at the working height, by task name, from its
+            mean absolute error, whatever the weighting; without the tasks that have none.
+        multisigma_version: The release that made the model.
+    """
+
+    tasks: tuple[str, ...]
+    outputs: Mapping[str, int]
+    working_height: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    encoder: str
+    output_stride: int = 8
+    aspp_channels: int = 256
+    dilations: tuple[int, ...] = (1, 12, 24, 36)
+    decoder_channels: int = 256
+    decoder_kernel: int = 3
+    labels: LabelSpace = CITYSCAPES
+    sigmas: Mapping[str, float] = field(default_factory=dict)
+    noise_scales: Mapping[str, float] = field(default_factory=dict)
+    multisigma_version: str = multisigma.__version__
+
+    def write(self, path: Path) -> None:
+        """Write the file `model.json`; `read` takes it. Raises `MultisigmaError` if it cannot be written."""
+        content = {
+            "format_version": FORMAT_VERSION,
+            "multisigma_version": self.multisigma_version,
+            "tasks": list(self.tasks),
+            "outputs": dict(self.outputs),
+            "working_height": self.working_height,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "encoder": self.encoder,
+            "output_stride": self.output_stride,
+            "aspp_channels": self.aspp_channels,
+            "dilations": list(self.dilations),
+            "decoder_channels": self.decoder_channels,
+            "decoder_kernel": self.decoder_kernel,
+            "sigmas": dict(self.sigmas),
+            "noise_scales": dict(self.noise_scales),
+            "labels": self.labels.to_json(),
+        }
+        write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+
+    @classmethod
+    def read(cls, path: Path) -> ModelInfo:
+        """Read the file `model.json`.
+
+        Raises:
+            MultisigmaError: The file cannot be read, is of another version, or a field is missing or of the wrong type.
+        """
+        remedy = "Restore the file, or write the model again."
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise MultisigmaError(f"{path}: must be readable JSON. Found a fault: {error}. {remedy}") from error
+        version = content.get("format_version") if isinstance(content, dict) else None
+        if version != FORMAT_VERSION:
+            raise MultisigmaError(
+                f"{path}: `format_version` must be {FORMAT_VERSION}. Found {version}. "
+                "Take the release of multisigma that wrote the model."
+            )
+
+        def get(name: str, rule: str, convert: Callable[[Any], _T]) -> _T:
+            try:
+                return convert(content[name])
+            except KeyError:
+                raise MultisigmaError(f"{path}: must have the field `{name}`. Found none. {remedy}") from None
+            except (TypeError, ValueError, AttributeError):
+                raise MultisigmaError(f"{path}: `{name}` must be {rule}. Found {content[name]!r}. {remedy}") from None
+
+        def count(name: str) -> int:
+            return get(name, "a positive integer", _count)
+
+        try:
+            labels = LabelSpace.from_json(content.get("labels") or {})
+        except MultisigmaError as error:
+            raise MultisigmaError(f"{path}: `labels`: {error} {remedy}") from error
+        info = cls(
+            tasks=get("tasks", "a list of names", _texts),
+            outputs=get("outputs", "channels by task", lambda v: {_text(k): _count(n) for k, n in v.items()}),
+            working_height=count("working_height"),
+            mean=get("mean", "three numbers", _three),
+            std=get("std", "three numbers", _three),
+            encoder=get("encoder", "a name", _text),
+            output_stride=count("output_stride"),
+            aspp_channels=count("aspp_channels"),
+            dilations=get("dilations", "positive integers", lambda values: tuple(_count(value) for value in values)),
+            decoder_channels=count("decoder_channels"),
+            decoder_kernel=count("decoder_kernel"),
+            labels=labels,
+            sigmas=get("sigmas", "numbers by task", _numbers),
+            noise_scales=get("noise_scales", "numbers by task", _numbers),
+            multisigma_version=get("multisigma_version", "a version", _text),
+        )
+        if len(info.tasks) != len(info.outputs):
+            raise MultisigmaError(
+                f"{path}: `outputs` must have one entry for each of the {len(info.tasks)} tasks. "
+                f"Found {len(info.outputs)}. {remedy}"
+            )
+        return info
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError
+    return value
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise TypeError
+    return tuple(_text(value) for value in values)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise TypeError
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError
+    return float(value)
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (_number(value) for value in values)
+    return red, green, blue
+
+
+def _numbers(values: Any) -> dict[str, float]:
+    return {_text(name): _number(value) for name, value in values.items()}

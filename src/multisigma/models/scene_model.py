@@ -1,0 +1,237 @@
+"""A trained model: one image in, the results of all tasks out. All inference goes through it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import cv2
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from multisigma.data.frame import Camera
+from multisigma.data.photographs import AnyImage, read_photograph
+from multisigma.errors import MultisigmaError
+from multisigma.files import write_bytes
+from multisigma.models.model_info import ModelInfo
+from multisigma.models.scene_network import SceneNetwork
+from multisigma.models.scene_prediction import ScenePrediction
+from multisigma.tasks import BUILT_IN, PostprocessContext, Task, load_tasks, postprocess
+
+__all__ = ["INFO_FILE", "WEIGHTS_FILE", "SceneModel", "default_device"]
+
+INFO_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
+"""The two files of a stored model. Nothing in them can execute."""
+
+_log = logging.getLogger(__name__)
+
+
+class SceneModel(nn.Module):
+    """A network with everything that it needs to predict.
+
+    Args:
+        info: What the model is.
+        tasks: The tasks that `info` names, in the same order.
+        network: The network with its weights; None for one of random weights.
+
+    Raises:
+        MultisigmaError: The encoder that `info` names cannot be had.
+
+    Example:
+        model = SceneModel.load("run")
+        scene = model.predict("street.jpg")
+        scene["semantic"].ids
+        scene.draw().save("scene.png")
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, info: ModelInfo, tasks: Sequence[Task], network: SceneNetwork | None = None) -> None:
+        super().__init__()
+        self.info, self.tasks = info, list(tasks)
+        network = network or SceneNetwork(
+            info.outputs,
+            encoder=info.encoder,
+            pretrained=False,
+            output_stride=info.output_stride,
+            aspp_channels=info.aspp_channels,
+            dilations=info.dilations,
+            decoder_channels=info.decoder_channels,
+            decoder_kernel=info.decoder_kernel,
+        )
+        # Convolutions on a CPU, and in half precision on a GPU, are fastest with the channels last in memory.
+        self.network = network.to(memory_format=torch.channels_last)
+        # They stand in `info`.
+        self.register_buffer("mean", torch.tensor(info.mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(info.std)[:, None, None], persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.mean.device
+
+    def forward(self, rgb: Tensor) -> dict[str, Tensor]:
+        """
+        Args:
+            rgb: RGB from 0 to 255 of any type, shape (B, 3, H, W), any H and W. It is normalised here.
+
+        Returns:
+            Each task's output of shape (B, channels, H, W), by task name.
+        """
+        image = (rgb.float() - self.mean) / self.std
+        outputs: dict[str, Tensor] = self.network(image.contiguous(memory_format=torch.channels_last))
+        return outputs
+
+    @torch.inference_mode()
+    def predict(self, image: AnyImage, camera: Camera | None = None, height: int | None = None) -> ScenePrediction:
+        """Predict one image, in evaluation mode.
+
+        The image is brought to the working height, its aspect kept, and the results to the image's own size.
+
+        Args:
+            image: A path, a Pillow image, an array or a tensor, of any size; see `read_photograph`.
+            camera: The camera at the size of the image, for depth in metres.
+            height: Height in pixels to work at, instead of the model's own.
+
+        Raises:
+            MultisigmaError: The image cannot be read, and the message names the file; or `height` is not positive.
+        """
+        pixels = read_photograph(image)
+        working_height = self.info.working_height if height is None else height
+        if working_height < 1:
+            raise MultisigmaError(f"Parameter `height` must be positive. Found {height}.")
+        working = _at_height(pixels, working_height)
+        x, y = (working.shape[axis] / pixels.shape[axis] for axis in (1, 0))
+        rgb = torch.from_numpy(np.ascontiguousarray(working.transpose(2, 0, 1)))[None].to(self.device)
+        training = self.training
+        outputs = self.eval()(rgb)
+        self.train(training)
+        # Scales hold at the model's own height, and errors in pixels grow with the image.
+        ratio = working_height / self.info.working_height
+        context = PostprocessContext(
+            self.info.labels,
+            camera and camera.resized(x, y),
+            {name: scale * ratio for name, scale in self.info.noise_scales.items()},
+        )
+        arrays = {name: output[0].float().cpu().numpy() for name, output in outputs.items()}
+        results = postprocess(self.tasks, arrays, context)
+        resized = {name: result.resized(*pixels.shape[:2]) for name, result in results.items()}
+        return ScenePrediction(pixels, resized, self.tasks, self.info.labels, camera)
+
+    def save(self, folder: str | Path) -> None:
+        """Write `model.json` and `model.safetensors` into a folder, which is made if it does not exist.
+
+        Raises:
+            MultisigmaError: The files cannot be written.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MultisigmaError(f"{folder}: cannot be made: {error.strerror or error}. Choose another.") from error
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
+        write_bytes(folder / WEIGHTS_FILE, safetensors.torch.save(weights))
+        self.info.write(folder / INFO_FILE)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | torch.device | None = None, trust_code: bool = False) -> Self:
+        """Load a run's model, or a saved one, in evaluation mode.
+
+        Only `model.json` and `model.safetensors` are read, and nothing in them can execute.
+
+        Args:
+            folder: A run folder, or the folder of `save`.
+            device: Where to compute; None for CUDA, else MPS, else the CPU.
+            trust_code: Import the classes of tasks that are not built in, which runs their author's code.
+
+        Raises:
+            MultisigmaError: There is no model, or it cannot be read; a task is not built in and `trust_code` is false;
+                or the device cannot be had.
+        """
+        folder = Path(folder)
+        for name in (INFO_FILE, WEIGHTS_FILE):
+            if not (folder / name).is_file():
+                raise _no_model(folder, name)
+        info = ModelInfo.read(folder / INFO_FILE)
+        own = [name for name in info.tasks if name not in BUILT_IN]
+        if own and not trust_code:
+            raise MultisigmaError(
+                f"{folder}: a model with tasks of its author's own must be trusted. Found the task {own[0]!r}. "
+                "It runs code: if you trust it, load with trust_code=True, or on the command line with --trust-code."
+            )
+        if info.encoder.startswith("hf-hub:"):
+            raise MultisigmaError(
+                f"{folder}: the encoder must be one that timm has itself. Found {info.encoder!r}, which is on a hub."
+            )
+        tasks = load_tasks(info.tasks)
+        if [task.name for task in tasks] != list(info.outputs):
+            raise MultisigmaError(
+                f"{folder / INFO_FILE}: `outputs` must be in the order of the tasks. Found {list(info.outputs)}."
+            )
+        try:
+            model = cls(info, tasks)
+        except MultisigmaError as error:
+            raise MultisigmaError(f"{folder / INFO_FILE}: {error}") from error
+        path = folder / WEIGHTS_FILE
+        try:
+            model.network.load_state_dict(safetensors.torch.load(path.read_bytes()))
+        except (OSError, RuntimeError, ValueError, KeyError, safetensors.SafetensorError) as error:
+            raise MultisigmaError(
+                f"{path}: must hold the weights of the network in {INFO_FILE}. Found a fault: {error}. "
+                "Restore the file, or write the model again."
+            ) from error
+        model.to_device(device)
+        return model.eval()
+
+    def to_device(self, device: str | torch.device | None) -> None:
+        """Move the model; None for CUDA, else MPS, else the CPU.
+
+        Raises:
+            MultisigmaError: The device cannot be had.
+        """
+        try:
+            self.to(default_device() if device is None else torch.device(device))
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).splitlines()[0]
+            raise MultisigmaError(
+                f"Parameter `device` must be a device of this machine, such as cpu or cuda. Found {device}: {reason}"
+            ) from error
+        _log.info("computing on %s", self.device)
+
+
+def default_device() -> torch.device:
+    """Return CUDA where there is a GPU, else MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _at_height(pixels: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
+    """Resize RGB of shape (H, W, 3) to a height, its aspect kept: by area where that shrinks, else linearly."""
+    if pixels.shape[0] == height:
+        return pixels
+    width = max(1, round(pixels.shape[1] * height / pixels.shape[0]))
+    interpolation = cv2.INTER_AREA if height < pixels.shape[0] else cv2.INTER_LINEAR
+    resized: NDArray[np.uint8] = cv2.resize(pixels, (width, height), interpolation=interpolation)  # type: ignore[assignment]
+    return resized
+
+
+def _no_model(folder: Path, missing: str) -> MultisigmaError:
+    if (folder / "config.yaml").is_file():
+        return MultisigmaError(
+            f"{folder}: the run must have the file {missing}, which training writes at its end. Found none. "
+            f"Finish it: multisigma train --resume --out {folder}"
+        )
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing there"
+        return MultisigmaError(f"{folder}: a model must be a folder. Found {found}. Name the folder of a run.")
+    return MultisigmaError(
+        f"{folder}: a model must have the files {INFO_FILE} and {WEIGHTS_FILE}. Found no {missing}. "
+        "Name the folder of a run, or one that `SceneModel.save` wrote."
+    )

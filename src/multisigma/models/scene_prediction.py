@@ -1,0 +1,146 @@
+"""What a model says about one image."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from multisigma.data.frame import Camera, Frame
+from multisigma.data.label_space import LabelSpace
+from multisigma.data.predictions import write_predictions
+from multisigma.errors import MultisigmaError
+from multisigma.files import write_bytes, write_text
+from multisigma.tasks import Task, TaskResult, scene_of
+
+__all__ = ["ScenePrediction"]
+
+
+class ScenePrediction(Mapping[str, Any]):
+    """The result of each task for one image, by task name, at the size of the image.
+
+    `scene["semantic"]` is a `SemanticResult`, `scene["instance"]` an `InstanceResult` and `scene["depth"]` a
+    `DepthResult`; a user's own task gives a `DenseResult` or a result of its own.
+
+    Args:
+        image: The image as RGB, shape (H, W, 3).
+        results: Each task's result, by task name.
+        tasks: The tasks, which draw their results.
+        labels: The label space.
+        camera: The camera at the size of the image; None if not known.
+    """
+
+    def __init__(
+        self,
+        image: NDArray[np.uint8],
+        results: Mapping[str, TaskResult],
+        tasks: Sequence[Task],
+        labels: LabelSpace,
+        camera: Camera | None = None,
+    ) -> None:
+        self.image, self.tasks, self.labels, self.camera = image, list(tasks), labels, camera
+        self._results = dict(results)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._results:
+            raise KeyError(f"{name!r}; the tasks of this model are {', '.join(self._results)}")
+        return self._results[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._results)
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"ScenePrediction of {height}x{width} pixels: {', '.join(self)}"
+
+    def draw(self, width: int = 640) -> Image.Image:
+        """Return a picture: the image and each task's pictures side by side, with their titles.
+
+        Args:
+            width: Largest width of each of them, pixels.
+        """
+        share = min(1.0, width / self.image.shape[1])
+        size = max(1, round(self.image.shape[1] * share)), max(1, round(self.image.shape[0] * share))
+        small = np.asarray(Image.fromarray(self.image).resize(size, Image.Resampling.BOX))
+        results = {name: result.resized(size[1], size[0]) for name, result in self._results.items()}
+        frame = Frame("image", small, None, None, None, None, None)
+        drawn = [picture for task in self.tasks for picture in task.visualize(frame, results)]
+        pictures = [("Image", small)]
+        pictures += [(picture.title, picture.prediction) for picture in drawn if picture.prediction is not None]
+        columns = math.ceil(math.sqrt(len(pictures)))
+        rows = math.ceil(len(pictures) / columns)
+        text = max(11, size[0] // 40)
+        gap, cell = 4, (size[0] + 4, size[1] + 2 * text)
+        sheet = Image.new("RGB", (columns * cell[0] + gap, rows * cell[1] + gap), "white")
+        pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(text)
+        for number, (title, pixels) in enumerate(pictures):
+            left, top = number % columns * cell[0] + gap, number // columns * cell[1]
+            pen.text((left, top + text // 2), title, fill="black", font=font)
+            sheet.paste(Image.fromarray(pixels), (left, top + 2 * text))
+        return sheet
+
+    def _repr_png_(self) -> bytes:
+        return _png(self.draw())
+
+    def summary(self) -> dict[str, Any]:
+        """Return each task's summary, the size of the image and the camera, as what JSON can hold."""
+        height, width = self.image.shape[:2]
+        return {
+            "height": height,
+            "width": width,
+            "camera": self.camera and asdict(self.camera),
+            "label_space": self.labels.name,
+            "tasks": {name: result.summary() for name, result in self._results.items()},
+        }
+
+    def save(self, folder: str | Path, name: str) -> None:
+        """Write the prediction as files; `evaluate --predictions FOLDER` reads the first three kinds.
+
+            FOLDER/semantic/NAME_labelIds.png      8-bit ids of the label space
+            FOLDER/instance/NAME.txt               a line for each object: MASK LABEL_ID SCORE
+            FOLDER/disparity/NAME_disparity.png    16-bit, (p - 1) / 256 px; ends at 255.99 px
+            FOLDER/arrays/NAME_TASK_ARRAY.npy      such as `NAME_depth_disparity.npy`, without that end
+            FOLDER/pictures/NAME.png               the picture that `draw` makes
+            FOLDER/scenes/NAME.json                `summary()`
+
+        Args:
+            folder: The folder; it is made if it does not exist.
+            name: Name of the image, such as its file name without the ending.
+
+        Raises:
+            MultisigmaError: If a file cannot be written, or the name is empty or holds a slash.
+        """
+        if not name or "/" in name or "\\" in name:
+            raise MultisigmaError(f"Parameter `name` must be a file name without a folder. Found {name!r}.")
+        folder = Path(folder)
+        try:
+            for part in ("arrays", "pictures", "scenes"):
+                (folder / part).mkdir(parents=True, exist_ok=True)
+            write_predictions(folder, name, scene_of(self._results), self.image.shape[:2], self.labels)
+        except OSError as error:
+            raise MultisigmaError(f"{folder}: cannot be written: {error.strerror or error}. Choose another.") from error
+        for task, result in self._results.items():
+            for part, values in result.arrays().items():
+                content = io.BytesIO()
+                np.save(content, values, allow_pickle=False)
+                write_bytes(folder / "arrays" / f"{name}_{task}_{part}.npy", content.getvalue())
+        write_bytes(folder / "pictures" / f"{name}.png", self._repr_png_())
+        summary = json.dumps(self.summary(), indent=1, ensure_ascii=False, allow_nan=False)
+        write_text(folder / "scenes" / f"{name}.json", summary)
+
+
+def _png(picture: Image.Image) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    return content.getvalue()

@@ -1,0 +1,106 @@
+"""A task's result for one image: what post-processing makes of the network's output."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from multisigma.data.frame import Camera
+from multisigma.data.label_space import CITYSCAPES, LabelSpace
+from multisigma.data.scene import Scene
+
+__all__ = ["DenseResult", "PostprocessContext", "TaskResult", "finite", "resize", "scene_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class PostprocessContext:
+    """What post-processing knows beside the outputs of the network.
+
+    Args:
+        labels: The model's classes.
+        camera: The camera at the size of the outputs; None if not known.
+        noise_scales: Scale of each task's errors at the size of the outputs, by task name; see `Task.noise_scale`.
+    """
+
+    labels: LabelSpace = CITYSCAPES
+    camera: Camera | None = None
+    noise_scales: Mapping[str, float] = field(default_factory=dict)
+
+
+class TaskResult(ABC):
+    """A task's result for one image."""
+
+    @abstractmethod
+    def resized(self, height: int, width: int) -> Self:
+        """Return the result for the image at another size, lengths in pixels included."""
+
+    def scene_fields(self) -> dict[str, Any]:
+        """Return the result as fields of `multisigma.data.scene.Scene`, which evaluation and files share."""
+        return {}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what is saved as `.npy` files, by name."""
+        return {}
+
+    def summary(self) -> Any:
+        """Return what is saved as JSON."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class DenseResult(TaskResult):
+    """A prediction for each pixel, of a task without a result of its own.
+
+    Args:
+        values: In the form of the task's targets, shape (H, W) or (channels, H, W). Floats are resized linearly and
+            keep their unit; integers are resized by nearest neighbour.
+    """
+
+    values: NDArray[Any]
+
+    def resized(self, height: int, width: int) -> DenseResult:
+        return DenseResult(resize(self.values, height, width))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {"values": self.values}
+
+    def summary(self) -> Any:
+        return {"shape": list(self.values.shape), "type": self.values.dtype.name}
+
+
+def scene_of(results: Mapping[str, TaskResult]) -> Scene:
+    """Return what the results of all tasks say about a frame, as evaluation and files take it."""
+    return Scene(**{name: value for result in results.values() for name, value in result.scene_fields().items()})
+
+
+def resize(values: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Resize the last two axes: floats by area where that shrinks and else linearly, integers by nearest neighbour.
+
+    Args:
+        values: Shape (H, W) or (channels, H, W).
+        height: New H.
+        width: New W.
+    """
+    if values.shape[-2:] == (height, width):
+        return values
+    if values.ndim == 3:
+        return np.stack([resize(channel, height, width) for channel in values])
+    if not np.issubdtype(values.dtype, np.floating):
+        rows, columns = (
+            (2 * np.arange(new) + 1) * old // (2 * new) for old, new in zip(values.shape, (height, width), strict=True)
+        )
+        return values[rows[:, None], columns]
+    shrinks = height <= values.shape[0] and width <= values.shape[1]
+    return cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number to three digits; None where it is none or infinite, which JSON cannot hold."""
+    return None if value is None or not math.isfinite(value) else round(value, 3)

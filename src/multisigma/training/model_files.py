@@ -1,0 +1,77 @@
+"""The model that a run leaves behind: `model.json` and `model.safetensors`, from its weights and validation frames."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import timm
+import torch
+
+from multisigma.data.cityscapes import FrameFiles, read_image
+from multisigma.data.module import IMAGE_MEAN, IMAGE_STD, WholeFrames, whole_frame_loader
+from multisigma.models import ModelInfo, SceneModel
+from multisigma.models.scene_model import default_device
+from multisigma.training.scene_module import SceneModule
+
+
+def write_model(
+    folder: Path, module: SceneModule, train_files: Sequence[FrameFiles], val_files: Sequence[FrameFiles]
+) -> SceneModel:
+    """Write `model.json` and `model.safetensors`.
+
+    Args:
+        folder: The run folder.
+        module: The trained module; its network moves to the device that measures, and back to the CPU.
+        train_files: The frames that it learned from: the first tells the working height.
+        val_files: Frames to measure the scale of each task's errors on; may be empty.
+
+    Returns:
+        The model, in evaluation mode.
+    """
+    config = module.config
+    device = torch.device("cpu") if config.accelerator == "cpu" else default_device()
+    encoder = config.encoder
+    if encoder.startswith("hf-hub:") and timm.is_model(encoder.rpartition("/")[2]):
+        # A stored model must not ask the hub what its encoder is.
+        encoder = encoder.rpartition("/")[2]
+    info = ModelInfo(
+        tasks=config.tasks.values,
+        outputs={task.name: task.channels for task in module.tasks},
+        working_height=read_image(train_files[0].image).shape[0],
+        mean=IMAGE_MEAN,
+        std=IMAGE_STD,
+        encoder=encoder,
+        output_stride=config.output_stride,
+        aspp_channels=config.aspp_channels,
+        dilations=tuple(int(dilation) for dilation in config.dilations.values),
+        decoder_channels=config.decoder_channels,
+        decoder_kernel=config.decoder_kernel,
+        sigmas=module.weighting.sigma,
+        noise_scales=measure_noise(module.eval().to(device), val_files),
+    )
+    model = SceneModel(info, module.tasks, module.cpu().network).eval()
+    model.save(folder)
+    return model
+
+
+@torch.inference_mode()
+def measure_noise(module: SceneModule, files: Sequence[FrameFiles]) -> dict[str, float]:
+    """Return the scale of each task's errors over whole frames, by task name; without the tasks that have none.
+
+    Args:
+        module: The trained module in evaluation mode.
+        files: The frames; may be empty.
+    """
+    frames = WholeFrames(files, lambda frame: {task.name: task.target(frame) for task in module.tasks})
+    sums = {task.name: torch.zeros(2, dtype=torch.float64) for task in module.tasks}
+    for _, batch in whole_frame_loader(frames, 0):
+        outputs = module(batch["image"].to(module.device))
+        for task in module.tasks:
+            total, count = task.loss(outputs[task.name].cpu(), batch["targets"][task.name])
+            sums[task.name] += torch.stack([total, count]).double()
+    scales = {}
+    for task in module.tasks:
+        total, count = sums[task.name].tolist()
+        scale = task.noise_scale(total / count) if count else None
+        if scale is not None:
+            scales[task.name] = scale
+    return scales

@@ -1,0 +1,163 @@
+"""`multisigma predict` on the model of a run: folders of pictures, what is broken, and the way back to `evaluate`."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from multisigma import SceneModel
+from multisigma.cli import main
+from multisigma.data.cityscapes import list_frames, read_frame
+from multisigma.data.frame import instance_vectors
+from multisigma.data.module import image_tensor
+from multisigma.data.streets import generate
+from multisigma.training.train import load_module
+
+SMALL = [
+    *("--encoder", "test_resnet", "--pretrained", "false", "--aspp-channels", "8", "--decoder-channels", "8"),
+    *("--batch-size", "2", "--crop", "48x96", "--workers", "0", "--accelerator", "cpu", "--learning-rate", "0.01"),
+]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "Straße 東京"
+    generate(path, 4, 2, 64, 128, seed=0, processes=1, progress=False, samples_page=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "run"
+    options = ["--data", str(root), "--out", str(path), *SMALL, "--iterations", "6", "--validate-every", "6"]
+    assert main(["train", "--preset", "tiny", *options]) == 0
+    return path
+
+
+def predict(run: Path, out: Path, *arguments: object) -> int:
+    return main(["predict", str(run), *map(str, arguments), "--out", str(out), "--device", "cpu"])
+
+
+def test_a_run_leaves_its_model(run: Path, root: Path) -> None:
+    info = SceneModel.load(run, "cpu").info
+    # It learned from crops of 48 rows of frames of 64.
+    assert info.working_height == 64
+    module = load_module(run)
+    assert info.sigmas == pytest.approx(module.weighting.sigma)
+    # The scale is the mean absolute error of a channel over the validation frames.
+    errors: dict[str, list[np.ndarray]] = {"instance": [], "depth": []}
+    for files in list_frames(root, "val"):
+        frame = read_frame(files)
+        with torch.inference_mode():
+            outputs = {k: v[0].numpy() for k, v in module(image_tensor(frame)[None]).items()}
+        disparity = np.where(frame.labels == 23, 0, frame.disparity)
+        for name, target in (("instance", instance_vectors(frame)), ("depth", disparity)):
+            error = np.abs(outputs[name] - target)
+            errors[name].append(error[np.isfinite(error)])
+    assert info.noise_scales == pytest.approx({k: np.concatenate(v).mean() for k, v in errors.items()}, rel=1e-5)
+
+
+def test_predictions_of_frames_are_those_of_evaluate(run: Path, root: Path, tmp_path: Path) -> None:
+    """At their own size, frames give the files that `evaluate --save-predictions` writes, and are evaluated."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    for votes in ("default", "paper"):
+        saved, out = tmp_path / f"saved {votes}", tmp_path / f"aus Straße {votes}"
+        options = ["--pictures", "0", "--votes", votes, "--save-predictions", str(saved)]
+        assert main(["evaluate", str(copy), "--data", str(root), *options]) == 0
+        assert predict(run, out, root / "leftImg8bit" / "val", "--votes", votes) == 0
+        for kind in ("semantic", "disparity", "instance/masks"):
+            # The names differ by `_leftImg8bit`.
+            expected, found = sorted((saved / kind).iterdir()), sorted((out / kind).iterdir())
+            assert [path.read_bytes() for path in expected] == [path.read_bytes() for path in found]
+        assert main(["evaluate", "--predictions", str(out), "--data", str(root)]) == 0
+        metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+        expected_metrics = json.loads((copy / "metrics.json").read_text(encoding="utf-8"))
+        assert metrics["iou_class"] == expected_metrics["iou_class"]
+        assert metrics["pq"] == expected_metrics["pq"]
+
+
+def test_a_broken_image_does_not_stop_the_others(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "Bilder 東京"
+    (folder / "deeper").mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "a photo.jpg")
+    Image.fromarray(pixels).rotate(90, expand=True).convert("L").save(folder / "deeper" / "grau.png")
+    (folder / "broken.png").write_bytes((folder / "deeper" / "grau.png").read_bytes()[:100])
+    (folder / "notes.txt").write_text("no image")
+    assert predict(run, tmp_path / "out", folder) == 2
+    shown = capsys.readouterr()
+    assert "device: cpu" in shown.out
+    assert "2 of 3 images predicted" in shown.out
+    assert f"warning: {folder / 'broken.png'}: cannot be read as an image" in shown.err
+    assert f"error: 1 of 3 images could not be predicted: {folder / 'broken.png'}" in shown.err
+    assert "Traceback" not in shown.err
+    found = {path.stem for path in (tmp_path / "out" / "scenes").iterdir()}
+    assert found == {"a photo", "grau"} == {path.stem for path in (tmp_path / "out" / "pictures").iterdir()}
+    content = json.loads((tmp_path / "out" / "scenes" / "grau.json").read_text(encoding="utf-8"))
+    assert (content["height"], content["width"]) == (50, 40)
+
+
+def test_a_camera_gives_metres(run: Path, root: Path, tmp_path: Path) -> None:
+    image = next((root / "leftImg8bit" / "val").glob("*/*.png"))
+    camera = next((root / "camera" / "val").glob("*/*.json"))
+    assert predict(run, tmp_path / "out", image, "--camera", camera, "--height", "32") == 0
+    (content,) = (json.loads(path.read_text()) for path in (tmp_path / "out" / "scenes").iterdir())
+    depth = content["tasks"]["depth"]
+    intrinsics = json.loads(camera.read_text())
+    factor = intrinsics["extrinsic"]["baseline"] * intrinsics["intrinsic"]["fx"]
+    assert content["camera"]["fx"] == intrinsics["intrinsic"]["fx"]
+    assert depth["median_m"] == pytest.approx(factor / depth["disparity_px"]["50%"], rel=0.01)
+    assert all(
+        instance["distance_m"] is None or instance["distance_m"] > 0 for instance in content["tasks"]["instance"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["{root}/leftImg8bit", "--out", "{root}"], "must be a new or empty folder"),
+        (["{root}/nowhere.png", "--out", "{tmp}/out"], "nowhere.png: there is no such file"),
+        (["{root}/camera", "--out", "{tmp}/out"], "the folder must hold images"),
+        (["{root}/leftImg8bit", "--out", "{tmp}/out", "--device", "tpu"], "`device` must be a device of this machine"),
+        (["{root}/leftImg8bit", "--out", "{tmp}/out", "--camera", "{root}/none.json"], "none.json: the file must be"),
+    ],
+)
+def test_errors(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert main(["predict", str(run), *(a.format(root=root, tmp=tmp_path) for a in arguments)]) == 2
+    message = capsys.readouterr().err
+    assert words in message
+    assert "Traceback" not in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_that_an_error_names_makes_the_model(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    weights = (copy / "model.safetensors").read_bytes()
+    (copy / "model.json").unlink()
+    (copy / "model.safetensors").unlink()
+    assert predict(copy, tmp_path / "out", root / "leftImg8bit") == 2
+    command = f"multisigma train --resume --out {copy}"
+    assert command in capsys.readouterr().err
+    assert main(command.split()[1:]) == 0
+    assert (copy / "model.safetensors").read_bytes() == weights
+    assert (copy / "model.json").read_bytes() == (run / "model.json").read_bytes()
+
+
+def test_a_run_without_validation_has_no_scales(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "root", ignore=shutil.ignore_patterns("val"))
+    run = tmp_path / "run"
+    options = ["--data", str(tmp_path / "root"), "--out", str(run), *SMALL, "--iterations", "1"]
+    assert main(["train", "--preset", "tiny", *options, "--weighting", "fixed"]) == 0
+    model = SceneModel.load(run, "cpu")
+    assert model.info.noise_scales == {}
+    assert model.info.sigmas == {}

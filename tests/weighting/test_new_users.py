@@ -124,7 +124,7 @@ def learned(steps: int, **settings: float) -> UncertaintyWeighting:
 
 
 def test_a_noise_far_behind_its_optimum_is_warned_of_once() -> None:
-    with pytest.warns(UserWarning, match=r"'depth': sigma is .* about 20 .*noise_lr.*initial.*closed_form") as found:
+    with pytest.warns(UserWarning, match=r"'depth': sigma is .* about 20\..*noise_lr.*initial.*closed_form") as found:
         assert learned(1100).sigma["depth"] < 10
     assert len(found) == 1
 

@@ -33,7 +33,8 @@ class TaskLosses(NamedTuple):
             in one process, for a count of 0 on the host.
         totals: What this process was given for each task, its mean or its sum; T scalars. Methods that look at
             gradients differentiate these: a total has its own task's graph, an element of `mean` has every task's.
-        divisor: What `totals` are divided by, shape (T,): the mean number of labelled elements of a process, or 1.
+        divisor: What `totals` are divided by, shape (T,): the number of labelled elements, averaged over processes; 1
+            where no element is labelled.
         shared: The tensors that the tasks share. Empty if they were not given.
     """
 
@@ -135,8 +136,8 @@ class Weighting(nn.Module, ABC):
         objective = self.combine(batch)
         if objective.requires_grad or torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return objective
-        # No gradient is needed here. Without any label, or with several processes, `backward()` must work all the same.
-        # Otherwise it should raise, because a loss has lost its graph.
+        # The objective has no graph. That is right if no task has a label here, or there are several processes, and
+        # `backward()` must still work. Otherwise a loss was detached by mistake, and `backward()` should raise.
         return objective if any(batch.present) and not several_processes() else objective.requires_grad_()
 
     @abstractmethod
@@ -235,7 +236,7 @@ class Weighting(nn.Module, ABC):
     def replace_buffer(self, name: str, value: Tensor) -> None:
         """Replace a buffer, because autograd may still need its old values.
 
-        In inference mode the buffer is overwritten instead: a tensor made there cannot be written to later.
+        In inference mode, copy into the buffer instead: a tensor made there cannot be written to later.
         """
         if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
             self.get_buffer(name).copy_(value)

@@ -25,16 +25,16 @@ class FAMO(AdaptiveWeighting):
     - $\xi$ learns by Adam from how much each loss fell in a step.
 
     The paper measures that fall on the same batch, with a second forward pass: call `update` with its losses after the
-    optimiser's step. It deviates from the paper where `update` is not called: the fall is then measured to the next
-    batch's losses, which costs nothing and is noisier. A task whose loss is at its bound takes all the weight.
+    optimiser's step. Without `update`, unlike the paper, the fall is measured to the next batch's loss, which costs
+    nothing and is noisier. A task whose loss is at its bound takes all the weight.
 
     Args:
         tasks: Names of the tasks.
         lower_bounds: The least loss by task name; 0 where not given.
         lr: Adam's learning rate.
         weight_decay: Adam's weight decay, the paper's gamma. The default is TorchJD's.
-        second_pass: Ask the training loop for that second forward pass, by `needs_update`. False for the next batch's
-            losses.
+        second_pass: Whether `needs_update` asks the training loop for the second forward pass. If False, the next
+            batch's losses are used.
 
     Raises:
         MultisigmaError: A name is unknown, or a parameter is out of its range.
@@ -76,7 +76,7 @@ class FAMO(AdaptiveWeighting):
             values_by_task(self.tasks, "lower_bounds", lower_bounds or {}, 0.0), dtype=torch.float32, device="cpu"
         )
         self.register_settings({"lower_bounds": bounds})
-        # A loss at its bound may be rounded to float32, or not.
+        # Rounding a bound to float32 may raise it. Accept losses down to the lower of the two values.
         self.lowest_losses = [
             min(b, (lower_bounds or {}).get(n, b)) for n, b in zip(self.tasks, bounds.tolist(), strict=True)
         ]
@@ -88,7 +88,7 @@ class FAMO(AdaptiveWeighting):
     def combine(self, batch: TaskLosses) -> Tensor:
         if self.training:
             self._learn(batch)
-            # Where losses are not looked at, one that is not finite must not stay for ever.
+            # `_check` skips most calls on an accelerator. Leave out a loss that is not finite: it would stay for good.
             known = batch.labelled & batch.mean.isfinite()
             self.replace_buffer("before", batch.mean.detach().to(self.before).where(known, self.before))
             # A batch without labels leaves `waiting` as it is.

@@ -52,7 +52,7 @@ class GradientAggregation(Weighting):
         tasks: Names of the tasks.
         aggregator: 'mgda', 'pcgrad', 'cagrad', 'imtl_g', 'nash_mtl', 'aligned_mtl' or 'upgrad', with TorchJD's defaults
             (and c = 0.5 for CAGrad); or a function of the gradients (n, elements) that returns their aggregate
-            (elements,). What a function of your own remembers is yours to save.
+            (elements,). If your function keeps state, save it yourself.
 
     Raises:
         MultisigmaError: The name is unknown, or TorchJD or what it needs is not installed.
@@ -86,7 +86,8 @@ class GradientAggregation(Weighting):
             return objective
         with torch.no_grad(), torch.autocast(rows.device.type, enabled=False):
             aggregate = self._aggregate(rows, are_replicated(shared)).to(rows)
-            # The sum of the losses has the sum of the rows as its gradient. Add terms of value 0 for the rest.
+            # The sum of the losses has the sum of the rows as its gradient. Add terms whose value is 0 and whose
+            # gradient is the difference to the aggregate.
             missing = torch.split(aggregate - rows.sum(0), [tensor.numel() for tensor in shared])
         for tensor, part in zip(shared, missing, strict=True):
             linear = (at_least_float32(tensor) * part.view_as(tensor)).sum()
@@ -114,7 +115,7 @@ class GradientAggregation(Weighting):
         if weigh := getattr(aggregator, "gramian_weighting", None):
             return weigh(products).to(rows) @ rows
         if self.aggregator == "nash_mtl":
-            # It takes rows and uses their products alone, so any rows with these products serve.
+            # Nash-MTL depends on the rows only through their inner products, so pass any rows that have them.
             values, vectors = torch.linalg.eigh(products.double())
             return aggregator.weighting(vectors * values.clamp_min(0.0).sqrt()).to(rows) @ rows  # type: ignore[attr-defined]
         return aggregator(rows)

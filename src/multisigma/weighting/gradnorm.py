@@ -27,8 +27,8 @@ class GradNorm(Weighting):
 
     Call it with `shared`; the paper takes the weights of the last shared layer. It deviates from the paper in these
     points. The weights' own step is plain gradient descent, taken before the losses are weighed. Each step clamps the
-    weights at 0.001, before they are scaled to their sum. The first loss above zero is the initial one, where the paper
-    suggests `log C` for a cross entropy whose first value is unstable. Absent tasks keep their weights.
+    weights at 0.001, before they are scaled to their sum. The initial loss is the first one above zero; the paper
+    suggests `log C` for a cross entropy with an unstable first value. Absent tasks keep their weights.
 
     Args:
         tasks: Names of the tasks.

@@ -15,7 +15,7 @@ LAG_CALLS = 1000
 
 
 class LagWatch:
-    """Warn once of each noise that has been far from its optimum for many calls.
+    """Warn when a noise has been far from its optimum at every look for `LAG_CALLS` calls.
 
     Args:
         tasks: Names of the tasks.
@@ -45,8 +45,8 @@ class LagWatch:
             if self.looks_behind[name] == LAG_CALLS // CHECK_EVERY:
                 now, best = (math.exp(0.5 * s[i].item()) for s in (log_variances, optimum))
                 warnings.warn(
-                    f"Task {name!r}: sigma is {now:.3g}, and its loss has asked for about {best:.3g} for {LAG_CALLS} "
-                    "calls. The optimiser moves it too slowly. Raise its learning rate with "
-                    "`param_groups(noise_lr=...)`, start nearer with `initial=...`, or use `closed_form=True`.",
+                    f"Task {name!r}: sigma is {now:.3g} and its optimum now about {best:.3g}. It has been off by more "
+                    f"than a factor of {LAG:g} for {LAG_CALLS} calls. The optimiser moves it too slowly. Raise its learning "
+                    "rate with `param_groups(noise_lr=...)`, start nearer with `initial=...`, or use `closed_form=True`.",
                     stacklevel=2,
                 )

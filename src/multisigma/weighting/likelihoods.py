@@ -164,13 +164,13 @@ class Bernoulli(ScaledLikelihood):
 
 
 class Exponential(ScaledLikelihood):
-    r"""The same form for every task: the loss itself is exponentially distributed with mean $\sigma^2 = e^s$.
+    r"""An exponentially distributed loss with mean $\sigma^2 = e^s$: one form that serves every task.
 
     $$ e^{-s} L + s $$
 
     At a fixed loss the optimum is $e^s = L$, and the weight is $1 / L$ whatever the task. Most code that copies the
-    paper has this form. The paper's figures agree with it: a weight is one over the plotted noise, for the L1
-    losses too. The objective is that of `IMTLL`.
+    paper has this form. In the paper's figures, too, every weight is one over the plotted noise, even for the
+    L1 losses. The objective is that of `IMTLL`.
 
     Example:
         >>> from multisigma import Exponential, UncertaintyWeighting

@@ -19,8 +19,8 @@ class SmoothTchebycheff(AdaptiveWeighting):
     - $L_i$ is the mean loss of task $i$, $z_i$ its ideal, $p_i$ the preference for it.
     - $\mu$ is the smoothing. The smaller it is, the nearer the objective is to the maximum.
 
-    It is the paper's formula on the losses as they are. LibMTL's version takes the logarithm of each loss over its
-    value after four epochs of warm-up.
+    It is the paper's formula on the losses as they are. LibMTL instead uses log(L / L0), where L0 is the
+    loss after four epochs of warm-up.
 
     Args:
         tasks: Names of the tasks.

@@ -35,8 +35,8 @@ class UncertaintyWeighting(Weighting):
             to infinity. Set the lowest to the smallest noise that a task may have. The default is sigma from
             0.0009 to 3.3 million.
         normalise: Scale the weights of the batch's labelled tasks to this sum. The noise still learns from unscaled
-            weights. The effective learning rate then stays, where it would grow as the noise shrinks (appendix B).
-            `weights` reports them as if all tasks had a label. None: do not scale.
+            weights. This keeps the effective learning rate constant; it would grow as the noise shrinks (appendix B).
+            The property `weights` reports the scaled weights as if every task had a label. None: do not scale.
         closed_form: Compute the noise as the optimum for the running mean of each loss. There is then no parameter.
         decay: Decay per step of that running mean.
 
@@ -195,7 +195,7 @@ class UncertaintyWeighting(Weighting):
         for name, value in (("running_loss", batch.mean.detach()), ("running_share", ones)):
             running = self.get_buffer(name)
             updated = running.lerp(value.to(running), 1 - self.decay)
-            # Where losses are not looked at, one that is not finite must not stay for ever.
+            # `_check` skips most calls on an accelerator. Leave out a loss that is not finite: it would stay for good.
             self.replace_buffer(name, updated.where(batch.labelled & batch.mean.isfinite(), running))
 
     def _running_optimum(self) -> Tensor:

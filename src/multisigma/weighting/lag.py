@@ -46,7 +46,8 @@ class LagWatch:
                 now, best = (math.exp(0.5 * s[i].item()) for s in (log_variances, optimum))
                 warnings.warn(
                     f"Task {name!r}: sigma is {now:.3g} and its optimum now about {best:.3g}. It has been off by more "
-                    f"than a factor of {LAG:g} for {LAG_CALLS} calls. The optimiser moves it too slowly. Raise its learning "
-                    "rate with `param_groups(noise_lr=...)`, start nearer with `initial=...`, or use `closed_form=True`.",
+                    f"than a factor of {LAG:g} for {LAG_CALLS} calls. The optimiser moves it too slowly. Raise its "
+                    "learning rate with `param_groups(noise_lr=...)`, start nearer with `initial=...`, or use "
+                    "`closed_form=True`.",
                     stacklevel=2,
                 )

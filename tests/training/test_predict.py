@@ -157,7 +157,7 @@ def test_a_run_without_validation_has_no_scales(root: Path, tmp_path: Path) -> N
     shutil.copytree(root, tmp_path / "root", ignore=shutil.ignore_patterns("val"))
     run = tmp_path / "run"
     options = ["--data", str(tmp_path / "root"), "--out", str(run), *SMALL, "--iterations", "1"]
-    assert main(["train", "--preset", "tiny", *options, "--weighting", "fixed"]) == 0
+    assert main(["train", "--preset", "tiny", *options, "--weighting", "equal"]) == 0
     model = SceneModel.load(run, "cpu")
     assert model.info.noise_scales == {}
     assert model.info.sigmas == {}

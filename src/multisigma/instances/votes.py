@@ -29,7 +29,7 @@ class VoteSettings:
     """How votes become instances.
 
     The defaults are for frames of 1024x2048 and were chosen by measurement (docs/instances.md). `for_height` returns
-    the defaults for other sizes, and `paper` the paper's literal way.
+    the defaults for other sizes, and `paper` those that follow the paper literally.
 
     Args:
         grid: Size in pixels of the grid on which votes are pooled before clustering. The votes of a cell become one
@@ -47,7 +47,7 @@ class VoteSettings:
             paper does. The other rules take the cluster of the vote, and differ for noise votes, which have no cluster:
             'noise' takes the nearest centre; 'near' takes it if it is within max(20 px, 6 times the mean distance of
             the cluster's votes from its centre), and no instance otherwise; 'clusters' takes no instance.
-        min_pixels: Instances with fewer pixels are removed, and their pixels are assigned again to the others.
+        min_pixels: Instances with fewer pixels are removed, and their votes are treated as noise votes.
         per_class: Cluster each class by itself. If false, cluster the pixels of all instance classes together, as in
             the paper; an instance then has the class of most of its pixels (the lowest id if several have equally
             many).
@@ -92,7 +92,7 @@ class VoteSettings:
 
     @classmethod
     def paper(cls, height: int) -> "VoteSettings":
-        """Return the paper's literal way for frames of `height` pixels (section 4, figure 3).
+        """Return settings that follow the paper literally, for frames of `height` pixels (section 4, figure 3).
 
         Cluster the pixels of all instance classes together with OPTICS, cut the reachability plot at one depth, and
         assign every pixel, noise votes included, to the nearest centre.
@@ -145,7 +145,7 @@ class Instances:
         ids: Instance id of each pixel, 1..N, or 0 for none; shape (H, W).
         class_ids: Class of each instance, an id of the semantic map; shape (N,). With `per_class=False` some of its
             pixels may have another class in the semantic map.
-        centres: Centroid (x, y) of each instance in pixels, pixel centres at integers; shape (N, 2).
+        centres: Mean vote (x, y) of each instance's cluster in pixels, pixel centres at integers; shape (N, 2).
         pixels: Number of pixels of each instance; shape (N,).
         confidence: Mean probability of the pixels' classes, times the agreement of their votes, (l + 1) / (l + 1 + e).
             Here l is the mean length of their vectors and e the mean distance of their votes from the centre, in

@@ -179,7 +179,7 @@ def make_train_parser(arguments: Sequence[str]) -> ArgumentParser:
     stored = known.out / "config.yaml" if known.out else None
     resumes = known.resume != "false" and stored is not None and stored.is_file()
     if resumes and stored:
-        # Checked here, for the parser would not name the file.
+        # Check here, because the parser would not name the file.
         TrainConfig.from_yaml(stored)
     source = str(stored) if resumes else str(PRESETS.get(known.preset, ""))
 
@@ -283,7 +283,7 @@ def run_evaluate(options: Namespace) -> None:
 
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:
-    """Print the tables; called before anything is written, for writing may fail after hours of work."""
+    """Print the tables; called before anything is written, because writing may fail after hours of work."""
     from multisigma.outputs.tables import metrics_table, paper_table, votes_table
 
     console.print(paper_table(metrics))

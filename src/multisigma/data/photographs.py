@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["AnyImage", "find_photographs", "read_photograph"]
 
 AnyImage: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor"
-"""What `read_photograph` takes."""
+"""The types of image that `read_photograph` accepts."""
 
 _ENDINGS = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
 _SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")

@@ -1,4 +1,4 @@
-"""What a stored model is besides its weights: the content of `model.json`."""
+"""The description of a stored model without its weights: the content of `model.json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model says about one image."""
+"""The results of a model for one image."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ __all__ = ["DenseResult", "PostprocessContext", "TaskResult", "finite", "resize"
 
 @dataclass(frozen=True, slots=True)
 class PostprocessContext:
-    """What post-processing knows beside the outputs of the network.
+    """Settings and scales that post-processing needs besides the outputs of the network.
 
     Args:
         labels: The model's classes.

@@ -185,7 +185,7 @@ def _update(metrics: Sequence[Metric], prediction: Any, target: Any) -> None:
 
 
 def _compute(metrics: Sequence[Metric]) -> dict[str, Any]:
-    """Return all numbers in one dictionary; None where nothing was labelled, for JSON has no NaN."""
+    """Return all numbers in one dictionary; None where nothing was labelled, because JSON has no NaN."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Mapping):

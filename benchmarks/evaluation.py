@@ -27,13 +27,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from multisigma.data.cityscapes import FrameFiles, inspect_truth
-from multisigma.data.images import read_png, write_png
-from multisigma.data.labels import INSTANCE_CLASSES
-from multisigma.data.predictions import PredictionFiles, inspect_prediction, write_predictions
-from multisigma.data.scene import Scene, Truth, cut_instances
-from multisigma.data.streets import StreetSettings, make_frame
+from multisigma.datasets.cityscapes import FrameFiles, inspect_truth
+from multisigma.datasets.images import read_png, write_png
+from multisigma.datasets.labels import INSTANCE_CLASSES
+from multisigma.datasets.predictions import PredictionFiles, inspect_prediction, write_predictions
+from multisigma.datasets.scene import Scene, Truth, cut_instances
 from multisigma.metrics import AveragePrecision, CityscapesIoU
+from multisigma.synthetic import StreetSettings, make_frame
 from multisigma.training.environment import describe_environment
 
 HEIGHT, WIDTH = 1024, 2048

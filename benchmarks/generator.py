@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numba
 
-from multisigma.data.streets import StreetSettings
-from multisigma.data.streets.write import frame_name, write_frame
+from multisigma.synthetic import StreetSettings
+from multisigma.synthetic.write import frame_name, write_frame
 from multisigma.training.environment import describe_environment
 
 FOLDERS = ("leftImg8bit", "rightImg8bit", "gtFine", "disparity", "disparity_exact", "camera")

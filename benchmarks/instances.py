@@ -25,9 +25,9 @@ import numba
 import numpy as np
 from sklearn.cluster import OPTICS, cluster_optics_xi
 
-from multisigma.data.streets import StreetSettings, make_labels
 from multisigma.experiments.instances import CLASS_IDS, ERRORS, GroundTruth
 from multisigma.instances import VoteSettings, dbscan_cut, instances_from_votes, optics, tree_clusters, xi_clusters
+from multisigma.synthetic import StreetSettings, make_labels
 from multisigma.training.environment import describe_environment
 
 FIRST_CALL = """

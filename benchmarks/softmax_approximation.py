@@ -43,8 +43,8 @@ from multisigma import (
     UncertaintyWeighting,
     Weighting,
 )
-from multisigma.outputs.curves import PALETTE
 from multisigma.training.environment import describe_environment
+from multisigma.visualization.curves import PALETTE
 
 RATES = (0.0, 0.1, 0.2, 0.4, 0.6)
 EPOCHS = {"few epochs": 10, "many epochs": 100}

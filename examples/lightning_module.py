@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from multisigma import Bernoulli, Gaussian, UncertaintyWeighting
-from multisigma.outputs.weighting_recorder import WeightingRecorder
+from multisigma.training.weighting_recorder import WeightingRecorder
 
 STEPS = 600
 

@@ -11,13 +11,15 @@ FLOORS = [
     "files",
     "weighting",
     "instances",
-    "data",
+    "datasets",
+    "synthetic",
     "metrics",
+    "visualization",
     "tasks",
     "models",
     "training",
+    "reports",
     "experiments",
-    "outputs",
     "cli",
 ]
 

@@ -1,7 +1,7 @@
 """Multi-task learning with learned task uncertainty (Kendall, Gal and Cipolla, CVPR 2018).
 
 `import multisigma` needs torch alone and gives the loss-weighting library. The scene-understanding system is in the
-subpackages (`multisigma.data`, `tasks`, `models`, `metrics`, `training`, `outputs`) and needs the extra `scene`.
+other subpackages (`multisigma.datasets`, `tasks`, `models`, `training`, ...) and needs the extra `scene`.
 """
 
 from typing import TYPE_CHECKING, Any

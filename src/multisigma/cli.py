@@ -205,7 +205,7 @@ def make_train_parser(arguments: Sequence[str]) -> ArgumentParser:
 
 def run_generate(options: Namespace) -> None:
     """`multisigma generate`."""
-    from multisigma.data.streets import generate
+    from multisigma.synthetic import generate
 
     size = options.size
     generate(options.root, options.train, options.val, size.height, size.width, options.seed, options.processes)
@@ -214,7 +214,7 @@ def run_generate(options: Namespace) -> None:
 
 def run_check(options: Namespace) -> None:
     """`multisigma check`."""
-    from multisigma.data.check import check_root
+    from multisigma.datasets.check import check_root
 
     report = check_root(options.root)
     console.print(report.table())
@@ -227,7 +227,7 @@ def run_check(options: Namespace) -> None:
 
 def run_prepare(options: Namespace) -> None:
     """`multisigma prepare`."""
-    from multisigma.data.prepare import prepare
+    from multisigma.datasets.prepare import prepare
 
     prepare(options.root, options.out, options.size.height, options.size.width)
     print_line(f"frames of {options.size} in {options.out}")
@@ -247,9 +247,9 @@ def run_train(options: Namespace) -> None:
 
 def run_evaluate(options: Namespace) -> None:
     """`multisigma evaluate`."""
-    from multisigma.data.predictions import write_predictions
+    from multisigma.datasets.predictions import write_predictions
     from multisigma.files import new_folder, write_text
-    from multisigma.outputs.samples import write_samples
+    from multisigma.reports.samples import write_samples
     from multisigma.training.evaluate import evaluate, evaluate_predictions
 
     run, predictions, save = options.run, options.predictions, options.save_predictions
@@ -284,7 +284,7 @@ def run_evaluate(options: Namespace) -> None:
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:
     """Print the tables; called before anything is written, because writing may fail after hours of work."""
-    from multisigma.outputs.tables import metrics_table, paper_table, votes_table
+    from multisigma.reports.tables import metrics_table, paper_table, votes_table
 
     console.print(paper_table(metrics))
     if metrics.get("by_votes"):
@@ -299,8 +299,8 @@ def show_progress(loader: Any) -> Iterator[Any]:
 
 def run_predict(options: Namespace) -> None:
     """`multisigma predict`."""
-    from multisigma.data.cityscapes import read_camera
-    from multisigma.data.photographs import find_photographs
+    from multisigma.datasets.cityscapes import read_camera
+    from multisigma.datasets.photographs import find_photographs
     from multisigma.files import require_empty
     from multisigma.models import SceneModel
     from multisigma.tasks import choose_votes
@@ -325,7 +325,7 @@ def run_predict(options: Namespace) -> None:
 
 def run_report(options: Namespace) -> None:
     """`multisigma report`."""
-    from multisigma.outputs.report import write_report
+    from multisigma.reports.report import write_report
 
     print_line(f"open {write_report(options.run).absolute().as_uri()}")
 

@@ -6,7 +6,6 @@ import sys
 import numpy as np
 import pytest
 
-from multisigma.data.streets import StreetSettings, make_frame, make_labels
 from multisigma.experiments import instances as study
 from multisigma.experiments.instances import (
     ERRORS,
@@ -16,6 +15,7 @@ from multisigma.experiments.instances import (
     match_instances,
     panoptic_quality,
 )
+from multisigma.synthetic import StreetSettings, make_frame, make_labels
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from multisigma.data.frame import Camera
-from multisigma.data.labels import TRAIN_CLASSES
-from multisigma.data.scene import Scene, SceneInstance, Truth
+from multisigma.datasets.frame import Camera
+from multisigma.datasets.labels import TRAIN_CLASSES
+from multisigma.datasets.scene import Scene, SceneInstance, Truth
 
 HEIGHT, WIDTH = 72, 128
 CAMERA = Camera(0.2, 280.0, 280.0, 64.0, 36.0)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from multisigma.data import cityscapes
-from multisigma.data.scene import boxes
+from multisigma.datasets import cityscapes
+from multisigma.datasets.scene import boxes
 from multisigma.metrics import counting
 
 IDS = np.array([[3, 3, 0], [1, 3, 3], [0, 0, 3]], np.int32)

@@ -6,8 +6,8 @@ from math import isnan
 import numpy as np
 import pytest
 
-from multisigma.data.frame import Camera
-from multisigma.data.scene import Scene, Truth
+from multisigma.datasets.frame import Camera
+from multisigma.datasets.scene import Scene, Truth
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import DepthErrors
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve
 
-from multisigma.data.frame import Camera
-from multisigma.data.labels import INSTANCE_CLASSES, LABELS
-from multisigma.data.scene import Scene, SceneInstance, Truth, cut_instances
-from multisigma.data.streets import StreetSettings, make_frame
+from multisigma.datasets.frame import Camera
+from multisigma.datasets.labels import INSTANCE_CLASSES, LABELS
+from multisigma.datasets.scene import Scene, SceneInstance, Truth, cut_instances
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import AveragePrecision
 from multisigma.metrics.instance import average_precision
+from multisigma.synthetic import StreetSettings, make_frame
 
 Case = list[tuple[Scene, Truth]]
 VOID = [label.id for label in LABELS if label.ignore_in_eval]

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from multisigma.data.cityscapes import FrameFiles
-from multisigma.data.images import write_png
-from multisigma.data.predictions import inspect_prediction, list_predictions, write_predictions
-from multisigma.data.scene import Scene, Truth
+from multisigma.datasets.cityscapes import FrameFiles
+from multisigma.datasets.images import write_png
+from multisigma.datasets.predictions import inspect_prediction, list_predictions, write_predictions
+from multisigma.datasets.scene import Scene, Truth
 from multisigma.metrics import AveragePrecision, CityscapesIoU, PanopticQuality
 from multisigma.metrics.panoptic import panoptic_map
 

@@ -6,7 +6,7 @@ from math import isnan
 import numpy as np
 import pytest
 
-from multisigma.data.scene import Scene, SceneInstance, Truth
+from multisigma.datasets.scene import Scene, SceneInstance, Truth
 from multisigma.metrics import PanopticQuality
 from multisigma.metrics.panoptic import panoptic_map
 

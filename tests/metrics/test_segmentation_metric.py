@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, jaccard_score
 
-from multisigma.data.labels import LABELS, TRAIN_CLASSES, TRAIN_ID_OF
-from multisigma.data.scene import Scene, Truth
+from multisigma.datasets.labels import LABELS, TRAIN_CLASSES, TRAIN_ID_OF
+from multisigma.datasets.scene import Scene, Truth
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import CityscapesIoU, ClassIoU
 

@@ -16,8 +16,8 @@ from safetensors import safe_open
 
 import multisigma
 from multisigma import MultisigmaError, SceneModel
-from multisigma.data.frame import Camera, Frame
-from multisigma.data.module import IMAGE_MEAN, IMAGE_STD, image_tensor
+from multisigma.datasets.frame import Camera, Frame
+from multisigma.datasets.module import IMAGE_MEAN, IMAGE_STD, image_tensor
 from multisigma.models import ModelInfo, ScenePrediction
 from multisigma.tasks import (
     DenseResult,
@@ -278,7 +278,7 @@ def test_pictures_and_files(tmp_path: Path) -> None:
 
 OWN_TASK = """
 import torch
-from multisigma.data.picture import Picture
+from multisigma.visualization.picture import Picture
 from multisigma.tasks import RegressionTask
 
 class Height(RegressionTask):

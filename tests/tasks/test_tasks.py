@@ -8,9 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from multisigma import Laplace, MultisigmaError, UncertaintyWeighting
-from multisigma.data.frame import Camera, Frame, instance_centroids
-from multisigma.data.labels import LABELS
-from multisigma.data.picture import Picture
+from multisigma.datasets.frame import Camera, Frame, instance_centroids
+from multisigma.datasets.labels import LABELS
 from multisigma.tasks import (
     Depth,
     Instance,
@@ -22,6 +21,7 @@ from multisigma.tasks import (
     postprocess,
 )
 from multisigma.tasks.instance import colour_vectors
+from multisigma.visualization.picture import Picture
 
 ID = {label.name: label.id for label in LABELS}
 

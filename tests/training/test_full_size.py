@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from multisigma.cli import main
-from multisigma.data.streets import generate
+from multisigma.synthetic import generate
 
 
 @pytest.fixture(scope="module")

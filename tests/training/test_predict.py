@@ -11,10 +11,10 @@ from PIL import Image
 
 from multisigma import SceneModel
 from multisigma.cli import main
-from multisigma.data.cityscapes import list_frames, read_frame
-from multisigma.data.frame import instance_vectors
-from multisigma.data.module import image_tensor
-from multisigma.data.streets import generate
+from multisigma.datasets.cityscapes import list_frames, read_frame
+from multisigma.datasets.frame import instance_vectors
+from multisigma.datasets.module import image_tensor
+from multisigma.synthetic import generate
 from multisigma.training.train import load_module
 
 SMALL = [

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from multisigma.cli import main
-from multisigma.data.images import write_png
-from multisigma.data.module import Batch
-from multisigma.data.streets import generate
-from multisigma.outputs.curves import read_log
+from multisigma.datasets.images import write_png
+from multisigma.datasets.module import Batch
+from multisigma.synthetic import generate
+from multisigma.visualization.curves import read_log
 
 SMALL = [
     *("--encoder", "test_resnet", "--pretrained", "false", "--aspp-channels", "8", "--decoder-channels", "8"),
@@ -139,10 +139,10 @@ def test_both_ways_from_votes_to_instances_are_measured(run: Path, root: Path, t
 
 def test_metrics_follow_from_the_predictions(run: Path, root: Path) -> None:
     """An independent pass over the split, with numpy alone, gives the numbers of `evaluate`."""
-    from multisigma.data.cityscapes import list_frames, read_frame
-    from multisigma.data.frame import instance_vectors
-    from multisigma.data.labels import TRAIN_ID_OF
-    from multisigma.data.module import image_tensor
+    from multisigma.datasets.cityscapes import list_frames, read_frame
+    from multisigma.datasets.frame import instance_vectors
+    from multisigma.datasets.labels import TRAIN_ID_OF
+    from multisigma.datasets.module import image_tensor
     from multisigma.training.evaluate import evaluate
     from multisigma.training.train import load_module
 
@@ -468,7 +468,7 @@ def test_a_users_own_task(root: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "boundary_task.py").write_text(
         """
 import torch
-from multisigma.data.picture import Picture
+from multisigma.visualization.picture import Picture
 from multisigma.metrics import MaskedError
 from multisigma.tasks.base import RegressionTask
 from multisigma.tasks.baselines import RowMean

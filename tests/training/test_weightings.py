@@ -14,12 +14,12 @@ from torch import Tensor
 
 from multisigma import FAMO, DynamicWeightAverage, MultisigmaError, UncertaintyWeighting, Weighting
 from multisigma.cli import main
-from multisigma.data.streets import generate
-from multisigma.outputs.curves import read_log
+from multisigma.synthetic import generate
 from multisigma.tasks import load_tasks
 from multisigma.training.config import Names, TrainConfig
 from multisigma.training.scene_module import SceneModule
 from multisigma.training.weightings import WEIGHTINGS, has_tasks_likelihoods, make_weighting
+from multisigma.visualization.curves import read_log
 
 TASKS = ("semantic", "instance", "depth")
 OPTIONS = {"fixed": ["--weighting.weights", "{semantic: 0.89, instance: 0.01, depth: 0.1}"]}

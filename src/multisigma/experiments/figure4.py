@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 
-from multisigma.data.labels import TRAIN_CLASSES
+from multisigma.datasets.labels import TRAIN_CLASSES
 from multisigma.files import write_bytes
 from multisigma.instances import Instances, instances_from_votes
 from multisigma.tasks.instance import VOTES, colour_vectors, vote_settings

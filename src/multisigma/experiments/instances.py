@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN, HDBSCAN, MeanShift
 from sklearn.metrics import pairwise_distances_argmin
 
-from multisigma.data.cityscapes import list_frames
-from multisigma.data.labels import INSTANCE_CLASSES
-from multisigma.data.module import WholeFrames
-from multisigma.data.streets import StreetSettings, make_labels
+from multisigma.datasets.cityscapes import list_frames
+from multisigma.datasets.labels import INSTANCE_CLASSES
+from multisigma.datasets.module import WholeFrames
 from multisigma.errors import MultisigmaError
 from multisigma.instances import VoteSettings, instances_from_votes
+from multisigma.synthetic import StreetSettings, make_labels
 from multisigma.training.environment import describe_environment
 from multisigma.training.train import load_module, make_targets
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
-from multisigma.data.frame import disparity_with_sky
-from multisigma.data.scene import Scene, Truth
+from multisigma.datasets.frame import disparity_with_sky
+from multisigma.datasets.scene import Scene, Truth
 from multisigma.errors import MultisigmaError
 from multisigma.metrics.counting import exactly, value
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from multisigma.data.frame import Camera
-from multisigma.data.labels import INSTANCE_CLASSES, LABELS
-from multisigma.data.scene import Scene, Truth, boxes
+from multisigma.datasets.frame import Camera
+from multisigma.datasets.labels import INSTANCE_CLASSES, LABELS
+from multisigma.datasets.scene import Scene, Truth, boxes
 from multisigma.errors import MultisigmaError
 from multisigma.metrics.counting import Ids, count_in_mask, find_ids
 

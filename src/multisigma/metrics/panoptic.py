@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
-from multisigma.data.labels import LABELS, TRAIN_CLASSES
-from multisigma.data.scene import Scene, SceneInstance, Truth
+from multisigma.datasets.labels import LABELS, TRAIN_CLASSES
+from multisigma.datasets.scene import Scene, SceneInstance, Truth
 from multisigma.metrics.counting import count_pairs, exactly, find_ids, value
 
 _THINGS = frozenset(label.id for label in TRAIN_CLASSES if label.has_instances)

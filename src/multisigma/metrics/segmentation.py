@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torchmetrics import Metric
 
-from multisigma.data.labels import INSTANCE_CLASSES, KNOWN_IDS, LABELS, TRAIN_CLASSES
-from multisigma.data.scene import Scene, Truth
+from multisigma.datasets.labels import INSTANCE_CLASSES, KNOWN_IDS, LABELS, TRAIN_CLASSES
+from multisigma.datasets.scene import Scene, Truth
 from multisigma.errors import MultisigmaError
 from multisigma.metrics.counting import count_pairs, exactly, find_ids, value
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import multisigma
-from multisigma.data.label_space import CITYSCAPES, LabelSpace
+from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_text
 

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from multisigma.data.frame import Camera
-from multisigma.data.photographs import AnyImage, read_photograph
+from multisigma.datasets.frame import Camera
+from multisigma.datasets.photographs import AnyImage, read_photograph
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_bytes
 from multisigma.models.model_info import ModelInfo

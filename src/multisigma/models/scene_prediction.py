@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from multisigma.data.frame import Camera, Frame
-from multisigma.data.label_space import LabelSpace
-from multisigma.data.predictions import write_predictions
+from multisigma.datasets.frame import Camera, Frame
+from multisigma.datasets.label_space import LabelSpace
+from multisigma.datasets.predictions import write_predictions
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_bytes, write_text
 from multisigma.tasks import Task, TaskResult, scene_of

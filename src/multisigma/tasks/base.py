@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
 
-from multisigma.data.frame import Frame
-from multisigma.data.picture import Picture
+from multisigma.datasets.frame import Frame
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import LaplaceCoverage
 from multisigma.tasks.baselines import Baseline
 from multisigma.tasks.results import DenseResult, PostprocessContext, TaskResult
+from multisigma.visualization.picture import Picture
 from multisigma.weighting import Laplace, Likelihood
 
 

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
-from multisigma.data.frame import Camera, Frame, disparity_with_sky
-from multisigma.data.picture import Picture
+from multisigma.datasets.frame import Camera, Frame, disparity_with_sky
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import MaskedError
 from multisigma.tasks.base import RegressionTask
 from multisigma.tasks.baselines import RowMean
 from multisigma.tasks.results import PostprocessContext, TaskResult, finite, resize
+from multisigma.visualization.picture import Picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
-from multisigma.data.frame import Frame, instance_vectors
-from multisigma.data.label_space import CITYSCAPES, LabelSpace
-from multisigma.data.picture import Picture
-from multisigma.data.scene import SceneInstance, cut_instances
+from multisigma.datasets.frame import Frame, instance_vectors
+from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
+from multisigma.datasets.scene import SceneInstance, cut_instances
 from multisigma.errors import MultisigmaError
 from multisigma.instances import VoteSettings, instances_from_votes
 from multisigma.metrics import VectorError
@@ -28,6 +27,7 @@ from multisigma.tasks.baselines import ZeroVectors
 from multisigma.tasks.depth import DepthResult
 from multisigma.tasks.results import PostprocessContext, TaskResult, finite, resize
 from multisigma.tasks.semantic import SemanticResult
+from multisigma.visualization.picture import Picture
 
 Votes = Literal["default", "paper"]
 """How votes become instances: as this project measured to be best, or literally as the paper describes it."""

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from multisigma.data.frame import Camera
-from multisigma.data.label_space import CITYSCAPES, LabelSpace
-from multisigma.data.scene import Scene
+from multisigma.datasets.frame import Camera
+from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
+from multisigma.datasets.scene import Scene
 
 __all__ = ["DenseResult", "PostprocessContext", "TaskResult", "finite", "resize", "scene_of"]
 
@@ -42,7 +42,7 @@ class TaskResult(ABC):
         """Return the result for the image at another size, lengths in pixels included."""
 
     def scene_fields(self) -> dict[str, Any]:
-        """Return the result as fields of `multisigma.data.scene.Scene`, which evaluation and files share."""
+        """Return the result as fields of `multisigma.datasets.scene.Scene`, which evaluation and files share."""
         return {}
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
 
-from multisigma.data.frame import Frame
-from multisigma.data.label_space import CITYSCAPES, LabelSpace
-from multisigma.data.labels import IGNORE, TRAIN_CLASSES, TRAIN_ID_OF
-from multisigma.data.picture import Picture
+from multisigma.datasets.frame import Frame
+from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
+from multisigma.datasets.labels import IGNORE, TRAIN_CLASSES, TRAIN_ID_OF
 from multisigma.metrics import ClassIoU, Reliability
 from multisigma.tasks.base import Task
 from multisigma.tasks.baselines import MajorityClass
 from multisigma.tasks.results import PostprocessContext, TaskResult, resize
+from multisigma.visualization.picture import Picture
 from multisigma.weighting import Softmax
 
 

@@ -13,18 +13,18 @@ import numpy as np
 import torch
 from torchmetrics import Metric
 
-from multisigma.data.cityscapes import KINDS, FrameFiles, count_labels, inspect_truth, list_frames, unlabelled
-from multisigma.data.label_space import CITYSCAPES
-from multisigma.data.module import WholeFrames, readable_worker_errors, whole_frame_loader
-from multisigma.data.picture import Picture, Sample
-from multisigma.data.predictions import inspect_prediction, list_predictions
-from multisigma.data.problems import DataError
-from multisigma.data.scene import Scene, truth_of
+from multisigma.datasets.cityscapes import KINDS, FrameFiles, count_labels, inspect_truth, list_frames, unlabelled
+from multisigma.datasets.label_space import CITYSCAPES
+from multisigma.datasets.module import WholeFrames, readable_worker_errors, whole_frame_loader
+from multisigma.datasets.predictions import inspect_prediction, list_predictions
+from multisigma.datasets.problems import DataError
+from multisigma.datasets.scene import Scene, truth_of
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import AveragePrecision, PanopticQuality, scene_metrics
 from multisigma.tasks import VOTES, Instance, PostprocessContext, Votes, choose_votes, postprocess, scene_of
 from multisigma.training.train import evenly, load_module, make_targets, read_baselines
 from multisigma.training.weightings import has_tasks_likelihoods
+from multisigma.visualization.picture import Picture, Sample
 
 # In `metrics.json`, beside the numbers that they explain.
 NOTES = {
@@ -143,7 +143,7 @@ def evaluate_predictions(predictions: Path, data: Path, split: str = "val", prog
     """Evaluate any system's files on a split, by the same rules; images are not read.
 
     Args:
-        predictions: Folder of the files; see `multisigma.data.predictions`.
+        predictions: Folder of the files; see `multisigma.datasets.predictions`.
         data: Root of the data.
         split: The split's name.
         progress: Wraps the list of frames, to show how far it is.

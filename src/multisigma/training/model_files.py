@@ -6,8 +6,8 @@ from pathlib import Path
 import timm
 import torch
 
-from multisigma.data.cityscapes import FrameFiles, read_image
-from multisigma.data.module import IMAGE_MEAN, IMAGE_STD, WholeFrames, whole_frame_loader
+from multisigma.datasets.cityscapes import FrameFiles, read_image
+from multisigma.datasets.module import IMAGE_MEAN, IMAGE_STD, WholeFrames, whole_frame_loader
 from multisigma.models import ModelInfo, SceneModel
 from multisigma.models.scene_model import default_device
 from multisigma.training.scene_module import SceneModule

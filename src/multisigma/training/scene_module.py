@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from multisigma.data.frame import Frame
-from multisigma.data.module import Batch
+from multisigma.datasets.frame import Frame
+from multisigma.datasets.module import Batch
 from multisigma.models import SceneNetwork
 from multisigma.tasks import Depth, Task
 from multisigma.training.config import TrainConfig

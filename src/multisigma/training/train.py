@@ -28,8 +28,8 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from multisigma.data.augment import AugmentSettings
-from multisigma.data.cityscapes import (
+from multisigma.datasets.augment import AugmentSettings
+from multisigma.datasets.cityscapes import (
     KINDS,
     FrameFiles,
     count_labels,
@@ -38,8 +38,8 @@ from multisigma.data.cityscapes import (
     read_frame,
     unlabelled,
 )
-from multisigma.data.frame import Frame
-from multisigma.data.module import (
+from multisigma.datasets.frame import Frame
+from multisigma.datasets.module import (
     Batch,
     TrainingBatches,
     TrainingFrames,

@@ -1,6 +1,0 @@
-"""A procedural street generator that writes data sets in the Cityscapes format."""
-
-from multisigma.data.streets.frames import StreetFrame, StreetLabels, StreetSettings, make_frame, make_labels
-from multisigma.data.streets.write import generate
-
-__all__ = ["StreetFrame", "StreetLabels", "StreetSettings", "generate", "make_frame", "make_labels"]

@@ -1,0 +1,197 @@
+"""Holding a whole Cityscapes root against every rule of the format, and listing all faults at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass, field, fields
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from multisigma.datasets.cityscapes import (
+    EXTRAS,
+    IMAGE,
+    PARTNERS,
+    FrameFiles,
+    Kind,
+    count_labels,
+    find_splits,
+    inspect_frame,
+    is_folder,
+    list_files,
+    list_folders,
+    read_disparity,
+    read_image,
+    require_size,
+    scan_split,
+    unlabelled,
+)
+from multisigma.datasets.problems import DataError, Problem
+
+__all__ = ["CheckReport", "SplitCounts", "check_root"]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCounts:
+    """How many frames a split has, and how many of them with each kind of label.
+
+    Args:
+        frames: Images.
+        labels: Frames with label ids.
+        instances: Frames with instance ids.
+        disparity: Frames with disparity.
+        camera: Frames with a camera.
+    """
+
+    frames: int
+    labels: int
+    instances: int
+    disparity: int
+    camera: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a root holds and what is wrong with it.
+
+    Args:
+        splits: Counts of every split by its name.
+        problems: All faults, sorted by path; none if the root is sound.
+        warnings: What a sound root may be, but is mostly by mistake.
+    """
+
+    splits: dict[str, SplitCounts]
+    problems: list[Problem]
+    warnings: list[Problem] = field(default_factory=list)
+
+    def table(self) -> Table:
+        """The counts as a table for the terminal, one row per split."""
+        table = Table("split", title="frames and those with each kind of label")
+        for column in fields(SplitCounts):
+            table.add_column(column.name, justify="right")
+        for split, counts in self.splits.items():
+            table.add_row(escape(split), *map(str, astuple(counts)))
+        return table
+
+
+def check_root(root: Path, progress: bool = True) -> CheckReport:
+    """Hold every file of every split of a root against the rules of the format.
+
+    Beyond what `list_frames` and `read_frame` demand of what they read, this covers right images and exact disparity,
+    and labels that have no image.
+
+    Args:
+        root: Folder that holds `leftImg8bit/`.
+        progress: Whether to show a progress bar, on standard error.
+
+    Returns:
+        Counts per split, all faults, and warnings.
+    """
+    try:
+        names = find_splits(root)
+    except DataError as error:
+        return CheckReport({}, list(error.problems))
+    problems: list[Problem] = []
+    frames: list[FrameFiles] = []
+    splits: dict[str, SplitCounts] = {}
+    for split in names:
+        found, faults = scan_split(root, split, PARTNERS + EXTRAS)
+        frames += found
+        problems += faults
+        splits[split] = SplitCounts(len(found), **count_labels(found))
+    problems += _orphans(root, {frame.name for frame in frames})
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for faults in track(
+            pool.map(_faults_of, frames),
+            description="Checking",
+            total=len(frames),
+            console=Console(stderr=True),
+            disable=not progress,
+        ):
+            problems += faults
+    problems.sort(key=lambda problem: (problem.path, problem.rule))
+    return CheckReport(splits, problems, list(_warnings(root, frames)))
+
+
+def _warnings(root: Path, frames: Sequence[FrameFiles]) -> Iterator[Problem]:
+    """Kinds of label that a split or a city lacks and others have; no labels at all; coarse labels."""
+    if is_folder(root / "gtCoarse"):
+        remedy = "Unzip gtFine_trainvaltest.zip too, unless gtFine/ is here."
+        yield Problem(root / "gtCoarse", "labels are read from gtFine/ alone", "coarse ones, which stay unread", remedy)
+    if problem := unlabelled(root, root, frames):
+        yield problem
+    counts = count_labels(frames)
+    expected = [kind for kind in PARTNERS if counts[kind.field]]
+    for split, of_split in _grouped(frames, "split"):
+        folder = root / IMAGE.folder / split
+        counts = count_labels(of_split)
+        yield from _lacking(root, folder, [kind for kind in expected if not counts[kind.field]], len(of_split))
+        here = [kind for kind in expected if counts[kind.field]]
+        for city, of_city in _grouped(of_split, "city"):
+            counts = count_labels(of_city)
+            yield from _lacking(root, folder / city, [kind for kind in here if not counts[kind.field]], len(of_city))
+
+
+def _grouped(frames: Sequence[FrameFiles], field: str) -> Iterator[tuple[str, list[FrameFiles]]]:
+    for name in sorted({getattr(files, field) for files in frames}):
+        yield name, [files for files in frames if getattr(files, field) == name]
+
+
+def _lacking(root: Path, folder: Path, kinds: Sequence[Kind], frames: int) -> Iterator[Problem]:
+    if kinds:
+        rule = "a kind of label that others of the root have should be here too"
+        found = f"{frames} images without {', '.join(kind.field for kind in kinds)}"
+        packages = ", ".join(sorted({kind.package for kind in kinds}))
+        yield Problem(folder, rule, found, f"Unzip {packages} into {root}, or leave them unlabelled.")
+
+
+def _faults_of(files: FrameFiles) -> list[Problem]:
+    frame, problems = inspect_frame(files)
+    for path, read in ((files.right, read_image), (files.disparity_exact, read_disparity)):
+        if path is None:
+            continue
+        try:
+            array = read(path)
+            if frame is not None:
+                require_size(path, array, files.image, frame.image)
+        except DataError as error:
+            problems.extend(error.problems)
+    return problems
+
+
+def _orphans(root: Path, names: set[str]) -> Iterator[Problem]:
+    """Labels without an image: a whole split's or city's folder as one problem, else file by file.
+
+    A folder without any label, such as the scripts' gtFine/cityscapes_panoptic_train/, needs no images.
+    """
+    rule = "labels must belong to an image"
+    remedy = "Restore the image, or remove the labels."
+    for folder in sorted({kind.folder for kind in PARTNERS + EXTRAS}):
+        endings = tuple(kind.ending for kind in PARTNERS + EXTRAS if kind.folder == folder)
+        if not is_folder(root / folder):
+            continue
+        for split in list_folders(root / folder):
+            labels = {
+                city: [file for file in list_files(root / folder / split / city) if file.endswith(endings)]
+                for city in list_folders(root / folder / split)
+            }
+            if not is_folder(root / IMAGE.folder / split):
+                if any(labels.values()):
+                    yield Problem(root / folder / split, rule, f"no folder {IMAGE.folder}/{split}/", remedy)
+                continue
+            for city, files in labels.items():
+                if not is_folder(root / IMAGE.folder / split / city):
+                    if files:
+                        found = f"no folder {IMAGE.folder}/{split}/{city}/"
+                        yield Problem(root / folder / split / city, rule, found, remedy)
+                    continue
+                for file in files:
+                    name = next(file.removesuffix(ending) for ending in endings if file.endswith(ending))
+                    if name not in names:
+                        image = IMAGE.path(root, split, name)
+                        yield Problem(root / folder / split / city / file, rule, f"no {image}", remedy)

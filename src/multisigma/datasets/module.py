@@ -1,0 +1,155 @@
+"""Batches for training and evaluation: the data module is handed the function that makes targets from a frame."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+
+from multisigma.datasets.augment import AugmentSettings, apply_transform, draw_transform
+from multisigma.datasets.cityscapes import FrameFiles, read_frame
+from multisigma.datasets.frame import Frame
+from multisigma.errors import MultisigmaError
+
+MakeTargets = Callable[[Frame], dict[str, Tensor]]
+
+# ImageNet's mean and standard deviation, which pretrained encoders expect, on the scale 0 to 255.
+IMAGE_MEAN = (123.675, 116.28, 103.53)
+IMAGE_STD = (58.395, 57.12, 57.375)
+_MEAN, _STD = np.array(IMAGE_MEAN, np.float32), np.array(IMAGE_STD, np.float32)
+
+
+class Batch(TypedDict):
+    """Images of shape (B, 3, H, W), normalised, and each task's targets by task name."""
+
+    image: Tensor
+    targets: dict[str, Tensor]
+
+
+def image_tensor(frame: Frame) -> Tensor:
+    """The frame's image as the network takes it: float32 of shape (3, H, W), normalised by ImageNet's statistics."""
+    return torch.from_numpy(np.ascontiguousarray(((frame.image - _MEAN) / _STD).transpose(2, 0, 1)))
+
+
+class TrainingFrames(Dataset[Batch]):
+    """Augmented frames; what an item holds depends on the seed and its place in the run alone, not on the process.
+
+    Args:
+        files: The frames.
+        augment: How to augment them.
+        make_targets: Makes each task's target from the augmented frame.
+        seed: The run's seed.
+    """
+
+    def __init__(
+        self, files: Sequence[FrameFiles], augment: AugmentSettings, make_targets: MakeTargets, seed: int
+    ) -> None:
+        self.files, self.augment, self.make_targets, self.seed = files, augment, make_targets, seed
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        sample, index = key
+        frame = read_frame(self.files[index])
+        height, width = frame.image.shape[:2]
+        rng = np.random.default_rng([self.seed, sample])
+        frame = apply_transform(frame, draw_transform(self.augment, height, width, rng))
+        return {"image": image_tensor(frame), "targets": self.make_targets(frame)}
+
+
+class TrainingBatches(Sampler[list[tuple[int, int]]]):
+    """Batches of (number of the sample in the run, frame index): uniform, reshuffled each epoch (appendix A.1).
+
+    A pure function of the seed and the iteration, so that a resumed run goes on with the very samples that it would
+    have had.
+
+    Args:
+        frames: The number of frames.
+        batch_size: Samples of one iteration over all processes.
+        iterations: Iterations of the whole run; also the length.
+        seed: The run's seed.
+        start: Gives the first iteration to make; asked each time iteration starts.
+        rank: This process among `world_size`, each of which takes its share of a batch.
+        world_size: The number of processes.
+    """
+
+    def __init__(
+        self,
+        frames: int,
+        batch_size: int,
+        iterations: int,
+        seed: int,
+        start: Callable[[], int] = lambda: 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.frames, self.batch_size, self.iterations, self.seed, self.start = (
+            frames,
+            batch_size,
+            iterations,
+            seed,
+            start,
+        )
+        self.share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
+
+    def __len__(self) -> int:
+        return self.iterations
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, order = -1, np.empty(0, int)
+        for iteration in range(self.start(), self.iterations):
+            batch = []
+            for sample in range(iteration * self.batch_size, (iteration + 1) * self.batch_size):
+                if sample // self.frames != epoch:
+                    epoch = sample // self.frames
+                    order = np.random.default_rng([self.seed, epoch, self.frames]).permutation(self.frames)
+                batch.append((sample, int(order[sample % self.frames])))
+            yield batch[self.share]
+
+
+class WholeFrames(Dataset[tuple[Frame, Batch]]):
+    """Frames as they are, each as a batch of one: for validation and evaluation.
+
+    Args:
+        files: The frames.
+        make_targets: Makes each task's target from the frame.
+    """
+
+    def __init__(self, files: Sequence[FrameFiles], make_targets: MakeTargets) -> None:
+        self.files, self.make_targets = files, make_targets
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[Frame, Batch]:
+        frame = read_frame(self.files[index])
+        sample = {"image": image_tensor(frame), "targets": self.make_targets(frame)}
+        return frame, default_collate([sample])
+
+
+def training_loader(
+    frames: TrainingFrames, batches: TrainingBatches, workers: int, pin_memory: bool = False
+) -> DataLoader[Batch]:
+    """Batches in the order of the run, read by worker processes."""
+    return DataLoader(frames, batch_sampler=batches, num_workers=workers, pin_memory=pin_memory)
+
+
+def whole_frame_loader(frames: WholeFrames, workers: int) -> DataLoader[tuple[Frame, Batch]]:
+    """Single frames in order, read by worker processes; frames may differ in size."""
+    return DataLoader(frames, batch_size=None, num_workers=workers)
+
+
+@contextmanager
+def readable_worker_errors() -> Iterator[None]:
+    """Gives an error of a reading process its own message back, which torch wraps in the process's traceback."""
+    try:
+        yield
+    except MultisigmaError as error:
+        message = str(error)
+        if "in DataLoader worker" not in message:
+            raise
+        raise MultisigmaError(message.rpartition("Error: ")[2].strip()) from None

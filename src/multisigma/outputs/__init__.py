@@ -1,1 +1,0 @@
-"""What people look at: sample pictures, tables, curves and the report."""

@@ -1,0 +1,315 @@
+"""The report of a run: one HTML file that needs nothing else, neither files nor network."""
+
+import base64
+import json
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+import yaml
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from multisigma.datasets.images import read_png
+from multisigma.errors import MultisigmaError
+from multisigma.files import write_text
+from multisigma.reports.tables import (
+    TABLE_2_NOTE,
+    VOTES_NOTE,
+    class_rows,
+    metric_rows,
+    paper_cells,
+    votes_cells,
+    written,
+)
+from multisigma.tasks.instance import colour_vectors
+from multisigma.visualization.curves import PALETTE, Log, curve_figure, figure_svg, read_log, reliability_figure
+
+# Wider pictures are reduced to this width in the report; the files keep their size.
+_WIDEST = 1024
+_FURTHER = (
+    "iiou_class",
+    "instance_component_error_px",
+    "disparity_without_sky_error_px",
+    "disparity_native_error_px",
+    "disparity_native_without_sky_error_px",
+)
+_HEADLINE = ("preset", "encoder", "iterations", "batch_size", "weighting", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Curve:
+    name: str
+    svg: Markup
+
+
+def write_report(run: Path) -> Path:
+    """Write RUN/report.html from what the run folder holds; what is not there yet is left out or said to be missing.
+
+    Reads `config.yaml`, `environment.json`, `network.json`, `logs/csv/*/metrics.csv`, `metrics.json` and `samples/`.
+
+    Args:
+        run: A run folder, as training made it.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        MultisigmaError: If `run` is not a run folder, or one of its files cannot be read; no report is written then,
+            and an earlier one stays.
+    """
+    config_path = run / "config.yaml"
+    if not config_path.is_file():
+        raise MultisigmaError(
+            f"{run} is not a run folder: it has no config.yaml. Name a folder that `multisigma train --out` made."
+        )
+    try:
+        config = yaml.safe_load(config_path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _unreadable(config_path, "YAML", str(error)) from error
+    if not isinstance(config, dict):
+        raise _unreadable(config_path, "a YAML mapping", type(config).__name__)
+
+    environment = _read_mapping(run / "environment.json")
+    metrics = _read_mapping(run / "metrics.json")
+    network = _read_entries(run / "network.json", "part", "parameters", "multiply_adds")
+    legend = _read_entries(run / "samples" / "legend.json", "name", "color")
+    samples = _read_entries(run / "samples" / "samples.json", "frame", "pictures")
+    log = read_log(run)
+
+    for sample in samples:
+        _check_entries(sample["pictures"], run / "samples" / "samples.json", ("title", "prediction", "truth"))
+        for picture in sample["pictures"]:
+            for side in ("prediction", "truth"):
+                picture[side] = picture[side] and _picture_uri(run / "samples", picture[side])
+    titles = Counter(picture["title"] for sample in samples for picture in sample["pictures"])
+    rows = metric_rows(metrics)
+    definitions: dict[str, list[str]] = {}
+    for row in rows:
+        if row.definition:
+            definitions.setdefault(row.definition, []).append(row.name)
+    headline = {name: config[name] for name in _HEADLINE if config.get(name) is not None}
+    tasks = config.get("tasks") or []
+
+    page = jinja2.Environment(
+        loader=jinja2.PackageLoader("multisigma.reports", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    page.filters |= {"written": written, "significant": _significant, "shown": _shown, "label": _label, "count": _count}
+    text = page.get_template("report.html.j2").render(
+        name=run.resolve().name,
+        evaluate=shlex.join(
+            ["multisigma", "evaluate", str(run), "--data", str(config.get("data") or "ROOT"), "--split", "val"]
+        ),
+        tasks=[name.strip() for name in tasks.split(",")] if isinstance(tasks, str) else tasks,
+        headline=headline,
+        training_time=_duration(environment.get("training seconds")),
+        rows=rows,
+        main_rows=[row for row in rows if row.network is not None and _is_main(row.key)],
+        votes=votes_cells(metrics),
+        votes_note=VOTES_NOTE,
+        paper_note=TABLE_2_NOTE,
+        paper=paper_cells(metrics) if metrics.get("notes") else {},
+        reliability=_reliability(metrics),
+        classes=class_rows(metrics),
+        evaluated={
+            key: value for key, value in metrics.items() if isinstance(value, str | int) and not key.endswith("_px")
+        },
+        definitions=definitions,
+        samples=samples,
+        legend=legend,
+        colours={entry["name"]: "rgb({}, {}, {})".format(*entry["color"]) for entry in legend},
+        wheel=_png_uri(_colour_wheel()) if any("vector" in title.lower() for title in titles) else None,
+        curves=_curves(log),
+        noises=_noise_rows(log),
+        config=_flat(config),
+        environment=_flat(environment),
+        network=network,
+        total={key: sum(part[key] for part in network) for key in ("parameters", "multiply_adds")},
+    )
+    path = run / "report.html"
+    write_text(path, text)
+    return path
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty when there is no such file."""
+    content = _read_json(path) if path.is_file() else {}
+    if not isinstance(content, dict):
+        raise _unreadable(path, "a JSON object", type(content).__name__)
+    return content
+
+
+def _read_entries(path: Path, *fields: str) -> list[dict[str, Any]]:
+    """The array of objects in a JSON file, each with these fields; empty when there is no such file."""
+    content = _read_json(path) if path.is_file() else []
+    _check_entries(content, path, fields)
+    return content
+
+
+def _check_entries(content: Any, path: Path, fields: tuple[str, ...]) -> None:
+    if not isinstance(content, list) or not all(
+        isinstance(entry, dict) and entry.keys() >= {*fields} for entry in content
+    ):
+        raise _unreadable(path, "JSON with an array of objects with " + " and ".join(fields), json.dumps(content)[:80])
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _unreadable(path, "JSON", str(error)) from error
+
+
+def _unreadable(path: Path, rule: str, found: str) -> MultisigmaError:
+    return MultisigmaError(
+        f"{path} should be {rule}. Found: {found}. Restore the file, or remove it and write it again with "
+        "`multisigma train` or `multisigma evaluate`."
+    )
+
+
+def _logged_tasks(log: Log) -> list[str]:
+    """Return the tasks in the order in which they were logged; `loss/total` is a sum, no task."""
+    names = dict.fromkeys(name.split("/", 1)[1] for name in log if name.startswith(("loss/", "sigma/")))
+    return [name for name in names if name != "total"]
+
+
+def _noise_rows(log: Log) -> list[dict[str, Any]]:
+    """Return each task's last logged noise, ratio of noises, sigma and weight; None where there is none."""
+    kinds = ("noise", "noise_ratio", "sigma", "weight")
+    rows = [
+        {"task": task}
+        | {kind: float(log[name][1][-1]) if (name := f"{kind}/{task}") in log else None for kind in kinds}
+        for task in _logged_tasks(log)
+    ]
+    return [row for row in rows if row["noise"] is not None]
+
+
+def _curves(log: Log) -> list[_Curve]:
+    """Draw each task's loss, noise and sigma, then ratios, weights and every other column, two to a figure."""
+    tasks = _logged_tasks(log)
+    colours = {task: PALETTE[index % len(PALETTE)] for index, task in enumerate(tasks)}
+    figures: dict[str, dict[str, list[str]]] = {}
+    for task in tasks:
+        panels = {
+            "loss": [name for name in (f"loss/{task}", f"val/loss/{task}") if name in log],
+            "noise = 1 / weight": [name for name in (f"noise/{task}",) if name in log],
+            "\N{GREEK SMALL LETTER SIGMA}": [name for name in (f"sigma/{task}",) if name in log],
+        }
+        figures[task] = {f"{task}: {title}": names for title, names in panels.items() if names}
+    drawn = {name for panels in figures.values() for names in panels.values() for name in names}
+    together = {"noise of depth / noise of the task": "noise_ratio", "weights": "weight"}
+    rest = {title: [f"{kind}/{task}" for task in tasks if f"{kind}/{task}" in log] for title, kind in together.items()}
+    rest = {title: names for title, names in rest.items() if names}
+    drawn |= {name for names in rest.values() for name in names}
+    rest |= {_label(name): [name] for name in log if name not in drawn}
+    titles = list(rest)
+    for pair in (titles[start : start + 2] for start in range(0, len(titles), 2)):
+        figures[" and ".join(pair)] = {title: rest[title] for title in pair}
+    return [
+        _Curve(name, Markup(figure_svg(curve_figure(log, panels, colours), name))) for name, panels in figures.items()
+    ]
+
+
+def _is_main(key: str) -> bool:
+    """Whether a metric is shown large: the three of table 1, and those of whole scenes."""
+    return key in ("ap", "pq") or (key.endswith(("iou_class", "error_px")) and key not in _FURTHER)
+
+
+def _reliability(metrics: Mapping[str, Any]) -> list[_Curve]:
+    """The reliability diagram of each task that has one."""
+    diagrams = {
+        key.removesuffix("_reliability"): value for key, value in metrics.items() if key.endswith("_reliability")
+    }
+    return [
+        _Curve(task, Markup(figure_svg(reliability_figure(diagram), f"reliability {task}")))
+        for task, diagram in diagrams.items()
+    ]
+
+
+def _picture_uri(folder: Path, name: str) -> str:
+    path = folder / name
+    if Path(name).name != name or not path.is_file():
+        raise MultisigmaError(
+            f"{folder / 'samples.json'} should name pictures in its own folder. Found {name!r}, which is not there. "
+            "Write the samples again with `multisigma evaluate`."
+        )
+    pixels = read_png(path, "8-bit RGB")
+    height, width = pixels.shape[:2]
+    if width > _WIDEST:
+        size = (_WIDEST, max(round(height * _WIDEST / width), 1))
+        return _png_uri(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    return _uri(path.read_bytes())
+
+
+def _png_uri(pixels: cv2.typing.MatLike) -> str:
+    # OpenCV keeps blue first, and alpha last as everyone does.
+    swap = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    return _uri(cv2.imencode(".png", cv2.cvtColor(pixels, swap))[1].tobytes())
+
+
+def _uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _colour_wheel(radius: int = 96) -> NDArray[np.uint8]:
+    """The colours of vectors from the centre of a disc to each of its pixels, RGBA with a clear surround."""
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1].astype(np.float32)
+    rgb = colour_vectors(np.stack((x, y)), float(radius))
+    alpha = np.clip(radius - np.hypot(x, y), 0, 1) * 255
+    return np.dstack((rgb, alpha.astype(np.uint8)))
+
+
+def _flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings under dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _label(key: str) -> str:
+    return key.replace("_", " ").replace("/", " · ")
+
+
+def _shown(value: Any) -> str:
+    """A value of the configuration or environment as text."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(_shown(item) for item in value) or "-"
+    if isinstance(value, float):
+        return f"{value:g}" if abs(value) < 1000 else f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)
+
+
+def _significant(value: float | None) -> str:
+    """Write a noise or a weight, of any size, with three significant digits."""
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _count(value: float) -> str:
+    """A large number with three digits and its unit of a thousand, a million or a thousand millions."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            return f"{value / size:.3g}{unit}" if value < 999.5 * size else f"{value / size:,.0f}{unit}"
+    return f"{value:g}"
+
+
+def _duration(seconds: Any) -> str | None:
+    if not isinstance(seconds, int | float):
+        return None
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

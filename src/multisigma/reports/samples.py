@@ -1,0 +1,64 @@
+"""Sample pictures of a run, as files that the report reads."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from multisigma.datasets.images import write_png
+from multisigma.datasets.labels import TRAIN_CLASSES
+from multisigma.errors import MultisigmaError
+from multisigma.files import new_folder
+from multisigma.visualization.picture import Sample
+
+CLASS_COLOURS = {label.name: label.color for label in TRAIN_CLASSES}
+
+
+def write_samples(
+    run: Path, samples: Sequence[Sample], legend: Mapping[str, tuple[int, int, int]] = CLASS_COLOURS
+) -> Path:
+    """Write RUN/samples anew: the pictures as PNG, `samples.json` and `legend.json`.
+
+    The folder is written under a temporary name and then takes the place of the old one, so that a reader finds the old
+    samples or the new ones and never half of them.
+
+    Args:
+        run: The run folder; it must exist.
+        samples: The frames in the order in which they are shown.
+        legend: The colour (r, g, b) of each class by its name; empty for no legend.
+
+    Returns:
+        The folder RUN/samples.
+
+    Raises:
+        MultisigmaError: If a picture is not RGB of uint8.
+    """
+    folder = run / "samples"
+    with new_folder(folder, replace=True) as fresh:
+        entries: list[dict[str, object]] = []
+        for number, sample in enumerate(samples):
+            pictures: list[dict[str, str | None]] = []
+            for picture in sample.pictures:
+                entry: dict[str, str | None] = {"title": picture.title}
+                for side, pixels in (("prediction", picture.prediction), ("truth", picture.truth)):
+                    entry[side] = None
+                    if pixels is None:
+                        continue
+                    if pixels.dtype.name != "uint8" or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+                        raise MultisigmaError(
+                            f"Picture {picture.title!r} ({side}) of frame {sample.frame!r} should be uint8 of shape "
+                            f"(H, W, 3). Found {pixels.dtype} of shape {pixels.shape}."
+                        )
+                    name = f"{number:03d}-{len(pictures)}-{_slug(picture.title)}-{side}.png"
+                    write_png(fresh / name, pixels)
+                    entry[side] = name
+                pictures.append(entry)
+            entries.append({"frame": sample.frame, "pictures": pictures})
+        colours = [{"name": name, "color": list(colour)} for name, colour in legend.items()]
+        (fresh / "samples.json").write_text(json.dumps(entries, indent=1))
+        (fresh / "legend.json").write_text(json.dumps(colours, indent=1))
+    return folder
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "picture"

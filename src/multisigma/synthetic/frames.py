@@ -1,0 +1,357 @@
+"""One frame of the procedural streets: the scene seen by a calibrated stereo pair, with all its labels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from multisigma.datasets.frame import Camera
+from multisigma.errors import MultisigmaError
+from multisigma.synthetic import materials as m
+from multisigma.synthetic.render import draw_ellipsoids, draw_shadows, draw_triangles, invert
+from multisigma.synthetic.scene import Scene, make_scene
+from multisigma.synthetic.shapes import LABEL_ID, Mesh
+from multisigma.synthetic.stereo import match
+from multisigma.synthetic.textures import SUN_DIRECTION, develop, shade
+
+Floats = NDArray[np.float64]
+Split = Literal["train", "val"]
+
+SPLIT_CODES = {"train": 0, "val": 1}
+MIN_SIZE = (64, 128)
+MAX_SIZE = (1024, 2048)
+#: Metres between the two cameras, about that of the Cityscapes car.
+BASELINE = 0.22
+# Focal length and principal point of the Cityscapes camera as shares of the image's width and height.
+FOCAL_SHARE = 2262.0 / 2048
+U0_SHARE = 1096.0 / 2048
+V0_SHARE = 513.0 / 1024
+
+SHADOW_SIZE = 768
+
+
+@dataclass(frozen=True)
+class StreetSettings:
+    """What a set of frames shares.
+
+    Args:
+        height: Height of the images, pixels, 64 to 1024.
+        width: Width of the images, pixels, 128 to 2048.
+        seed: Seed of everything random, non-negative.
+        matching: Whether `disparity` is computed by semi-global matching; without, it is all NaN.
+
+    Raises:
+        MultisigmaError: If a value is out of its range.
+    """
+
+    height: int = 256
+    width: int = 512
+    seed: int = 0
+    matching: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("height", self.height, MIN_SIZE[0], MAX_SIZE[0]),
+            ("width", self.width, MIN_SIZE[1], MAX_SIZE[1]),
+        ):
+            if not low <= value <= high:
+                raise MultisigmaError(
+                    f"The {name} of the street images should be {low} to {high} pixels. Found {value}. "
+                    "Choose a size from "
+                    f"{MIN_SIZE[0]}x{MIN_SIZE[1]} to {MAX_SIZE[0]}x{MAX_SIZE[1]}."
+                )
+        if self.seed < 0:
+            raise MultisigmaError(f"The seed of the street generator should be non-negative. Found {self.seed}.")
+
+
+@dataclass(frozen=True)
+class StreetFrame:
+    """A rendered frame.
+
+    Args:
+        left: RGB image (H, W, 3).
+        right: RGB image (H, W, 3) from the camera `camera.baseline` metres to the right.
+        labels: Raw Cityscapes label ids (H, W) of the left image's pixel centres.
+        instances: Raw instance ids (H, W): label id * 1000 + number, or the label id alone for stuff and groups.
+        disparity: Disparity (H, W) by semi-global matching, pixels, NaN where there is none and on the car's own
+        bonnet.
+        exact_disparity: Disparity (H, W) from the geometry at the pixel centres, pixels, NaN in the sky.
+        camera: The left camera, at this size.
+        height: Height of the camera above the road, metres.
+        pitch: Its upward tilt, radians.
+        roll: Its tilt to the side, radians.
+        yaw: Its turn to the right, radians.
+    """
+
+    left: NDArray[np.uint8]
+    right: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    instances: NDArray[np.int32]
+    disparity: NDArray[np.float32]
+    exact_disparity: NDArray[np.float32]
+    camera: Camera
+    height: float
+    pitch: float
+    roll: float
+    yaw: float
+
+
+def camera_of(settings: StreetSettings) -> Camera:
+    """The left camera: that of Cityscapes, scaled to the images' width."""
+    focal = FOCAL_SHARE * settings.width
+    return Camera(BASELINE, focal, focal, U0_SHARE * settings.width, V0_SHARE * settings.height)
+
+
+def _turn(pitch: float, roll: float, yaw: float) -> Floats:
+    """Rotation (3, 3) from camera axes (y down, z forward) to world axes (y up, z along the street)."""
+    cp, sp, cr, sr, cy, sy = (f(a) for a in (pitch, roll, yaw) for f in (math.cos, math.sin))
+    flip = np.diag([1.0, -1.0, 1.0])
+    rolled = np.array([[cr, -sr, 0.0], [sr, cr, 0.0], [0.0, 0.0, 1.0]])
+    pitched = np.array([[1.0, 0.0, 0.0], [0.0, cp, sp], [0.0, -sp, cp]])
+    turned = np.array([[cy, 0.0, sy], [0.0, 1.0, 0.0], [-sy, 0.0, cy]])
+    return np.asarray(turned @ pitched @ rolled @ flip)
+
+
+class View:
+    """A mesh seen by a pinhole camera at `position` (3,), turned by `to_world` (3, 3)."""
+
+    def __init__(self, mesh: Mesh, camera: Camera, position: Floats, to_world: Floats, size: tuple[int, int]) -> None:
+        self.mesh = mesh
+        self.camera = camera
+        self.position = position
+        self.to_world = to_world
+        self.size = size
+        self.triangles = np.ascontiguousarray((mesh.triangles - position) @ to_world)
+        self.inverse: Floats = np.empty_like(self.triangles)
+        invert(self.triangles, self.inverse)
+        self.centres = np.ascontiguousarray((mesh.centres - position) @ to_world)
+        self.axes = np.ascontiguousarray(to_world.T @ mesh.axes)
+        self.to_unit: Floats = np.asarray(np.linalg.inv(self.axes), np.float64)
+
+    def visible(self, samples: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Inverse depth and the index of the primitive seen, -1 in the sky, on a grid of `samples` per pixel side."""
+        height, width = self.size
+        shape = (height * samples, width * samples)
+        inverse_depth = np.zeros(shape)
+        ids = np.full(shape, -1, np.int32)
+        # The centre of pixel (0, 0) is the middle of its samples.
+        shift = (samples - 1) / 2
+        lens = (self.camera.fx * samples, self.camera.u0 * samples + shift, self.camera.v0 * samples + shift)
+        count = len(self.triangles)
+        mesh = self.mesh
+        draw_triangles(
+            self.triangles,
+            self.inverse,
+            mesh.st,
+            mesh.material[:count],
+            mesh.parameters[:count],
+            *lens,
+            inverse_depth,
+            ids,
+        )
+        draw_ellipsoids(
+            self.centres, self.axes, self.to_unit, mesh.material[count:], mesh.parameters[count:],
+            self.to_world, self.position, count, *lens, inverse_depth, ids,
+        )  # fmt: skip
+        return inverse_depth, ids
+
+
+@dataclass(frozen=True)
+class _Shadows:
+    basis: Floats
+    origin: Floats
+    texel: float
+    height: NDArray[np.float32]
+
+
+def _shadows(scene: Scene, size: int) -> _Shadows:
+    """The shadow map of the part of the street that is near enough for shadows to be seen."""
+    mesh = scene.mesh
+    sun = scene.light[SUN_DIRECTION : SUN_DIRECTION + 3]
+    across = np.cross([0.0, 0.0, 1.0], sun)
+    across /= np.linalg.norm(across)
+    basis = np.stack([across, np.cross(sun, across), sun])
+    corners = np.array([[x, y, z] for x in (-20.0, 20.0) for y in (0.0, 7.0) for z in (2.0, 75.0)]) @ basis[:2].T
+    origin = corners.min(0)
+    texel = float((corners.max(0) - origin).max()) / size
+    height = np.full((size, size), -1e9, np.float32)
+    count = len(mesh.triangles)
+    to_unit = np.asarray(np.linalg.inv(mesh.axes), np.float64)
+    draw_shadows(
+        mesh.triangles, mesh.st, mesh.material[:count], mesh.parameters[:count],
+        mesh.centres, mesh.axes, to_unit, mesh.material[count:], mesh.parameters[count:],
+        basis, origin, texel, height,
+    )  # fmt: skip
+    return _Shadows(basis, origin, texel, height)
+
+
+def _with_bonnet(mesh: Mesh, position: Floats, to_world: Floats, rng: np.random.Generator) -> Mesh:
+    """The mesh with the bonnet of the camera's own car, which moves with the camera."""
+    drop, ahead = rng.uniform(0.5, 0.53), rng.uniform(1.25, 1.35)
+    centre = position + to_world @ np.array([rng.uniform(-0.05, 0.15), drop + 0.02, ahead])
+    axes = to_world * np.array([0.95, 0.22, 0.95])
+    paint = np.full(3, rng.uniform(0.01, 0.12))
+    one = np.ones(1, np.int32)
+    return Mesh(
+        triangles=mesh.triangles,
+        normals=mesh.normals,
+        st=mesh.st,
+        centres=np.concatenate([mesh.centres, centre[None]]),
+        axes=np.concatenate([mesh.axes, axes[None]]),
+        material=np.concatenate([mesh.material, m.PAINT * one]),
+        colour=np.concatenate([mesh.colour, paint[None]]),
+        parameters=np.concatenate([mesh.parameters, np.zeros((1, m.PARAMETERS))]),
+        objects=np.concatenate([mesh.objects, len(mesh.object_label) * one]),
+        object_label=np.append(mesh.object_label, np.uint8(LABEL_ID["ego vehicle"])),
+        object_is_instance=np.append(mesh.object_is_instance, False),
+    )
+
+
+def _photograph(view: View, scene: Scene, shadows: _Shadows) -> NDArray[np.float32]:
+    """Linear light (H, W, 3) seen by a view."""
+    mesh, camera = view.mesh, view.camera
+    _, ids = view.visible(2)
+    image = np.empty((*view.size, 3), np.float32)
+    shade(
+        ids, camera.fx, camera.u0, camera.v0, view.position, view.to_world, view.inverse, mesh.st, mesh.normals,
+        view.centres, view.to_unit, mesh.material, mesh.colour, mesh.parameters, scene.light,
+        shadows.basis, shadows.origin, shadows.texel, shadows.height, image,
+    )  # fmt: skip
+    return image
+
+
+def _response() -> Floats:
+    """The camera's response, light 0 to 4 in 4096 steps: soft shoulder, then the display's gamma, 0 to 255."""
+    x = np.arange(4096) / 1024.0
+    return np.asarray(255.0 * np.clip(x * (1 + x / 6.0) / (1 + 0.75 * x), 0, 1) ** (1 / 2.2))
+
+
+RESPONSE = _response()
+
+
+def _number(objects: NDArray[np.int32], mesh: Mesh) -> NDArray[np.int32]:
+    """Raw instance ids from object indices: the seen instances of each class are counted from 0."""
+    raw = mesh.object_label.astype(np.int32)
+    seen = np.unique(objects[objects >= 0])
+    count: dict[int, int] = {}
+    for index in seen[mesh.object_is_instance[seen]]:
+        label = int(mesh.object_label[index])
+        number = count.get(label, 0)
+        count[label] = number + 1
+        raw[index] = label * 1000 + number
+    return np.where(objects >= 0, raw[objects], LABEL_ID["sky"]).astype(np.int32)
+
+
+def _frame_edge(labels: NDArray[np.uint8], instances: NDArray[np.int32]) -> None:
+    """Mark the rim that rectification leaves, as in the real frames: some pixels in 2048."""
+    height, width = labels.shape
+    rim = max(1, round(5 * width / 2048))
+    for name, edge in (
+        ("out of roi", np.s_[:, :rim]),
+        ("out of roi", np.s_[:, width - rim :]),
+        ("rectification border", np.s_[height - rim :, :]),
+    ):
+        labels[edge] = LABEL_ID[name]
+        instances[edge] = LABEL_ID[name]
+
+
+@dataclass(frozen=True)
+class StreetLabels:
+    """The labels of a frame, without its pictures.
+
+    Args:
+        labels: Raw Cityscapes label ids (H, W) of the pixel centres.
+        instances: Raw instance ids (H, W): label id * 1000 + number, or the label id alone for stuff and groups.
+        exact_disparity: Disparity (H, W) from the geometry at the pixel centres, pixels, NaN in the sky.
+    """
+
+    labels: NDArray[np.uint8]
+    instances: NDArray[np.int32]
+    exact_disparity: NDArray[np.float32]
+
+
+def make_labels(settings: StreetSettings, split: str, index: int) -> StreetLabels:
+    """The labels of `make_frame` in a fraction of its time, for what needs no pictures.
+
+    Args:
+        settings: Size and seed.
+        split: 'train' or 'val'.
+        index: Which frame of the split, from 0.
+
+    Raises:
+        MultisigmaError: If the split is unknown or the index negative.
+    """
+    return _look(settings, split, index)[-1]
+
+
+def _look(settings: StreetSettings, split: str, index: int) -> tuple[np.random.Generator, Scene, View, StreetLabels]:
+    """Makes a scene and sees it by the left camera; the generator is left for what the pictures need."""
+    if split not in SPLIT_CODES:
+        raise MultisigmaError(f"The split of a street frame should be one of {sorted(SPLIT_CODES)}. Found {split!r}.")
+    if index < 0:
+        raise MultisigmaError(f"The index of a street frame should be non-negative. Found {index}.")
+    rng = np.random.default_rng(np.random.SeedSequence([settings.seed, SPLIT_CODES[split], index]))
+    scene = make_scene(rng)
+    camera = camera_of(settings)
+    to_world = _turn(scene.pitch, scene.roll, scene.yaw)
+    position = np.array([0.0, scene.camera_height, 0.0])
+    mesh = _with_bonnet(scene.mesh, position, to_world, rng)
+    left = View(mesh, camera, position, to_world, (settings.height, settings.width))
+    inverse_depth, ids = left.visible(1)
+    objects = np.where(ids >= 0, mesh.objects[ids], -1).astype(np.int32)
+    labels = np.where(objects >= 0, mesh.object_label[objects], LABEL_ID["sky"]).astype(np.uint8)
+    instances = _number(objects, mesh)
+    exact = np.where(ids >= 0, camera.fx * camera.baseline * inverse_depth, np.nan).astype(np.float32)
+    _frame_edge(labels, instances)
+    return rng, scene, left, StreetLabels(labels, instances, exact)
+
+
+def make_frame(settings: StreetSettings, split: str, index: int) -> StreetFrame:
+    """Render a frame, a pure function of its arguments.
+
+    Args:
+        settings: Size and seed.
+        split: 'train' or 'val'.
+        index: Which frame of the split, from 0.
+
+    Raises:
+        MultisigmaError: If the split is unknown or the index negative.
+    """
+    rng, scene, left, seen = _look(settings, split, index)
+    camera, mesh, position, to_world, size = left.camera, left.mesh, left.position, left.to_world, left.size
+    labels = seen.labels
+    shadows = _shadows(scene, SHADOW_SIZE)
+
+    right = View(mesh, camera, position + to_world[:, 0] * camera.baseline, to_world, size)
+    lights = [_photograph(view, scene, shadows) for view in (left, right)]
+    # Automatic exposure: the geometric mean of the left image goes to a fixed grey, for both cameras.
+    mean = float(np.exp(np.log(lights[0].mean(-1) + 1e-3).mean()))
+    gain = scene.gain * scene.exposure * 0.24 / mean
+    noise, blur = rng.uniform(1.0, 2.6), rng.uniform(0.25, 0.5)
+    pictures = []
+    for light, seed in zip(lights, rng.integers(1 << 24, size=2), strict=True):
+        picture = np.empty(light.shape, np.uint8)
+        soft = np.asarray(cv2.GaussianBlur(light, (3, 3), blur), np.float32)
+        develop(soft, gain, RESPONSE, noise, int(seed), picture)
+        pictures.append(picture)
+    disparity = match(pictures[0], pictures[1]) if settings.matching else np.full(size, np.nan, np.float32)
+    # The car's own bonnet is nearer than the matcher searches: what it finds there is not to be believed.
+    disparity[labels == LABEL_ID["ego vehicle"]] = np.nan
+    return StreetFrame(
+        left=pictures[0],
+        right=pictures[1],
+        labels=labels,
+        instances=seen.instances,
+        disparity=disparity,
+        exact_disparity=seen.exact_disparity,
+        camera=camera,
+        height=scene.camera_height,
+        pitch=scene.pitch,
+        roll=scene.roll,
+        yaw=scene.yaw,
+    )

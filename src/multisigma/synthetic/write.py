@@ -1,0 +1,185 @@
+"""Writing a Cityscapes-format root of procedural streets, on all cores."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from multisigma import __version__
+from multisigma.datasets.images import encode_disparity, write_png
+from multisigma.datasets.labels import TRAIN_CLASSES, TRAIN_ID_OF
+from multisigma.errors import MultisigmaError
+from multisigma.files import new_folder
+from multisigma.synthetic.frames import StreetFrame, StreetSettings, make_frame
+from multisigma.synthetic.samples import write_samples_page
+
+CITIES = {
+    "train": ("altmark", "brunnau", "dorfelden", "eichstadt", "falkenrode", "grundheim", "hollerbach", "kirchwald"),
+    "val": ("lindenau", "mittelbruck", "rosenfurt"),
+}
+_FOLDERS = ("leftImg8bit", "rightImg8bit", "gtFine", "disparity", "disparity_exact", "camera")
+# The stored format ends at 255.99 pixels; only the camera's own car is nearer.
+_LARGEST_DISPARITY = 255.0
+
+
+def frame_name(split: str, index: int, total: int) -> str:
+    """City, sequence and frame number: 'altmark_000003_000019' is the fourth frame of its city."""
+    cities = CITIES[split]
+    per_city = max(4, -(-total // len(cities)))
+    return f"{cities[index // per_city]}_{index % per_city:06d}_000019"
+
+
+def generate(
+    root: Path,
+    train: int,
+    val: int,
+    height: int,
+    width: int,
+    seed: int,
+    processes: int | None = None,
+    progress: bool = True,
+    samples_page: bool = True,
+) -> None:
+    """Generate a data set in the Cityscapes format, with the exact disparity beside that of stereo matching.
+
+    The root appears whole when everything is written, or not at all. The files depend on the size, the seed and the
+    counts, and not on the number of processes.
+
+    Args:
+        root: Folder to make; it must not exist, or be empty.
+        train: Number of training frames.
+        val: Number of validation frames.
+        height: Height of the images, pixels.
+        width: Width of the images, pixels.
+        seed: Seed of everything random.
+        processes: Processes to use; all cores by default.
+        progress: Whether to show a progress bar.
+        samples_page: Whether to write `samples.html`, pictures and statistics of the data, into the root.
+
+    Raises:
+        MultisigmaError: If a number is out of its range, or `root` holds something already.
+    """
+    for name, count in (("train", train), ("val", val)):
+        if count < 0:
+            raise MultisigmaError(f"The number of {name} frames should be non-negative. Found {count}.")
+    if train + val == 0:
+        raise MultisigmaError(
+            "There is nothing to generate: the numbers of train and val frames are both 0. Ask for at least one."
+        )
+    if processes is not None and processes < 1:
+        raise MultisigmaError(f"The number of processes should be positive. Found {processes}.")
+    settings = StreetSettings(height, width, seed)
+    with new_folder(root) as temporary:
+        totals = {"train": train, "val": val}
+        _write_frames(temporary, settings, totals, processes or _cores(), progress)
+        if samples_page:
+            write_samples_page(temporary, temporary / "samples.html")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _write_frames(root: Path, settings: StreetSettings, totals: dict[str, int], processes: int, progress: bool) -> None:
+    jobs = [(split, index, total) for split, total in totals.items() for index in range(total)]
+    for split, index, total in jobs:
+        city = frame_name(split, index, total).split("_")[0]
+        for folder in _FOLDERS:
+            (root / folder / split / city).mkdir(parents=True, exist_ok=True)
+    counts = np.zeros(256, np.int64)
+    columns = (
+        TextColumn("Generating streets"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, disable=not progress) as bar:
+        task = bar.add_task("", total=len(jobs))
+        if processes == 1 or len(jobs) == 1:
+            for job in jobs:
+                counts += write_frame(root, settings, *job)
+                bar.advance(task)
+        else:
+            # The first frame compiles the renderer into its cache, so that the workers need not each do so.
+            counts += write_frame(root, settings, *jobs[0])
+            bar.advance(task)
+            pool = ProcessPoolExecutor(
+                min(processes, len(jobs) - 1), multiprocessing.get_context("spawn"), initializer=_start_worker
+            )
+            try:
+                for future in as_completed([pool.submit(write_frame, root, settings, *job) for job in jobs[1:]]):
+                    counts += future.result()
+                    bar.advance(task)
+            finally:
+                pool.shutdown(cancel_futures=True)
+    frequencies = class_frequencies(counts)
+    record = {
+        "generator": "multisigma streets",
+        "version": __version__,
+        "settings": {**asdict(settings), **totals},
+        "class_frequencies": {
+            label.name: round(float(f), 6) for label, f in zip(TRAIN_CLASSES, frequencies, strict=True)
+        },
+    }
+    (root / "streets.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def class_frequencies(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of each of the 19 training classes in the evaluated pixels, from pixel counts (256,) of raw ids."""
+    known = TRAIN_ID_OF != 255
+    totals = np.bincount(TRAIN_ID_OF[known], counts[known], 19)
+    return np.asarray(totals / max(totals.sum(), 1))
+
+
+def _start_worker() -> None:
+    # One frame per process keeps the cores busy; threads inside would only compete.
+    cv2.setNumThreads(1)
+    # The parent ends the pool when it is interrupted.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def write_frame(root: Path, settings: StreetSettings, split: str, index: int, total: int) -> NDArray[np.int64]:
+    """Render a frame and write its files; returns the pixel counts (256,) of its raw label ids."""
+    frame = make_frame(settings, split, index)
+    name = frame_name(split, index, total)
+    city = name.split("_")[0]
+
+    def path(folder: str, ending: str) -> Path:
+        return root / folder / split / city / f"{name}_{ending}"
+
+    exact = np.where(frame.exact_disparity <= _LARGEST_DISPARITY, frame.exact_disparity, np.float32(np.nan))
+    write_png(path("leftImg8bit", "leftImg8bit.png"), frame.left)
+    write_png(path("rightImg8bit", "rightImg8bit.png"), frame.right)
+    write_png(path("gtFine", "gtFine_labelIds.png"), frame.labels)
+    write_png(path("gtFine", "gtFine_instanceIds.png"), frame.instances.astype(np.uint16))
+    write_png(path("disparity", "disparity.png"), encode_disparity(frame.disparity))
+    write_png(path("disparity_exact", "disparity.png"), encode_disparity(exact))
+    path("camera", "camera.json").write_text(json.dumps(_camera_record(frame), indent=4) + "\n")
+    return np.bincount(frame.labels.ravel(), minlength=256).astype(np.int64)
+
+
+def _camera_record(frame: StreetFrame) -> dict[str, dict[str, float]]:
+    camera = frame.camera
+    return {
+        "extrinsic": {
+            "baseline": camera.baseline,
+            "pitch": -frame.pitch,
+            "roll": frame.roll,
+            "x": 1.7,
+            "y": camera.baseline / 2,
+            "yaw": -frame.yaw,
+            "z": frame.height,
+        },
+        "intrinsic": {"fx": camera.fx, "fy": camera.fy, "u0": camera.u0, "v0": camera.v0},
+    }

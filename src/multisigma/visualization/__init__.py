@@ -1,0 +1,1 @@
+"""Pictures and curves: colours, overlays, noise and weights over training."""

@@ -1,0 +1,62 @@
+"""The table of classes: that of Cityscapes, its way through JSON, and its rules."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
+from multisigma.datasets.labels import INSTANCE_CLASSES, LABELS, TRAIN_CLASSES, TRAIN_ID_OF
+from multisigma.errors import MultisigmaError
+
+
+def test_cityscapes_is_todays_table() -> None:
+    assert CITYSCAPES.classes == LABELS
+    assert CITYSCAPES.train_classes == TRAIN_CLASSES
+    assert CITYSCAPES.instance_classes == INSTANCE_CLASSES
+    assert CITYSCAPES.sky == 23
+    np.testing.assert_array_equal(CITYSCAPES.train_ids_of_ids, TRAIN_ID_OF)
+    np.testing.assert_array_equal(TRAIN_ID_OF[CITYSCAPES.ids_of_train_ids], np.arange(19))
+    assert CITYSCAPES.colors[26].tolist() == [0, 0, 142]
+    assert not CITYSCAPES.colors[[0, 29, 255]].any()
+
+
+def test_json_round_trip() -> None:
+    text = json.dumps(CITYSCAPES.to_json(), allow_nan=False)
+    assert LabelSpace.from_json(json.loads(text)) == CITYSCAPES
+    eleven = LabelSpace("eleven", CITYSCAPES.train_classes[:11])
+    assert LabelSpace.from_json(json.loads(json.dumps(eleven.to_json()))) == eleven
+
+
+def with_class(index: int, **change: Any) -> dict[str, Any]:
+    content = CITYSCAPES.to_json()
+    content["classes"][index] |= change
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, "field 'classes'"),
+        ({"classes": [{}]}, "field 'name'"),
+        (with_class(7, id="7"), "'7' is no int"),
+        (with_class(7, evaluated=1), "1 is no bool"),
+        (with_class(7, color=[1, 2]), "not enough values"),
+        (with_class(7, color=[1, 2, 256]), "must lie in 0 to 255"),
+        (with_class(7, id=8), "ids must differ. Found [8]"),
+        (with_class(7, id=300), "ids must lie in -1 to 255. Found 300"),
+        (with_class(7, train_id=3), "training ids of evaluated classes must be 0, 1, 2"),
+        (CITYSCAPES.to_json() | {"sky": 99}, "`sky` must be the id of a class. Found 99"),
+    ],
+)
+def test_faults_are_named(content: dict[str, Any], words: str) -> None:
+    with pytest.raises(MultisigmaError) as error:
+        LabelSpace.from_json(content)
+    assert words in str(error.value)
+
+
+def test_a_table_of_nothing_is_none() -> None:
+    with pytest.raises(MultisigmaError, match="training ids"):
+        LabelSpace("none", tuple(replace(label, ignore_in_eval=True) for label in LABELS))

@@ -1,0 +1,179 @@
+"""Predictions as files: read as written, and every fault named, all at once."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from multisigma.datasets.cityscapes import list_frames
+from multisigma.datasets.images import write_png
+from multisigma.datasets.predictions import inspect_prediction, list_predictions, write_predictions
+from multisigma.datasets.problems import DataError
+from multisigma.datasets.scene import Scene, cut_instances
+from multisigma.errors import MultisigmaError
+from multisigma.training.evaluate import evaluate_predictions
+
+MakeRoot = Callable[..., Path]
+SIZE = (16, 32)
+NAMES = ("lindau_000000_000019", "lindau_000001_000019", "lindau_000002_000019")
+
+
+def scene_of(index: int) -> Scene:
+    rng = np.random.default_rng(index)
+    labels = rng.integers(0, 34, SIZE, dtype=np.uint8)
+    ids = rng.integers(0, 4, SIZE).astype(np.int32)
+    ids[:, :8] = 0
+    disparity = (rng.integers(0, 2000, SIZE) / 256).astype(np.float32)
+    return Scene(labels, cut_instances(ids, [26, 24, 33], [0.1, 1 / 3, 0.9]), disparity)
+
+
+@pytest.fixture
+def data(make_root: MakeRoot) -> Path:
+    return make_root([f"val/{name}" for name in NAMES], SIZE)
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    root = tmp_path / "predictions"
+    root.mkdir()
+    for index, name in enumerate(NAMES):
+        write_predictions(root, name, scene_of(index), SIZE)
+    return root
+
+
+def test_what_was_written_is_read(data: Path, predictions: Path) -> None:
+    files, problems = list_predictions(predictions, list_frames(data, "val"))
+    assert problems == []
+    for index, file in enumerate(files):
+        scene, problems = inspect_prediction(file, predictions, SIZE)
+        expected = scene_of(index)
+        assert problems == []
+        np.testing.assert_array_equal(scene.labels, expected.labels)
+        np.testing.assert_array_equal(scene.disparity, expected.disparity)
+        assert len(scene.instances) == len(expected.instances) == 3
+        for found, wanted in zip(scene.instances, expected.instances, strict=True):
+            assert (found.class_id, found.confidence) == (wanted.class_id, wanted.confidence)
+            assert (found.top, found.left) == (wanted.top, wanted.left)
+            np.testing.assert_array_equal(found.mask, wanted.mask)
+
+
+def test_a_scene_without_objects_has_an_empty_list(tmp_path: Path) -> None:
+    write_predictions(tmp_path, NAMES[0], Scene(instances=[]), SIZE)
+    assert (tmp_path / "instance" / f"{NAMES[0]}.txt").read_text() == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["instance"]
+
+
+def test_files_may_lie_in_folders_and_have_longer_names(data: Path, predictions: Path) -> None:
+    (predictions / "semantic" / "lindau").mkdir()
+    for name in NAMES:
+        path = predictions / "semantic" / f"{name}_labelIds.png"
+        path.rename(predictions / "semantic" / "lindau" / f"{name}_leftImg8bit_mine.png")
+    files, problems = list_predictions(predictions, list_frames(data, "val"))
+    assert problems == []
+    assert all(file.semantic.parent.name == "lindau" for file in files)
+
+
+def test_a_semantic_copy_of_a_root_and_a_city_with_an_underscore(make_root: MakeRoot, tmp_path: Path) -> None:
+    name = "stuttgart_00_000000_000001"
+    root = make_root([f"val/{name}"], SIZE, without=["disparity"])
+    next(root.rglob("*_instanceIds.png")).unlink()
+    write_predictions(tmp_path, name, scene_of(0), SIZE)
+    metrics = evaluate_predictions(tmp_path, root)
+    assert metrics["iou_class"] is not None
+    assert "ap" not in metrics
+
+
+def test_a_folder_that_is_not_there_is_not_evaluated(data: Path, predictions: Path) -> None:
+    whole = evaluate_predictions(predictions, data)
+    shutil.rmtree(predictions / "instance")
+    shutil.rmtree(predictions / "disparity")
+    metrics = evaluate_predictions(predictions, data)
+    assert metrics["iou_class"] == whole["iou_class"] is not None
+    assert metrics["iiou_per_class"] == whole["iiou_per_class"]
+    assert "pq" in whole
+    assert "disparity_error_px" in whole
+    assert not {"ap", "pq", "disparity_error_px"} & set(metrics)
+
+
+def test_without_any_folder(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"semantic/, instance/, disparity/; found none of them"):
+        evaluate_predictions(tmp_path / "nothing", data)
+    with pytest.raises(DataError, match="found root"):
+        evaluate_predictions(tmp_path, data)
+
+
+def test_all_faults_are_listed_at_once(data: Path, predictions: Path) -> None:
+    semantic, instance = predictions / "semantic", predictions / "instance"
+    first, second, third = NAMES
+    shutil.copy(semantic / f"{first}_labelIds.png", semantic / f"{first}_again.png")
+    (semantic / f"{second}_labelIds.png").unlink()
+    write_png(semantic / f"{third}_labelIds.png", np.zeros((8, 16), np.uint8))
+    shutil.copy(semantic / f"{first}_labelIds.png", semantic / "lindau_000009_000019_labelIds.png")
+    write_png(predictions / "disparity" / f"{first}_disparity.png", np.zeros(SIZE, np.uint8))
+    write_png(predictions / "disparity" / f"{second}_disparity.png", np.zeros(SIZE, np.uint16))
+    colour = "masks/colour.png"
+    write_png(instance / colour, np.zeros((*SIZE, 3), np.uint8))
+    write_png(instance / "masks" / "small.png", np.zeros((4, 4), np.uint8))
+    write_png(predictions.parent / "outside.png", np.zeros(SIZE, np.uint8))
+    (instance / f"{first}.txt").write_text(
+        f"{colour} 26 0.5\nmasks/small.png 26 0.5\nmasks/absent.png 26 0.5\n../../outside.png 26 0.5\n"
+        f"{predictions.parent}/outside.png 26 0.5\n"
+    )
+    mask = f"masks/{second}_000_car.png"
+    (instance / f"{second}.txt").write_text(
+        f"{mask} 26\n{mask} 77 0.5\n{mask} car 0.5\n{mask} 26 nan\n{mask} 26 0.5\n\n{mask} 24 0.5\n"
+    )
+    with pytest.raises(MultisigmaError) as raised:
+        evaluate_predictions(predictions, data)
+    lines = str(raised.value).splitlines()
+    expected = [
+        (f"one prediction for {first}", f"{first}_again.png"),
+        ("every frame must have a prediction", f"no {second}*.png"),
+        ("size of its frame", "8x16 for a frame of 16x32"),
+        ("must belong to a frame of the split", "no frame lindau_000009_000019"),
+        (f"{first}_disparity.png", "must be 16-bit grey; found 8-bit grey"),
+        (f"{second}_disparity.png", "found 512 pixels without one"),
+        ("colour.png", "must be grey; found 8-bit RGB"),
+        ("small.png", "4x4 for a frame of 16x32"),
+        ("absent.png", "must be readable"),
+        (f"{first}.txt: line 4", "found '../../outside.png'"),
+        (f"{first}.txt: line 5", "a mask must lie in the folder of the predictions"),
+        (f"{second}.txt: line 1", "MASK LABEL_ID CONFIDENCE"),
+        (f"{second}.txt: line 2", "found '77'"),
+        (f"{second}.txt: line 3", "found 'car'"),
+        (f"{second}.txt: line 4", "found 'nan'"),
+        (f"{second}.txt: line 7", "each mask must be named once"),
+    ]
+    assert lines[0] == f"{len(expected)} faults"
+    for words in expected:
+        assert [line for line in lines if all(word in line for word in words)], words
+    assert len(lines) == len(expected) + 1
+
+
+def test_a_fault_of_the_truth_is_listed_too(data: Path, predictions: Path) -> None:
+    path = sorted((data / "gtFine" / "val").glob("*/*labelIds.png"))[0]
+    write_png(path, np.full(SIZE, 77, np.uint8))
+    (predictions / "instance" / f"{NAMES[2]}.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(MultisigmaError, match=rf"(?s)2 faults.*{path.name}.*readable text"):
+        evaluate_predictions(predictions, data)
+
+
+@pytest.mark.parametrize("bits", [1, 8, 16])
+def test_masks_of_any_depth(data: Path, predictions: Path, bits: int) -> None:
+    """Any value but zero is the object, those too that eight bits would lose."""
+    path = predictions / "instance" / "masks" / f"{NAMES[0]}_000_car.png"
+    first = list_predictions(predictions, list_frames(data, "val"))[0][0]
+    before, _ = inspect_prediction(first, predictions, SIZE)
+    mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) > 0
+    if bits == 1:
+        assert cv2.imwrite(str(path), mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
+    else:
+        write_png(path, mask.astype(np.uint8) if bits == 8 else mask.astype(np.uint16) * 256)
+    after, problems = inspect_prediction(
+        list_predictions(predictions, list_frames(data, "val"))[0][0], predictions, SIZE
+    )
+    assert problems == []
+    np.testing.assert_array_equal(after.instances[0].mask, before.instances[0].mask)

@@ -1,0 +1,29 @@
+"""`multisigma check`: list every fault of a root."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from multisigma.cli.console import console, print_line, print_problem
+from multisigma.errors import MultisigmaError
+
+
+def make_parser(arguments: Sequence[str]) -> ArgumentParser:
+    """Make the parser of the command."""
+    parser = ArgumentParser(description="Go over a whole root in the Cityscapes format and list every fault.")
+    parser.add_argument("root", type=Path, help="root of the data")
+    return parser
+
+
+def run(options: Namespace) -> None:
+    """Check the root; raise `MultisigmaError` with all faults."""
+    from multisigma.datasets.check import check_root
+
+    report = check_root(options.root)
+    console.print(report.table())
+    for warning in report.warnings:
+        print_problem("warning:", "bold yellow", warning)
+    if report.problems:
+        raise MultisigmaError("\n".join([f"{len(report.problems)} faults", *map(str, report.problems)]))
+    print_line("no faults")

@@ -1,0 +1,43 @@
+"""The commands by name. Each is a module of this package with `make_parser` and `run`."""
+
+import importlib
+import re
+from collections.abc import Sequence
+
+from jsonargparse.typing import register_type
+
+from multisigma.training.config import Names, Size
+
+register_type(Size, str, Size.parse)
+register_type(Names, str, Names.parse)
+
+COMMANDS = {
+    "generate": "make street scenes in the Cityscapes format",
+    "check": "list every fault of a root",
+    "prepare": "make a smaller copy of a root",
+    "train": "train the network",
+    "evaluate": "measure a trained run on a split",
+    "predict": "predict pictures of your own",
+    "report": "write a run's report",
+    "demo": "the whole way on generated scenes, in minutes",
+}
+"""What each command does, by its name."""
+
+
+def run_command(name: str, arguments: Sequence[str]) -> None:
+    """Run a command.
+
+    Args:
+        name: Name of the command.
+        arguments: What stands after the name.
+
+    Raises:
+        MultisigmaError: An argument, or what it names, is at fault.
+        SystemExit: The parser does not take the arguments, or has shown its help.
+    """
+    # The field `weighting_options` is a mapping, and jsonargparse takes one key of it by this name.
+    arguments = [re.sub(r"^--weighting\.", "--weighting-options.", argument) for argument in arguments]
+    command = importlib.import_module(f"multisigma.cli.{name}")
+    parser = command.make_parser(arguments)
+    parser.prog = f"multisigma {name}"
+    command.run(parser.parse_args(arguments))

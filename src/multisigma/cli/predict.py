@@ -1,0 +1,58 @@
+"""`multisigma predict`: predict pictures of one's own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from multisigma.cli.console import console, print_line, print_problem
+from multisigma.cli.options import add_votes
+from multisigma.errors import MultisigmaError
+
+
+def make_parser(arguments: Sequence[str]) -> ArgumentParser:
+    """Make the parser of the command."""
+    parser = ArgumentParser(
+        description="Predict pictures of your own: classes, objects and depth as files, a picture and a JSON for each."
+    )
+    parser.add_argument("model", type=Path, help="run folder, or a saved model")
+    parser.add_argument("inputs", type=Path, nargs="+", help="images, and folders of images", metavar="INPUT")
+    parser.add_argument("--out", type=Path, required=True, help="folder to make")
+    parser.add_argument("--height", type=int | None, default=None, help="height to work at; the model's if not given")
+    parser.add_argument(
+        "--device", type=str | None, default=None, help="cpu, cuda, mps, ...; CUDA, else MPS, else the CPU if not given"
+    )
+    add_votes(parser)
+    parser.add_argument(
+        "--camera", type=Path | None, default=None, help="camera file in the Cityscapes format, for depth in metres"
+    )
+    parser.add_argument("--trust-code", action="store_true", help="run the code of tasks that are not built in")
+    return parser
+
+
+def run(options: Namespace) -> None:
+    """Predict the images; raise `MultisigmaError` at the end if any could not be predicted."""
+    from rich.progress import track
+
+    from multisigma.datasets.cityscapes import read_camera
+    from multisigma.datasets.photographs import find_photographs
+    from multisigma.files import require_empty
+    from multisigma.models import SceneModel
+    from multisigma.tasks import choose_votes
+
+    require_empty(options.out)
+    images = find_photographs(options.inputs)
+    camera = read_camera(options.camera) if options.camera else None
+    model = SceneModel.load(options.model, options.device, options.trust_code)
+    choose_votes(model.tasks, options.votes)
+    print_line(f"device: {model.device}")
+    failed = []
+    for name, path in track(images.items(), "predicting", len(images), console=console):
+        try:
+            model.predict(path, camera, options.height).save(options.out, name)
+        except MultisigmaError as error:
+            print_problem("warning:", "bold yellow", error)
+            failed.append(str(path))
+    print_line(f"{len(images) - len(failed)} of {len(images)} images predicted, in {options.out}")
+    if failed:
+        raise MultisigmaError(f"{len(failed)} of {len(images)} images could not be predicted: {', '.join(failed)}")

@@ -1,0 +1,64 @@
+"""`multisigma train`: train the network. Each field of the configuration is an option."""
+
+import argparse
+import dataclasses
+import glob
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_type_hints
+
+from jsonargparse import ArgumentParser, Namespace
+
+from multisigma.cli.console import print_line
+from multisigma.errors import MultisigmaError
+from multisigma.training.config import PRESETS, TrainConfig
+
+
+def make_parser(arguments: Sequence[str]) -> ArgumentParser:
+    """Make the parser of the command: the defaults are the values of the preset that the arguments name.
+
+    A resumed run takes its own configuration as its preset.
+    """
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--preset", default="full")
+    early.add_argument("--resume", nargs="?", const="true", default="false")
+    early.add_argument("--out", type=Path)
+    known, _ = early.parse_known_args(list(arguments))
+    stored = known.out / "config.yaml" if known.out else None
+    resumes = known.resume != "false" and stored is not None and stored.is_file()
+    if resumes and stored:
+        # Check here, because the parser would not name the file.
+        TrainConfig.from_yaml(stored)
+    source = str(stored) if resumes else str(PRESETS.get(known.preset, ""))
+
+    parser = ArgumentParser(
+        description="Train the scene network; every field of the configuration is an option, a preset sets them all.",
+        # jsonargparse takes glob patterns, and a path may hold brackets.
+        default_config_files=[glob.escape(source)] if source else [],
+    )
+    parser.add_argument("--config", action="config", help="YAML file with fields of the configuration")
+    parser.add_argument("--preset", type=str, default="full", help=f"named configuration: {', '.join(PRESETS)}")
+    parser.add_argument("--out", type=Path, required=True, help="run folder to make")
+    parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    hints = get_type_hints(TrainConfig)
+    for field in dataclasses.fields(TrainConfig):
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=hints[field.name],
+            default=field.default,
+            help=field.metadata["help"],
+        )
+    return parser
+
+
+def run(options: Namespace) -> None:
+    """Train the run."""
+    from multisigma.training.train import train
+
+    if options.preset not in PRESETS:
+        raise MultisigmaError(f"Option --preset must be one of {', '.join(PRESETS)}; found {options.preset!r}.")
+    values = {f.name: options[f.name] for f in dataclasses.fields(TrainConfig)}
+    begin = time.perf_counter()
+    train(TrainConfig(**values), options.out, options.resume)
+    print_line(f"trained in {time.perf_counter() - begin:.0f} s; the run is in {options.out}")

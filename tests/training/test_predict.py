@@ -15,7 +15,7 @@ from multisigma.datasets.cityscapes import list_frames, read_frame
 from multisigma.datasets.frame import instance_vectors
 from multisigma.datasets.module import image_tensor
 from multisigma.synthetic import generate
-from multisigma.training.train import load_module
+from multisigma.training.run_folder import load_module
 
 SMALL = [
     *("--encoder", "test_resnet", "--pretrained", "false", "--aspp-channels", "8", "--decoder-channels", "8"),

@@ -144,7 +144,7 @@ def test_metrics_follow_from_the_predictions(run: Path, root: Path) -> None:
     from multisigma.datasets.labels import TRAIN_ID_OF
     from multisigma.datasets.module import image_tensor
     from multisigma.training.evaluate import evaluate
-    from multisigma.training.train import load_module
+    from multisigma.training.run_folder import load_module
 
     metrics = evaluate(run, root, pictures=0).metrics
     module = load_module(run)

@@ -37,7 +37,8 @@ from multisigma.errors import MultisigmaError
 from multisigma.instances import VoteSettings, instances_from_votes
 from multisigma.synthetic import StreetSettings, make_labels
 from multisigma.training.environment import describe_environment
-from multisigma.training.train import load_module, make_targets
+from multisigma.training.loaders import make_targets
+from multisigma.training.run_folder import load_module
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

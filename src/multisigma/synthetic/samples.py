@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multisigma.datasets.cityscapes import KINDS, FrameFiles, find_splits, list_frames, read_disparity, read_frame
+from multisigma.datasets.evenly import evenly
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.labels import INSTANCE_CLASSES, LABELS, TRAIN_CLASSES, TRAIN_ID_OF
 from multisigma.files import write_text
@@ -62,7 +63,7 @@ def measure(root: Path) -> Statistics:
     pixels: dict[str, list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]] = {}
     for split in find_splits(root):
         files = [f for f in list_frames(root, split) if f.labels is not None]
-        for k, chosen in enumerate(_evenly(files, _MEASURED)):
+        for k, chosen in enumerate(evenly(files, _MEASURED)):
             frame = read_frame(chosen)
             assert frame.labels is not None
             train_ids = TRAIN_ID_OF[frame.labels]
@@ -75,11 +76,6 @@ def measure(root: Path) -> Statistics:
             pixels.setdefault(split, []).append(sample)
     total = max(int(counts.sum()), 1)
     return Statistics(sum(map(len, pixels.values())), counts / total, instances, _colour_iou(pixels))
-
-
-def _evenly(files: list[FrameFiles], most: int) -> list[FrameFiles]:
-    at = np.linspace(0, len(files) - 1, min(most, len(files))).round().astype(int)
-    return [files[i] for i in np.unique(at)]
 
 
 def _colour_iou(pixels: dict[str, list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]]) -> float | None:
@@ -116,7 +112,7 @@ def write_samples_page(root: Path, path: Path) -> None:
     """
     statistics = measure(root)
     files = [f for split in find_splits(root) for f in list_frames(root, split)]
-    rows = "".join(_row(root, f) for f in _evenly(files, _SHOWN))
+    rows = "".join(_row(root, f) for f in evenly(files, _SHOWN))
     colour_iou = "not measured" if statistics.colour_iou is None else f"{statistics.colour_iou:.3f}"
     mean = f"{np.mean(statistics.instances):.1f}" if statistics.instances else "none"
     page = _PAGE.format(

@@ -14,6 +14,7 @@ import torch
 from torchmetrics import Metric
 
 from multisigma.datasets.cityscapes import KINDS, FrameFiles, count_labels, inspect_truth, list_frames, unlabelled
+from multisigma.datasets.evenly import evenly
 from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.module import WholeFrames, readable_worker_errors, whole_frame_loader
 from multisigma.datasets.predictions import inspect_prediction, list_predictions
@@ -22,7 +23,9 @@ from multisigma.datasets.scene import Scene, truth_of
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import AveragePrecision, PanopticQuality, scene_metrics
 from multisigma.tasks import VOTES, Instance, PostprocessContext, Votes, choose_votes, postprocess, scene_of
-from multisigma.training.train import evenly, load_module, make_targets, read_baselines
+from multisigma.training.baselines import read_baselines
+from multisigma.training.loaders import make_targets
+from multisigma.training.run_folder import load_module
 from multisigma.training.weightings import has_tasks_likelihoods
 from multisigma.visualization.picture import Picture, Sample
 

@@ -1,0 +1,116 @@
+"""What a run folder holds: its configuration and checkpoints, and what is known before the first iteration."""
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from multisigma.datasets.cityscapes import FrameFiles, read_frame
+from multisigma.errors import MultisigmaError
+from multisigma.files import write_text
+from multisigma.models import complexity
+from multisigma.tasks import load_tasks
+from multisigma.training.baselines import report_unlabelled, write_baselines
+from multisigma.training.config import TrainConfig
+from multisigma.training.environment import describe_environment
+from multisigma.training.scene_module import SceneModule
+
+# Where a resumed run may differ from its beginning: none of these changes the result on one device.
+_MAY_DIFFER = {"data", "workers", "accelerator", "validation_frames", "validate_every", "checkpoint_every", "log_every"}
+
+
+def check_run_folder(config: TrainConfig, run: Path, resume: bool) -> None:
+    """Raise `MultisigmaError` where the folder does not fit the request; see `train`."""
+    stored = run / "config.yaml"
+    if not resume:
+        if stored.is_file():
+            raise MultisigmaError(f"{run}: holds a run already; go on with --resume, or name another --out.")
+        return
+    if not stored.is_file():
+        raise MultisigmaError(f"{run}: there is no run to resume (no config.yaml); train without --resume.")
+    before = TrainConfig.from_yaml(stored)
+    different = [
+        f"--{f.name.replace('_', '-')} {getattr(config, f.name)} (was {getattr(before, f.name)})"
+        for f in dataclasses.fields(config)
+        if f.name not in _MAY_DIFFER and getattr(config, f.name) != getattr(before, f.name)
+    ]
+    if different:
+        raise MultisigmaError(f"{run}: a resumed run keeps its configuration; it differs in {', '.join(different)}.")
+
+
+def describe_run(
+    folder: Path,
+    config: TrainConfig,
+    module: SceneModule,
+    train_files: Sequence[FrameFiles],
+    val_files: Sequence[FrameFiles],
+) -> None:
+    """Write what is known before the first iteration: configuration, environment, network, baselines.
+
+    Every frame is read once for the baselines, those of validation too, so that a fault in the data shows now
+    and not after hours.
+    """
+    write_text(folder / "config.yaml", config.to_yaml())
+    labelled = write_baselines(folder / "baselines.npz", module.tasks, train_files, val_files, config.workers)
+    report_unlabelled(config, module.tasks, labelled, train_files)
+    first_frame = read_frame(train_files[0])
+    size = (config.crop.height, config.crop.width) if config.crop else first_frame.image.shape[:2]
+    parts = [dataclasses.asdict(part) for part in complexity(module.network, *size)]
+    write_text(folder / "network.json", json.dumps(parts, indent=2))
+    environment = describe_environment() | {
+        "command": shlex.join(["multisigma", *sys.argv[1:]]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "training frames": len(train_files),
+        "validation frames": len(val_files),
+    }
+    write_text(folder / "environment.json", json.dumps(environment, indent=2))
+
+
+def last_checkpoint(run: Path) -> Path:
+    """Return the path of a run's newest state."""
+    return run / "checkpoints" / "last.ckpt"
+
+
+def first_iteration(run: Path) -> int:
+    """Return the iteration that the run's newest checkpoint goes on from; 0 without one. Raises `MultisigmaError`."""
+    path = last_checkpoint(run)
+    if not path.is_file():
+        return 0
+    try:
+        return int(torch.load(path, map_location="cpu", weights_only=False)["global_step"])
+    except Exception as error:
+        raise _unreadable_checkpoint(
+            path, error, "Put the run's best.ckpt in its place, or remove it to train from the start."
+        ) from error
+
+
+def _unreadable_checkpoint(path: Path, error: Exception, remedy: str) -> MultisigmaError:
+    # The error at the end of a file says nothing.
+    reason = "the file ends too early" if isinstance(error, EOFError) else error
+    return MultisigmaError(f"{path}: cannot be read as a checkpoint of this run: {reason}. {remedy}")
+
+
+def load_module(run: Path, checkpoint: str = "last") -> SceneModule:
+    """Load the trained module of a run, in evaluation mode.
+
+    Raises:
+        MultisigmaError: The folder holds no run, or no such checkpoint, or one that cannot be read.
+    """
+    if not (run / "config.yaml").is_file():
+        raise MultisigmaError(f"{run}: not a run folder (no config.yaml); `multisigma train --out {run}` makes one.")
+    config = TrainConfig.from_yaml(run / "config.yaml")
+    path = run / "checkpoints" / f"{checkpoint}.ckpt"
+    if not path.is_file():
+        raise MultisigmaError(f"{path}: there is no such checkpoint; `multisigma train --resume --out {run}` goes on.")
+    module = SceneModule(config, load_tasks(config.tasks.values), pretrained=False)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        module.load_state_dict(content["state_dict"])
+    except Exception as error:
+        raise _unreadable_checkpoint(path, error, "Evaluate another with --checkpoint, or restore this one.") from error
+    return module.eval()

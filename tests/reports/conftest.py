@@ -99,7 +99,7 @@ def fill_run(run: Path, frames: int = 2, size: tuple[int, int] = (128, 256)) -> 
         "tasks": list(TASKS),
         "weighting": "uncertainty",
         "learning_rate": 0.01,
-        "pretrained": False,
+        "encoder_weights": "none",
         "seed": 0,
     }
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))

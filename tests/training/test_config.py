@@ -22,7 +22,7 @@ def test_presets_hold_the_papers_values() -> None:
             0.9,
         )
         assert preset.weighting == "uncertainty"
-        assert preset.pretrained
+        assert preset.encoder_weights == "hub"
     assert (full.iterations, full.batch_size, full.crop) == (100_000, 16, Size(512, 512))
     assert (full.scale_min, full.scale_max, full.flip) == (0.7, 2.0, 0.5)
     assert (tiny.iterations, tiny.batch_size, tiny.crop) == (50_000, 8, Size(128, 256))
@@ -39,7 +39,6 @@ def test_presets_set_every_field_that_has_a_meaning_in_the_paper(name: str) -> N
         "data",
         "missing_labels",
         "weighting_options",
-        "encoder_weights",
         "seed",
         "accelerator",
         "devices",

@@ -32,8 +32,8 @@ def test_the_papers_network_on_full_frames(full_root: Path, tmp_path: Path, with
         "2",
         "--batch-size",
         "2",
-        "--pretrained",
-        "false",
+        "--encoder-weights",
+        "none",
         "--workers",
         "1",
         "--accelerator",
@@ -50,7 +50,7 @@ def test_the_papers_network_on_full_frames(full_root: Path, tmp_path: Path, with
 def command(root: Path, run: Path, *options: str) -> list[str]:
     return [
         *(sys.executable, "-m", "multisigma", "train", "--preset", "tiny", "--data", str(root), "--out", str(run)),
-        *("--encoder", "test_resnet", "--pretrained", "false", "--aspp-channels", "8", "--decoder-channels", "8"),
+        *("--encoder", "test_resnet", "--encoder-weights", "none", "--aspp-channels", "8", "--decoder-channels", "8"),
         *("--crop", "64x128", "--workers", "1", "--accelerator", "cpu", "--log-every", "1", *options),
     ]
 

@@ -18,7 +18,7 @@ from multisigma.synthetic import generate
 from multisigma.training.run_folder import load_module
 
 SMALL = [
-    *("--encoder", "test_resnet", "--pretrained", "false", "--aspp-channels", "8", "--decoder-channels", "8"),
+    *("--encoder", "test_resnet", "--encoder-weights", "none", "--aspp-channels", "8", "--decoder-channels", "8"),
     *("--batch-size", "2", "--crop", "48x96", "--workers", "0", "--accelerator", "cpu", "--learning-rate", "0.01"),
 ]
 

@@ -15,7 +15,7 @@ from multisigma.synthetic import generate
 from multisigma.visualization.curves import read_log
 
 SMALL = [
-    *("--encoder", "test_resnet", "--pretrained", "false", "--aspp-channels", "8", "--decoder-channels", "8"),
+    *("--encoder", "test_resnet", "--encoder-weights", "none", "--aspp-channels", "8", "--decoder-channels", "8"),
     *("--batch-size", "2", "--crop", "48x96", "--scale-min", "0.8", "--scale-max", "1.2", "--workers", "0"),
     *("--accelerator", "cpu", "--log-every", "1", "--learning-rate", "0.01"),
 ]

@@ -25,7 +25,7 @@ TASKS = ("semantic", "instance", "depth")
 OPTIONS = {"fixed": ["--weighting.weights", "{semantic: 0.89, instance: 0.01, depth: 0.1}"]}
 FAST = {"uncertainty", "famo", "gradnorm", "upgrad", "rlw", "dwa"}
 SMALL = [
-    *("--encoder", "test_resnet", "--pretrained", "false", "--aspp-channels", "4", "--decoder-channels", "4"),
+    *("--encoder", "test_resnet", "--encoder-weights", "none", "--aspp-channels", "4", "--decoder-channels", "4"),
     *("--batch-size", "2", "--crop", "32x64", "--scale-min", "0.8", "--scale-max", "1.2", "--workers", "0"),
     *("--accelerator", "cpu", "--log-every", "1", "--learning-rate", "0.01"),
 ]

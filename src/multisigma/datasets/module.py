@@ -16,22 +16,17 @@ from multisigma.errors import MultisigmaError
 
 MakeTargets = Callable[[Frame], dict[str, Tensor]]
 
-# ImageNet's mean and standard deviation, which pretrained encoders expect, on the scale 0 to 255.
-IMAGE_MEAN = (123.675, 116.28, 103.53)
-IMAGE_STD = (58.395, 57.12, 57.375)
-_MEAN, _STD = np.array(IMAGE_MEAN, np.float32), np.array(IMAGE_STD, np.float32)
-
 
 class Batch(TypedDict):
-    """Images of shape (B, 3, H, W), normalised, and each task's targets by task name."""
+    """RGB of shape (B, 3, H, W), uint8, and each task's targets by task name."""
 
     image: Tensor
     targets: dict[str, Tensor]
 
 
 def image_tensor(frame: Frame) -> Tensor:
-    """The frame's image as the network takes it: float32 of shape (3, H, W), normalised by ImageNet's statistics."""
-    return torch.from_numpy(np.ascontiguousarray(((frame.image - _MEAN) / _STD).transpose(2, 0, 1)))
+    """Return the frame's RGB as the network takes it: uint8 of shape (3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(frame.image.transpose(2, 0, 1)))
 
 
 class TrainingFrames(Dataset[Batch]):

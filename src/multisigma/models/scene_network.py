@@ -1,8 +1,8 @@
 """The scene-understanding network of section 4 and appendix A: a shared encoder and ASPP, a decoder for each task."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,52 +18,64 @@ class SceneNetwork(nn.Module):
     Args:
         outputs: Each task's output channels, by task name.
         encoder: The timm encoder's name, with or without the tag of its pretrained weights.
-        pretrained: Fetch the encoder's pretrained weights; false is the only way to random weights.
-        encoder_weights: A local file of pretrained encoder weights, used instead of fetching them.
+        encoder_weights: 'none', 'packaged', 'hub' or the path of a file; see `make_encoder`.
         output_stride: The encoder's output stride: 8, 16 or 32.
         aspp_channels: Channels of each of the ASPP's five branches.
         dilations: Dilations of the ASPP's convolutions.
         decoder_channels: Features between a decoder's two convolutions.
         decoder_kernel: Kernel of a decoder's first convolution, 3 or 1.
+        mean: Mean of red, green and blue that normalises an image, on the scale 0 to 255; None for the encoder's own.
+        std: Standard deviation likewise.
 
     Raises:
         MultisigmaError: There is no task, or the encoder or a kernel is not to be had.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         outputs: Mapping[str, int],
         encoder: str = "resnet101.tv_in1k",
-        pretrained: bool = True,
-        encoder_weights: Path | None = None,
+        encoder_weights: str = "hub",
         output_stride: int = 8,
         aspp_channels: int = 256,
         dilations: Sequence[int] = (1, 12, 24, 36),
         decoder_channels: int = 256,
         decoder_kernel: int = 3,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if not outputs:
             raise MultisigmaError("The network needs at least one task; found none.")
-        self.encoder, features = make_encoder(encoder, output_stride, pretrained, encoder_weights)
-        self.aspp = ASPP(features, aspp_channels, dilations)
+        made = make_encoder(encoder, output_stride, encoder_weights)
+        self.encoder = made.module
+        self.aspp = ASPP(made.channels, aspp_channels, dilations)
         self.decoders = nn.ModuleDict(
             {name: make_decoder(self.aspp.channels, n, decoder_channels, decoder_kernel) for name, n in outputs.items()}
         )
+        # They follow from the encoder, so that no checkpoint holds them.
+        self.register_buffer("mean", torch.tensor(made.mean if mean is None else mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(made.std if std is None else std)[:, None, None], persistent=False)
+        # Convolutions on a CPU, and in half precision on a GPU, are fastest with the channels last in memory.
+        self.to(memory_format=torch.channels_last)
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def forward(self, rgb: Tensor) -> dict[str, Tensor]:
         """
         Args:
-            image: Normalised RGB of shape (B, 3, H, W), any H and W.
+            rgb: RGB from 0 to 255 of any type, shape (B, 3, H, W), any H and W. It is normalised here.
 
         Returns:
             Each task's output of shape (B, channels, H, W), by task name.
         """
-        return self.forward_decoders(self.forward_features(image), image.shape[2:])
+        return self.forward_decoders(self.forward_features(rgb), rgb.shape[2:])
 
-    def forward_features(self, image: Tensor) -> Tensor:
+    def forward_features(self, rgb: Tensor) -> Tensor:
         """Return the shared representation of shape (B, aspp.channels, h, w), where the network splits into tasks."""
-        shared: Tensor = self.aspp(self.encoder(image)[-1])
+        image = (rgb.to(self.mean.dtype) - self.mean) / self.std
+        shared: Tensor = self.aspp(self.encoder(image.contiguous(memory_format=torch.channels_last))[-1])
         return shared
 
     def forward_decoders(self, shared: Tensor, size: Sequence[int]) -> dict[str, Tensor]:

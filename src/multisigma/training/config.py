@@ -96,8 +96,11 @@ class TrainConfig:
         None, "options of the weighting, by the names of its class's parameters; each as --weighting.NAME VALUE"
     )
     encoder: str = option("resnet101.tv_in1k", "name of a timm encoder, with the tag of its pretrained weights")
-    pretrained: bool = option(True, "fetch pretrained encoder weights; false asks for random ones")
-    encoder_weights: str | None = option(None, "local file of pretrained encoder weights, instead of fetching them")
+    encoder_weights: str = option(
+        "hub",
+        "pretrained weights of the encoder: hub (fetched), packaged (the extra 'weights', for tf_efficientnet_lite0), "
+        "none (random), or a file",
+    )
     output_stride: int = option(8, "output stride of the encoder: 8, 16 or 32")
     aspp_channels: int = option(256, "channels of each branch of the ASPP")
     dilations: Names = option(Names("1", "12", "24", "36"), "dilations of the ASPP, with commas")

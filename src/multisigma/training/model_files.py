@@ -5,9 +5,10 @@ from pathlib import Path
 
 import timm
 import torch
+from torch import Tensor
 
 from multisigma.datasets.cityscapes import FrameFiles, read_image
-from multisigma.datasets.module import IMAGE_MEAN, IMAGE_STD, WholeFrames, whole_frame_loader
+from multisigma.datasets.module import WholeFrames, whole_frame_loader
 from multisigma.models import ModelInfo, SceneModel
 from multisigma.models.scene_model import default_device
 from multisigma.training.scene_module import SceneModule
@@ -37,8 +38,8 @@ def write_model(
         tasks=config.tasks.values,
         outputs={task.name: task.channels for task in module.tasks},
         working_height=read_image(train_files[0].image).shape[0],
-        mean=IMAGE_MEAN,
-        std=IMAGE_STD,
+        mean=_three(module.network.mean),
+        std=_three(module.network.std),
         encoder=encoder,
         output_stride=config.output_stride,
         aspp_channels=config.aspp_channels,
@@ -51,6 +52,12 @@ def write_model(
     model = SceneModel(info, module.tasks, module.cpu().network).eval()
     model.save(folder)
     return model
+
+
+def _three(values: Tensor) -> tuple[float, float, float]:
+    """Return the numbers of a tensor of shape (3, 1, 1), to the six decimals that float32 holds."""
+    red, green, blue = (round(value, 6) for value in values.double().flatten().tolist())
+    return red, green, blue
 
 
 @torch.inference_mode()

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import lightning
@@ -35,13 +34,13 @@ class SceneModule(lightning.LightningModule):
         super().__init__()
         self.config, self.tasks = config, list(tasks)
         # Convolutions on a CPU, and in half precision on a GPU, are fastest with the channels last in memory.
-        self.network = make_network(config, tasks, pretrained).to(memory_format=torch.channels_last)
+        self.network = make_network(config, tasks, pretrained)
         self.weighting = make_weighting(config, tasks, steps_per_epoch)
         self.validation_sums: dict[str, Tensor] = {}
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Return each task's output for normalised RGB of shape (B, 3, H, W), by task name."""
-        outputs: dict[str, Tensor] = self.network(image.contiguous(memory_format=torch.channels_last))
+    def forward(self, rgb: Tensor) -> dict[str, Tensor]:
+        """Return each task's output for RGB of shape (B, 3, H, W), by task name."""
+        outputs: dict[str, Tensor] = self.network(rgb)
         return outputs
 
     def losses(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
@@ -54,9 +53,8 @@ class SceneModule(lightning.LightningModule):
         torch.manual_seed(self.batch_seed)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        image = batch["image"].contiguous(memory_format=torch.channels_last)
-        shared = self.network.forward_features(image)
-        losses = self.losses(self.network.forward_decoders(shared, image.shape[2:]), batch)
+        shared = self.network.forward_features(batch["image"])
+        losses = self.losses(self.network.forward_decoders(shared, batch["image"].shape[2:]), batch)
         objective = self.weighting(losses, shared)
         if self.global_step % self.config.log_every == 0:
             self._log_training(losses, objective)
@@ -75,9 +73,9 @@ class SceneModule(lightning.LightningModule):
         torch.manual_seed(self.batch_seed)
         # Copies of the buffers, or batch normalisation would count the batch twice in its running statistics.
         buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
-        image = self.batch["image"].contiguous(memory_format=torch.channels_last)
         with torch.no_grad(), self.trainer.precision_plugin.train_step_context():
-            self.weighting.update(self.losses(functional_call(self.network, buffers, (image,)), self.batch))
+            outputs = functional_call(self.network, buffers, (self.batch["image"],))
+            self.weighting.update(self.losses(outputs, self.batch))
 
     def _log_training(self, losses: Mapping[str, tuple[Tensor, Tensor]], objective: Tensor) -> None:
         values = {"loss/total": objective.item()}
@@ -158,8 +156,7 @@ def make_network(config: TrainConfig, tasks: Sequence[Task], pretrained: bool = 
     return SceneNetwork(
         {task.name: task.channels for task in tasks},
         encoder=config.encoder,
-        pretrained=config.pretrained and pretrained,
-        encoder_weights=Path(config.encoder_weights) if config.encoder_weights and pretrained else None,
+        encoder_weights=config.encoder_weights if pretrained else "none",
         output_stride=config.output_stride,
         aspp_channels=config.aspp_channels,
         dilations=[int(d) for d in config.dilations.values],

@@ -27,11 +27,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from multisigma.datasets.cityscapes import FrameFiles, inspect_truth
+from multisigma.datasets.cityscapes import FrameFiles, read_frame
+from multisigma.datasets.fields import ClassMap, InstanceMap, instance_centroids
+from multisigma.datasets.frame import Frame
 from multisigma.datasets.images import read_png, write_png
+from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.labels import INSTANCE_CLASSES
 from multisigma.datasets.predictions import PredictionFiles, inspect_prediction, write_predictions
-from multisigma.datasets.scene import Scene, Truth, cut_instances
+from multisigma.datasets.scene import Scene, cut_instances
 from multisigma.metrics import AveragePrecision, CityscapesIoU
 from multisigma.synthetic import StreetSettings, make_frame
 from multisigma.training.environment import describe_environment
@@ -43,7 +46,7 @@ FREQUENCIES = (0.35, 0.03, 0.51, 0.01, 0.01, 0.005, 0.015, 0.07)
 REQUIREMENTS = ("cityscapesscripts==2.3.*", "numpy<2.3")
 
 
-def make_truth(seed: int, index: int, instances: int) -> Truth:
+def make_truth(seed: int, index: int, instances: int) -> Frame:
     """A generated frame with at least so many objects: those of others are laid over it at random places."""
     rng = np.random.default_rng([seed, index])
     frame = make_frame(StreetSettings(HEIGHT, WIDTH, seed, matching=False), "val", index)
@@ -55,16 +58,26 @@ def make_truth(seed: int, index: int, instances: int) -> Truth:
         cy, cx, ry, rx = rng.uniform(300, 800), rng.uniform(0, WIDTH), rng.uniform(10, 90), rng.uniform(10, 130)
         ids[((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 <= 1] = label.id * 1000 + 500 + number
     labels = np.where(ids < 1000, ids, ids // 1000).astype(np.uint8)
-    return Truth(f"lindenau_{index:06d}_000019", labels, ids, None, None)
+    centroids = instance_centroids(ids, CITYSCAPES.instance_ids)
+    return Frame(
+        f"lindenau_{index:06d}_000019", {"semantic": ClassMap(labels), "instance": InstanceMap(ids, centroids)}
+    )
 
 
-def predict(truth: Truth, seed: int) -> tuple[np.ndarray, np.ndarray, list[int], list[float]]:
+def maps(truth: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Label ids and instance ids."""
+    semantic, instance = truth.get("semantic", ClassMap), truth.get("instance", InstanceMap)
+    assert semantic is not None
+    assert instance is not None
+    return semantic.ids, instance.ids
+
+
+def predict(truth: Frame, seed: int) -> tuple[np.ndarray, np.ndarray, list[int], list[float]]:
     """Label ids, a map of objects, and their classes and confidences: the truth, moved and frayed."""
-    assert truth.labels is not None
-    assert truth.instances is not None
+    ids_of = maps(truth)
     rng = np.random.default_rng(seed)
     step = (int(rng.integers(-3, 4)), int(rng.integers(-3, 4)))
-    labels, instances = (np.roll(array, step, (0, 1)) for array in (truth.labels, truth.instances))
+    labels, instances = (np.roll(array, step, (0, 1)) for array in ids_of)
     noise = np.kron(rng.random((HEIGHT // 4, WIDTH // 4)) < 0.03, np.ones((4, 4), bool))
     labels = np.where(noise, np.roll(labels, 40, 1), labels)
     ids = [int(i) for i in np.unique(instances) if i >= 1000]
@@ -82,15 +95,14 @@ def timed(call: Callable[[], Any]) -> float:
 
 def from_files(truth: FrameFiles, predictions: PredictionFiles, root: Path, metric: Any) -> None:
     """What evaluation of files does for a frame, for one metric alone."""
-    true, faults = inspect_truth(truth)
-    scene, more = inspect_prediction(predictions, root, (HEIGHT, WIDTH))
-    assert true is not None, faults
-    assert not more
+    true = read_frame(truth, ["semantic", "instance"])
+    scene, faults = inspect_prediction(predictions, root, (HEIGHT, WIDTH))
+    assert not faults
     metric.update(scene, true)
 
 
 def our_parts(
-    root: Path, truth: Truth, scene: Scene, objects: tuple[np.ndarray, list[int], list[float]]
+    root: Path, truth: Frame, scene: Scene, objects: tuple[np.ndarray, list[int], list[float]]
 ) -> dict[str, Callable[[], None]]:
     """What is timed on our side for a frame, whose files stand in `root`."""
     semantic, listed = root / "semantic" / f"{truth.name}_labelIds.png", root / "instance" / f"{truth.name}.txt"
@@ -143,15 +155,13 @@ def measure(folder: Path, frames: int, instances: int, seed: int) -> dict[str, A
     objects = []
     for index in range(frames + 1):
         truth = make_truth(seed, index, instances)
-        assert truth.labels is not None
-        assert truth.instances is not None
         labels, ids, class_ids, confidences = predict(truth, index)
         objects.append(len(class_ids))
         root = folder / str(index)
         root.mkdir()
         paths = [root / f"{truth.name}_gtFine_{kind}.png" for kind in ("labelIds", "instanceIds")]
-        write_png(paths[0], truth.labels)
-        write_png(paths[1], truth.instances.astype(np.uint16))
+        write_png(paths[0], maps(truth)[0])
+        write_png(paths[1], maps(truth)[1].astype(np.uint16))
         scene = Scene(labels, cut_instances(ids, class_ids, confidences))
         write_predictions(root, truth.name, scene, (HEIGHT, WIDTH))
         semantic, listed = root / "semantic" / f"{truth.name}_labelIds.png", root / "instance" / f"{truth.name}.txt"

@@ -1,16 +1,19 @@
 """The paired transform: properties that hold for every frame and every transform."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from multisigma.datasets.augment import AugmentSettings, Transform, apply_transform, draw_transform
-from multisigma.datasets.frame import Camera, Frame, instance_centroids, instance_vectors
+from multisigma.datasets.augment import AugmentSettings, apply_transform, draw_transform
+from multisigma.datasets.fields import InstanceMap, instance_centroids
+from multisigma.datasets.frame import Camera, Frame, instance_vectors
+from multisigma.datasets.label_space import CITYSCAPES
+from multisigma.datasets.transform import Transform
 from multisigma.errors import MultisigmaError
+from tests.frames import array, centroids, class_ids, disparity, frame_of, instance_ids
 
 sizes = st.tuples(st.integers(2, 24), st.integers(2, 24))
 
@@ -27,12 +30,11 @@ def frames(draw: st.DrawFn) -> Frame:
         instances[top:bottom, left:right] = instance
     disparity = rng.uniform(0, 100, (height, width)).astype(np.float32)
     disparity[rng.random((height, width)) < 0.2] = np.nan
-    return Frame(
+    return frame_of(
         name="aachen_000000_000019",
         image=rng.integers(0, 256, (height, width, 3), dtype=np.uint8),
         labels=np.where(instances >= 1000, instances // 1000, instances).astype(np.uint8),
         instances=instances,
-        centroids=instance_centroids(instances),
         disparity=disparity,
         camera=Camera(baseline=0.2, fx=30, fy=31, u0=width / 2, v0=height / 3),
     )
@@ -57,30 +59,26 @@ def whole(height: int, width: int, flip: bool = False) -> Transform:
 
 def traced(frame: Frame, transform: Transform) -> np.ndarray:
     """For every pixel of the result, the flat index of its source pixel; -1 in padding."""
-    height, width = frame.image.shape[:2]
+    height, width = frame.size
     index = np.arange(1, height * width + 1, dtype=np.int32).reshape(height, width)
-    moved = apply_transform(replace(frame, instances=index, centroids={}), transform).instances
-    assert moved is not None
-    return moved - 1
+    return instance_ids(apply_transform(Frame("x", {"instance": InstanceMap(index, {})}), transform)) - 1
 
 
 @given(frames(), transforms)
 def test_vectors_point_at_the_transformed_centroid(frame: Frame, transform: Transform) -> None:
-    height, width = frame.image.shape[:2]
+    height, width = frame.size
     moved = apply_transform(frame, transform)
-    assert frame.centroids is not None
-    assert moved.instances is not None
     vectors = instance_vectors(moved)
     assert vectors.shape == (2, transform.crop_height, transform.crop_width)
     assert vectors.dtype == np.float32
-    for row, column in np.ndindex(*moved.instances.shape):
-        instance = int(moved.instances[row, column])
-        if instance not in frame.centroids:
+    for row, column in np.ndindex(*instance_ids(moved).shape):
+        instance = int(instance_ids(moved)[row, column])
+        if instance not in centroids(frame):
             assert np.isnan(vectors[:, row, column]).all()
             continue
         # Pixel edges, unlike pixel centres, scale about the image's corner.
-        x_edge = (frame.centroids[instance][0] + 0.5) / width
-        y_edge = (frame.centroids[instance][1] + 0.5) / height
+        x_edge = (centroids(frame)[instance][0] + 0.5) / width
+        y_edge = (centroids(frame)[instance][1] + 0.5) / height
         x = ((1 - x_edge) if transform.flip else x_edge) * transform.width - 0.5 - transform.left
         y = y_edge * transform.height - 0.5 - transform.top
         assert vectors[:, row, column] + (column, row) == pytest.approx((x, y), abs=1e-4)
@@ -89,41 +87,32 @@ def test_vectors_point_at_the_transformed_centroid(frame: Frame, transform: Tran
 @given(frames(), st.integers(1, 3), st.integers(1, 3), st.booleans())
 def test_centroids_are_those_of_the_enlarged_pixels(frame: Frame, down: int, right: int, flip: bool) -> None:
     # Enlarging by whole numbers repeats every pixel alike, so the pixels themselves tell the centroid.
-    height, width = frame.image.shape[:2]
+    height, width = frame.size
     moved = apply_transform(frame, whole(height * down, width * right, flip))
-    assert moved.instances is not None
-    assert moved.centroids is not None
-    expected = instance_centroids(moved.instances)
-    assert moved.centroids.keys() == expected.keys()
+    expected = instance_centroids(instance_ids(moved), CITYSCAPES.instance_ids)
+    assert centroids(moved).keys() == expected.keys()
     for instance, centroid in expected.items():
-        assert moved.centroids[instance] == pytest.approx(centroid)
+        assert centroids(moved)[instance] == pytest.approx(centroid)
 
 
 @given(frames(), transforms)
 def test_centroids_are_kept_for_what_the_crop_shows(frame: Frame, transform: Transform) -> None:
     moved = apply_transform(frame, transform)
-    assert frame.centroids is not None
-    assert moved.centroids is not None
-    assert moved.instances is not None
-    assert moved.centroids.keys() == frame.centroids.keys() & set(moved.instances.ravel().tolist())
+    assert centroids(moved).keys() == centroids(frame).keys() & set(instance_ids(moved).ravel().tolist())
 
 
 @given(frames())
 def test_flip_twice_is_the_identity(frame: Frame) -> None:
-    height, width = frame.image.shape[:2]
+    height, width = frame.size
     flip = whole(height, width, flip=True)
     once = apply_transform(frame, flip)
     twice = apply_transform(once, flip)
-    assert frame.labels is not None
-    assert once.labels is not None
-    np.testing.assert_array_equal(once.labels, np.fliplr(frame.labels))
-    for field in ("image", "labels", "instances", "disparity"):
-        np.testing.assert_array_equal(getattr(twice, field), getattr(frame, field))
-    assert frame.centroids is not None
-    assert twice.centroids is not None
-    assert twice.centroids.keys() == frame.centroids.keys()
-    for instance, centroid in frame.centroids.items():
-        assert twice.centroids[instance] == pytest.approx(centroid)
+    np.testing.assert_array_equal(class_ids(once), np.fliplr(class_ids(frame)))
+    for field in frame.fields:
+        np.testing.assert_array_equal(array(twice, field), array(frame, field))
+    assert centroids(twice).keys() == centroids(frame).keys()
+    for instance, centroid in centroids(frame).items():
+        assert centroids(twice)[instance] == pytest.approx(centroid)
     assert frame.camera is not None
     assert twice.camera is not None
     assert twice.camera.u0 == pytest.approx(frame.camera.u0)
@@ -131,18 +120,14 @@ def test_flip_twice_is_the_identity(frame: Frame) -> None:
 
 @given(frames(), transforms)
 def test_all_labels_come_from_one_and_the_nearest_pixel(frame: Frame, transform: Transform) -> None:
-    height, width = frame.image.shape[:2]
+    height, width = frame.size
     moved = apply_transform(frame, transform)
     source = traced(frame, transform)
     padded = source < 0
-    assert frame.labels is not None
-    assert frame.instances is not None
-    assert frame.disparity is not None
-    np.testing.assert_array_equal(moved.labels, np.where(padded, 0, frame.labels.ravel()[source]))
-    np.testing.assert_array_equal(moved.instances, np.where(padded, 0, frame.instances.ravel()[source]))
-    ratios = np.where(padded, np.nan, frame.disparity.ravel()[source] / width)
-    assert moved.disparity is not None
-    np.testing.assert_allclose(moved.disparity / transform.width, ratios, rtol=1e-5)
+    np.testing.assert_array_equal(class_ids(moved), np.where(padded, 0, class_ids(frame).ravel()[source]))
+    np.testing.assert_array_equal(instance_ids(moved), np.where(padded, 0, instance_ids(frame).ravel()[source]))
+    ratios = np.where(padded, np.nan, disparity(frame).ravel()[source] / width)
+    np.testing.assert_allclose(disparity(moved) / transform.width, ratios, rtol=1e-5)
     assert (moved.image[padded] == (124, 116, 104)).all()
 
     for row, column in np.ndindex(*source.shape):
@@ -160,19 +145,19 @@ def test_all_labels_come_from_one_and_the_nearest_pixel(frame: Frame, transform:
 @given(frames(), transforms)
 def test_labels_are_a_subset(frame: Frame, transform: Transform) -> None:
     moved = apply_transform(frame, transform)
-    for field in ("labels", "instances"):
-        assert set(getattr(moved, field).ravel()) <= set(getattr(frame, field).ravel()) | {0}
+    for field in ("semantic", "instance"):
+        assert set(array(moved, field).ravel()) <= set(array(frame, field).ravel()) | {0}
 
 
 @given(frames(), transforms)
 def test_image_and_labels_stay_aligned(frame: Frame, transform: Transform) -> None:
     # Every pixel's colour tells its place: red 10 times its column, green 10 times its row.
-    height, width = frame.image.shape[:2]
+    height, width = frame.size
     image = np.zeros((height, width, 3), dtype=np.uint8)
     image[:, :, 0] = 10 * np.arange(width)
     image[:, :, 1] = 10 * np.arange(height)[:, None]
     source = traced(frame, transform)
-    moved = apply_transform(replace(frame, image=image), transform).image[source >= 0].astype(float)
+    moved = apply_transform(frame_of(image=image), transform).image[source >= 0].astype(float)
     source = source[source >= 0]
     assert np.all(np.abs(moved[:, 0] / 10 - source % width) <= 0.5 + 0.1)
     assert np.all(np.abs(moved[:, 1] / 10 - source // width) <= 0.5 + 0.1)
@@ -182,7 +167,7 @@ def test_shrinking_averages_the_image() -> None:
     # Stripes finer than the new pixels become grey; taken by nearest or bilinearly they would stay striped.
     image = np.zeros((8, 64, 3), dtype=np.uint8)
     image[:, ::4] = 255
-    frame = Frame("x", image, None, None, None, None, None)
+    frame = frame_of(image=image)
     assert np.unique(apply_transform(frame, whole(2, 16)).image).tolist() == [64]
 
 
@@ -190,7 +175,7 @@ def test_shrinking_averages_the_image() -> None:
 def test_camera_projects_points_to_where_their_pixels_went(
     frame: Frame, transform: Transform, x: float, y: float, z: float
 ) -> None:
-    height, width = frame.image.shape[:2]
+    height, width = frame.size
     camera, moved = frame.camera, apply_transform(frame, transform).camera
     assert camera is not None
     assert moved is not None
@@ -208,21 +193,27 @@ def test_camera_projects_points_to_where_their_pixels_went(
 def test_arrays_are_contiguous_and_typed_and_the_source_untouched(frame: Frame, transform: Transform) -> None:
     image = frame.image.copy()
     moved = apply_transform(frame, transform)
-    for field, dtype in (("image", np.uint8), ("labels", np.uint8), ("instances", np.int32), ("disparity", np.float32)):
-        array = getattr(moved, field)
-        assert array.shape[:2] == (transform.crop_height, transform.crop_width)
-        assert array.flags.c_contiguous
-        assert array.dtype == dtype
-        assert not np.shares_memory(array, getattr(frame, field))
+    for field, dtype in (
+        ("image", np.uint8),
+        ("semantic", np.uint8),
+        ("instance", np.int32),
+        ("disparity", np.float32),
+    ):
+        after = array(moved, field)
+        assert after.shape[:2] == (transform.crop_height, transform.crop_width)
+        assert after.flags.c_contiguous
+        assert after.dtype == dtype
+        assert not np.shares_memory(after, array(frame, field))
     np.testing.assert_array_equal(frame.image, image)
 
 
 @given(frames(), transforms)
 def test_what_is_not_labelled_stays_so(frame: Frame, transform: Transform) -> None:
-    bare = Frame(frame.name, frame.image, None, None, None, None, None)
+    bare = frame_of(frame.name, frame.image)
     moved = apply_transform(bare, transform)
     np.testing.assert_array_equal(moved.image, apply_transform(frame, transform).image)
-    assert moved == Frame(frame.name, moved.image, None, None, None, None, None)
+    assert list(moved.fields) == ["image"]
+    assert moved.camera is None
     with pytest.raises(ValueError, match="no instance labels"):
         instance_vectors(moved)
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from multisigma.cli import main
-from multisigma.datasets.check import CheckReport, SplitCounts, check_root
+from multisigma.datasets.cityscapes.check import CheckReport, SplitCounts, check_root
 
 MakeRoot = Callable[..., Path]
 
@@ -58,7 +58,7 @@ def test_what_is_mostly_a_mistake_is_warned_of(make_root: MakeRoot) -> None:
     assert report.problems == []
     assert [(str(warning.path.relative_to(root)), warning.found) for warning in report.warnings] == [
         ("gtCoarse", "coarse ones, which stay unread"),
-        ("leftImg8bit/train/ulm", "1 images without labels, instances"),
+        ("leftImg8bit/train/ulm", "1 images without semantic, instance"),
         ("leftImg8bit/val", "1 images without disparity"),
     ]
     assert "Unzip gtFine_trainvaltest.zip into" in str(report.warnings[1])

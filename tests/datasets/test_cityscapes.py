@@ -22,6 +22,7 @@ from multisigma.datasets.images import PngFormat, decode_disparity, encode_dispa
 from multisigma.datasets.labels import INSTANCE_CLASSES
 from multisigma.datasets.problems import DataError
 from multisigma.errors import MultisigmaError
+from tests.frames import centroids, class_ids, disparity, instance_ids
 
 AACHEN = "train/aachen/aachen_000000_000019"
 IMAGE = f"leftImg8bit/{AACHEN}_leftImg8bit.png"
@@ -44,16 +45,13 @@ class TestSoundRoots:
         stored = arrays_of(0, (16, 32))
         assert frame.name == "aachen_000000_000019"
         np.testing.assert_array_equal(frame.image, stored["image"])
-        assert frame.labels is not None
-        assert frame.instances is not None
-        assert frame.disparity is not None
-        np.testing.assert_array_equal(frame.labels, stored["labels"])
-        np.testing.assert_array_equal(frame.instances, stored["instances"])
-        assert frame.labels.dtype == np.uint8
-        assert frame.instances.dtype == np.int32
-        assert frame.disparity.dtype == np.float32
+        np.testing.assert_array_equal(class_ids(frame), stored["labels"])
+        np.testing.assert_array_equal(instance_ids(frame), stored["instances"])
+        assert class_ids(frame).dtype == np.uint8
+        assert instance_ids(frame).dtype == np.int32
+        assert disparity(frame).dtype == np.float32
         for row, column in np.ndindex(16, 32):
-            p, d = int(stored["disparity"][row, column]), frame.disparity[row, column]
+            p, d = int(stored["disparity"][row, column]), disparity(frame)[row, column]
             assert math.isnan(d) if p == 0 else d == (p - 1) / 256
         assert frame.camera is not None
         camera = frame.camera
@@ -66,12 +64,11 @@ class TestSoundRoots:
             instance = int(arrays_of(0, (16, 32))["instances"][row, column])
             if instance >= 1000 and instance // 1000 in {label.id for label in INSTANCE_CLASSES}:
                 points.setdefault(instance, []).append((column, row))
-        assert frame.centroids is not None
-        assert frame.centroids.keys() == points.keys()
+        assert centroids(frame).keys() == points.keys()
         assert 26000 in points
         assert 29000 not in points
         for instance, pixels in points.items():
-            assert frame.centroids[instance] == pytest.approx(np.mean(pixels, axis=0))
+            assert centroids(frame)[instance] == pytest.approx(np.mean(pixels, axis=0))
 
     def test_frames_are_sorted_and_of_their_split(self, make_root: MakeRoot) -> None:
         root = make_root(["train/zurich_000000_000019", "train/aachen_000002_000019", "train/aachen_000001_104857",
@@ -86,7 +83,7 @@ class TestSoundRoots:
     @pytest.mark.parametrize("level", ["", "train", "train/aachen"])
     @pytest.mark.parametrize(
         ("folder", "fields"),
-        [("gtFine", ["labels", "instances"]), ("disparity", ["disparity"]), ("camera", ["camera"])],
+        [("gtFine", ["semantic", "instance"]), ("disparity", ["disparity"]), ("camera", ["camera"])],
     )
     def test_an_absent_folder_leaves_frames_unlabelled(
         self, make_root: MakeRoot, folder: str, fields: list[str], level: str
@@ -95,9 +92,9 @@ class TestSoundRoots:
         shutil.rmtree(root / folder / level)
         files = aachen(root)
         frame = read_frame(files)
-        for field in ("labels", "instances", "disparity", "camera"):
-            assert (getattr(files, field) is None) == (getattr(frame, field) is None) == (field in fields)
-        assert (frame.centroids is None) == ("instances" in fields)
+        for field in ("semantic", "instance", "disparity"):
+            assert (getattr(files, field) is None) == (frame.get(field) is None) == (field in fields)
+        assert (files.camera is None) == (frame.camera is None) == ("camera" in fields)
         bochum = next(files for files in list_frames(root, "train") if files.city == "bochum")
         assert all((getattr(bochum, field) is None) == (level != "train/aachen") for field in fields)
 
@@ -105,12 +102,10 @@ class TestSoundRoots:
         root = make_root()
         (root / INSTANCES).unlink()
         files = aachen(root)
-        assert files.instances is None
-        assert files.labels is not None
-        frame = read_frame(files)
-        assert frame.centroids is None
-        assert frame.labels is not None
-        assert all(files.instances for files in list_frames(root, "train") if files.city == "bochum")
+        assert files.instance is None
+        assert files.semantic is not None
+        assert list(read_frame(files).fields) == ["image", "semantic", "disparity"]
+        assert all(files.instance for files in list_frames(root, "train") if files.city == "bochum")
 
     def test_the_city_is_the_name_of_the_folder(self, make_root: MakeRoot) -> None:
         """The official split of videos has 'stuttgart_00/stuttgart_00_000000_000001_leftImg8bit.png'."""
@@ -179,9 +174,10 @@ class TestMalformedLayouts:
         (root / file).unlink()
         fails(lambda: list_frames(root, "train"), root / file, "partner", "--missing-labels unlabelled", "of the city")
         files = list_frames(root, "train", missing_labels="unlabelled")[0]
-        missing = [field for field in ("labels", "instances", "disparity", "camera") if getattr(files, field) is None]
-        assert len(missing) == 1
-        assert getattr(read_frame(files), missing[0]) is None
+        (missing,) = [name for name in ("semantic", "instance", "disparity", "camera") if getattr(files, name) is None]
+        frame = read_frame(files)
+        assert frame.get(missing) is None
+        assert (frame.camera is None) == (missing == "camera")
 
     @pytest.mark.parametrize(
         "name",

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from multisigma import MultisigmaError
 from multisigma.datasets.augment import AugmentSettings
-from multisigma.datasets.cityscapes import list_frames
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.module import (
     TrainingBatches,
@@ -24,11 +23,12 @@ from multisigma.datasets.module import (
     training_loader,
     whole_frame_loader,
 )
+from multisigma.datasets.open import open_dataset
+from tests.frames import class_ids
 
 
 def labels_of(frame: Frame) -> dict[str, torch.Tensor]:
-    assert frame.labels is not None
-    return {"labels": torch.from_numpy(frame.labels)}
+    return {"labels": torch.from_numpy(class_ids(frame))}
 
 
 @given(st.integers(1, 9), st.integers(1, 6), st.integers(1, 20), st.integers(0, 20))
@@ -61,10 +61,10 @@ def test_processes_share_a_batch(world_size: int) -> None:
 
 
 def test_reading_processes_change_nothing(make_root) -> None:  # type: ignore[no-untyped-def]
-    files = list_frames(make_root(), "train")
+    dataset = open_dataset(make_root(), "train")
     augment = AugmentSettings(crop=(12, 20))
     loaders = [
-        training_loader(TrainingFrames(files, augment, labels_of, 7), TrainingBatches(len(files), 3, 4, 7), workers)
+        training_loader(TrainingFrames(dataset, augment, labels_of, 7), TrainingBatches(len(dataset), 3, 4, 7), workers)
         for workers in (0, 2)
     ]
     for one, other in zip(*loaders, strict=True):
@@ -74,16 +74,16 @@ def test_reading_processes_change_nothing(make_root) -> None:  # type: ignore[no
 
 
 def test_images_are_rgb_as_stored(make_root) -> None:  # type: ignore[no-untyped-def]
-    (frame, batch), *_ = whole_frame_loader(WholeFrames(list_frames(make_root(), "val"), labels_of), 0)
+    (frame, batch), *_ = whole_frame_loader(WholeFrames(open_dataset(make_root(), "val"), labels_of), 0)
     np.testing.assert_array_equal(batch["image"][0].permute(1, 2, 0), frame.image)
     assert torch.equal(image_tensor(frame), batch["image"][0])
 
 
 def test_an_error_in_a_reading_process_keeps_its_words(make_root) -> None:  # type: ignore[no-untyped-def]
-    files = list_frames(make_root(), "train")
-    Path(files[1].image).write_bytes(b"\x89PNG")
+    dataset = open_dataset(make_root(), "train")
+    Path(dataset.files[1].image).write_bytes(b"\x89PNG")
     with pytest.raises(MultisigmaError) as caught, readable_worker_errors():
-        list(whole_frame_loader(WholeFrames(files, labels_of), 1))
-    assert str(caught.value).startswith(str(files[1].image))
+        list(whole_frame_loader(WholeFrames(dataset, labels_of), 1))
+    assert str(caught.value).startswith(str(dataset.files[1].image))
     assert "Traceback" not in str(caught.value)
     assert "DataLoader" not in str(caught.value)

@@ -21,6 +21,10 @@ SIZE = (16, 32)
 NAMES = ("lindau_000000_000019", "lindau_000001_000019", "lindau_000002_000019")
 
 
+def names_of(data: Path) -> list[str]:
+    return [files.name for files in list_frames(data, "val")]
+
+
 def scene_of(index: int) -> Scene:
     rng = np.random.default_rng(index)
     labels = rng.integers(0, 34, SIZE, dtype=np.uint8)
@@ -45,7 +49,7 @@ def predictions(tmp_path: Path) -> Path:
 
 
 def test_what_was_written_is_read(data: Path, predictions: Path) -> None:
-    files, problems = list_predictions(predictions, list_frames(data, "val"))
+    files, problems = list_predictions(predictions, names_of(data))
     assert problems == []
     for index, file in enumerate(files):
         scene, problems = inspect_prediction(file, predictions, SIZE)
@@ -71,7 +75,7 @@ def test_files_may_lie_in_folders_and_have_longer_names(data: Path, predictions:
     for name in NAMES:
         path = predictions / "semantic" / f"{name}_labelIds.png"
         path.rename(predictions / "semantic" / "lindau" / f"{name}_leftImg8bit_mine.png")
-    files, problems = list_predictions(predictions, list_frames(data, "val"))
+    files, problems = list_predictions(predictions, names_of(data))
     assert problems == []
     assert all(file.semantic.parent.name == "lindau" for file in files)
 
@@ -165,15 +169,13 @@ def test_a_fault_of_the_truth_is_listed_too(data: Path, predictions: Path) -> No
 def test_masks_of_any_depth(data: Path, predictions: Path, bits: int) -> None:
     """Any value but zero is the object, those too that eight bits would lose."""
     path = predictions / "instance" / "masks" / f"{NAMES[0]}_000_car.png"
-    first = list_predictions(predictions, list_frames(data, "val"))[0][0]
+    first = list_predictions(predictions, names_of(data))[0][0]
     before, _ = inspect_prediction(first, predictions, SIZE)
     mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) > 0
     if bits == 1:
         assert cv2.imwrite(str(path), mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
     else:
         write_png(path, mask.astype(np.uint8) if bits == 8 else mask.astype(np.uint16) * 256)
-    after, problems = inspect_prediction(
-        list_predictions(predictions, list_frames(data, "val"))[0][0], predictions, SIZE
-    )
+    after, problems = inspect_prediction(list_predictions(predictions, names_of(data))[0][0], predictions, SIZE)
     assert problems == []
     np.testing.assert_array_equal(after.instances[0].mask, before.instances[0].mask)

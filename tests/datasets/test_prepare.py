@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from multisigma.datasets.check import check_root
 from multisigma.datasets.cityscapes import list_frames, read_frame
+from multisigma.datasets.cityscapes.check import check_root
 from multisigma.datasets.prepare import prepare
 from multisigma.errors import MultisigmaError
+from tests.frames import disparity
 
 MakeRoot = Callable[..., Path]
 ArraysOf = Callable[[int, tuple[int, int]], dict[str, np.ndarray]]
@@ -80,8 +81,7 @@ def test_depth_is_kept(make_root: MakeRoot, tmp_path: Path) -> None:
     for source in (root, tmp_path / "tiny"):
         frame = read_frame(list_frames(source, "train")[0])
         assert frame.camera is not None
-        assert frame.disparity is not None
-        depths.append(frame.camera.baseline * frame.camera.fx / frame.disparity.mean())
+        depths.append(frame.camera.baseline * frame.camera.fx / disparity(frame).mean())
     assert depths[0] == pytest.approx(depths[1])
 
 

@@ -5,9 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from multisigma.datasets.frame import Camera
+from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.labels import TRAIN_CLASSES
-from multisigma.datasets.scene import Scene, SceneInstance, Truth
+from multisigma.datasets.scene import Scene, SceneInstance
+from tests.frames import class_ids, frame_of, instance_ids
+from tests.frames import disparity as disparity_of
 
 HEIGHT, WIDTH = 72, 128
 CAMERA = Camera(0.2, 280.0, 280.0, 64.0, 36.0)
@@ -36,7 +38,7 @@ def shape(rng: np.random.Generator, smallest: int = 3, largest: int = 45) -> np.
     return (abs(y - cy) <= ry) & (abs(x - cx) <= rx)
 
 
-def make_truth(seed: int) -> Truth:
+def make_truth(seed: int) -> Frame:
     """Regions of every label, single objects (of ignored classes too), groups, and a disparity with holes."""
     rng = np.random.default_rng(seed)
     classes = rng.permutation([label.id for label in TRAIN_CLASSES if not label.has_instances])[: rng.integers(1, 6)]
@@ -56,23 +58,20 @@ def make_truth(seed: int) -> Truth:
     if rng.random() < 0.1:
         instances[:] = rng.integers(0, 7)  # only ignored
     labels = np.where(instances < 1000, instances, instances // 1000).astype(np.uint8)
-    return Truth(f"town_{seed:06d}_000019", labels, instances, disparity, CAMERA)
+    return frame_of(f"town_{seed:06d}_000019", None, labels, instances, disparity, CAMERA)
 
 
 def whole(mask: np.ndarray, class_id: int, confidence: float) -> SceneInstance:
     return SceneInstance(class_id, confidence, 0, 0, mask)
 
 
-def make_scene(truth: Truth, kind: str, seed: int) -> Scene:
+def make_scene(truth: Frame, kind: str, seed: int) -> Scene:
     """A prediction of one kind."""
     rng = np.random.default_rng([seed, KINDS.index(kind)])
-    assert truth.instances is not None
-    assert truth.labels is not None
-    ids = [int(i) for i in np.unique(truth.instances) if i >= 1000]
-    masks = [(truth.instances == i, i // 1000) for i in ids]
-    labels = truth.labels.copy()
-    assert truth.disparity is not None
-    disparity = (np.nan_to_num(truth.disparity) * rng.uniform(0.5, 2, labels.shape)).astype(np.float32)
+    ids = [int(i) for i in np.unique(instance_ids(truth)) if i >= 1000]
+    masks = [(instance_ids(truth) == i, i // 1000) for i in ids]
+    labels = class_ids(truth).copy()
+    disparity = (np.nan_to_num(disparity_of(truth)) * rng.uniform(0.5, 2, labels.shape)).astype(np.float32)
     if kind == "empty":
         return Scene(np.zeros_like(labels), [], disparity)
     if kind in ("noisy", "overlapping"):
@@ -99,12 +98,15 @@ def make_scene(truth: Truth, kind: str, seed: int) -> Scene:
     if kind == "void predictions":
         labels[shape(rng)] = rng.integers(0, 7)
         masks += [(shape(rng), int(rng.choice([*THINGS, 0, 7, 29, -1]))) for _ in range(4)]
-        masks += [(truth.instances < 7, 26), (truth.instances == 26, 26), (np.zeros_like(masks[0][0]), 24)]
+        masks += [(instance_ids(truth) < 7, 26), (instance_ids(truth) == 26, 26), (np.zeros_like(masks[0][0]), 24)]
         few = np.zeros_like(labels, bool)
         few[5:12, 5:26] = True
         masks.append((few, 26))
         # One half void, to the pixel.
-        void, other = np.flatnonzero(truth.instances < 7), np.flatnonzero((truth.instances >= 7) & (labels < 24))
+        void, other = (
+            np.flatnonzero(instance_ids(truth) < 7),
+            np.flatnonzero((instance_ids(truth) >= 7) & (labels < 24)),
+        )
         half = np.zeros(labels.size, bool)
         half[void[:200]] = half[other[: len(void[:200])]] = True
         masks.append((half.reshape(labels.shape), masks[0][1]))
@@ -117,10 +119,10 @@ def make_scene(truth: Truth, kind: str, seed: int) -> Scene:
 
 
 @pytest.fixture(scope="session")
-def make_case() -> Callable[[int, list[str]], list[tuple[Scene, Truth]]]:
+def make_case() -> Callable[[int, list[str]], list[tuple[Scene, Frame]]]:
     """Makes frames with a prediction of each of the given kinds, by seed."""
 
-    def make(seed: int, kinds: list[str]) -> list[tuple[Scene, Truth]]:
+    def make(seed: int, kinds: list[str]) -> list[tuple[Scene, Frame]]:
         truths = [make_truth(1000 * seed + index) for index in range(len(kinds))]
         return [(make_scene(truth, kind, seed), truth) for truth, kind in zip(truths, kinds, strict=True)]
 

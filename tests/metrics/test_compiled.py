@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from multisigma.datasets import cityscapes
+from multisigma.datasets import fields
+from multisigma.datasets.cityscapes import reading
 from multisigma.datasets.scene import boxes
 from multisigma.metrics import counting
 
@@ -33,9 +34,17 @@ def test_boxes() -> None:
 
 
 def test_rules_of_labels() -> None:
-    for known in (cityscapes._are_known, cityscapes._are_known.py_func):
+    for known in (reading._are_known, reading._are_known.py_func):
         assert known(IDS, np.array([True, True, False, True]))
         assert not known(IDS, np.array([True, False, True, True]))
-    for agree in (cityscapes._agree, cityscapes._agree.py_func):
+    for agree in (reading._agree, reading._agree.py_func):
         assert agree(CLASS_OF[IDS], IDS, CLASS_OF)
         assert not agree(VALUES, IDS, CLASS_OF)
+
+
+def test_sums_of_instances() -> None:
+    ids = IDS + 1000 * (IDS > 0)
+    for sums in (fields._sums, fields._sums.py_func):
+        counts, x_sums, y_sums = sums(ids, 1004)
+        assert [(int(a[1001]), int(a[1003])) for a in (counts, x_sums, y_sums)] == [(1, 5), (0, 6), (1, 4)]
+        assert counts[:1000].sum() == 0

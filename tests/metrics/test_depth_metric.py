@@ -6,15 +6,17 @@ from math import isnan
 import numpy as np
 import pytest
 
-from multisigma.datasets.frame import Camera
-from multisigma.datasets.scene import Scene, Truth
+from multisigma.datasets.frame import Camera, Frame
+from multisigma.datasets.scene import Scene
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import DepthErrors
+from tests.frames import class_ids, frame_of, without
+from tests.frames import disparity as disparity_of
 
 SKY = 23
 
 
-def frames(seed: int = 0) -> list[tuple[Scene, Truth]]:
+def frames(seed: int = 0) -> list[tuple[Scene, Frame]]:
     """Three frames of different cameras: disparities from beyond 80 m to a metre, holes, sky, a predicted zero."""
     rng = np.random.default_rng(seed)
     made = []
@@ -25,11 +27,11 @@ def frames(seed: int = 0) -> list[tuple[Scene, Truth]]:
         labels = np.where(rng.random(true.shape) < 0.2, SKY, 7).astype(np.uint8)
         guess = (np.nan_to_num(true) * rng.uniform(0.5, 2, true.shape)).astype(np.float32)
         guess[0, :3] = 0
-        made.append((Scene(disparity=guess), Truth(str(index), labels, None, true, camera)))
+        made.append((Scene(disparity=guess), frame_of(str(index), None, labels, None, true, camera)))
     return made
 
 
-def counted(case: list[tuple[Scene, Truth]]) -> DepthErrors:
+def counted(case: list[tuple[Scene, Frame]]) -> DepthErrors:
     metric = DepthErrors()
     for scene, truth in case:
         metric.update(scene, truth)
@@ -40,9 +42,9 @@ def test_equals_numpy() -> None:
     case = frames()
     land, everything, metres = [], [], []
     for scene, truth in case:
-        for y, x in np.ndindex(truth.disparity.shape):
-            guess, true = float(scene.disparity[y, x]), float(truth.disparity[y, x])
-            if truth.labels[y, x] == SKY:
+        for y, x in np.ndindex(disparity_of(truth).shape):
+            guess, true = float(scene.disparity[y, x]), float(disparity_of(truth)[y, x])
+            if class_ids(truth)[y, x] == SKY:
                 everything.append(guess)
                 continue
             if isnan(true):
@@ -86,7 +88,7 @@ def test_merging_is_exact() -> None:
 
 def test_what_is_missing_is_nan() -> None:
     scene, truth = frames()[0]
-    assert all(isnan(value) for value in counted([(scene, replace(truth, disparity=None))]).compute().values())
+    assert all(isnan(value) for value in counted([(scene, without(truth, "disparity"))]).compute().values())
     without_camera = counted([(scene, replace(truth, camera=None))]).compute()
     assert isnan(without_camera["depth_rmse_m"])
     assert not isnan(without_camera["disparity_error_px"])
@@ -94,12 +96,12 @@ def test_what_is_missing_is_nan() -> None:
 
 def test_without_labels_the_sky_is_not_known() -> None:
     labelled, (scene, truth) = frames()[1], frames()[0]
-    alone = counted([(scene, replace(truth, labels=None))]).compute()
+    alone = counted([(scene, without(truth, "semantic"))]).compute()
     assert not isnan(alone["disparity_error_px"])
     assert isnan(alone["disparity_without_sky_error_px"])
     assert isnan(alone["disparity_without_sky_rms_px"])
     assert isnan(alone["disparity_native_without_sky_error_px"])
-    both = counted([labelled, (scene, replace(truth, labels=None))]).compute()
+    both = counted([labelled, (scene, without(truth, "semantic"))]).compute()
     assert both["disparity_without_sky_error_px"] == counted([labelled]).compute()["disparity_without_sky_error_px"]
 
 
@@ -111,7 +113,7 @@ def test_thresholds_are_decided_in_64_bits() -> None:
     bf = camera.baseline * camera.fx
     ratio = (bf / guess.astype(float)) / (bf / true.astype(float))
     labels = np.full(true.shape, 7, np.uint8)
-    found = counted([(Scene(disparity=guess), Truth("x", labels, None, true, camera))]).compute()
+    found = counted([(Scene(disparity=guess), frame_of("x", None, labels, None, true, camera))]).compute()
     assert found["depth_delta_1"] == np.mean(ratio < 1.25)
 
 

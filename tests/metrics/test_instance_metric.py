@@ -11,15 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve
 
-from multisigma.datasets.frame import Camera
+from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.labels import INSTANCE_CLASSES, LABELS
-from multisigma.datasets.scene import Scene, SceneInstance, Truth, cut_instances
+from multisigma.datasets.scene import Scene, SceneInstance, cut_instances
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import AveragePrecision
 from multisigma.metrics.instance import average_precision
 from multisigma.synthetic import StreetSettings, make_frame
+from tests.frames import disparity as disparity_of
+from tests.frames import frame_of, instance_ids, without
 
-Case = list[tuple[Scene, Truth]]
+Case = list[tuple[Scene, Frame]]
 VOID = [label.id for label in LABELS if label.ignore_in_eval]
 
 
@@ -32,20 +34,22 @@ def obvious(case: Case, least: int, farthest: float, density: float) -> float:
             total = 0
             for scene, truth in case:
                 objects = []  # mask, counts, group, of each true region of the class
-                for i in np.unique(truth.instances):
+                for i in np.unique(instance_ids(truth)):
                     if (i if i < 1000 else i // 1000) != label.id:
                         continue
-                    mask = truth.instances == i
-                    valid = mask & ~np.isnan(truth.disparity)
+                    mask = instance_ids(truth) == i
+                    valid = mask & ~np.isnan(disparity_of(truth))
                     share = valid.sum() / mask.sum()
-                    metres = np.median(truth.camera.baseline * truth.camera.fx / truth.disparity[valid].astype(float))
+                    metres = np.median(
+                        truth.camera.baseline * truth.camera.fx / disparity_of(truth)[valid].astype(float)
+                    )
                     large_and_near = mask.sum() >= least and (metres if share else inf) <= farthest and share >= density
                     objects.append((mask, large_and_near, i < 1000))
                 total += sum(counts and not group for _, counts, group in objects)
-                void = np.isin(truth.instances, VOID)
+                void = np.isin(instance_ids(truth), VOID)
                 taken: dict[int, list[float]] = {}
                 for p in scene.instances:
-                    mask = np.zeros(truth.instances.shape, bool)
+                    mask = np.zeros(instance_ids(truth).shape, bool)
                     mask[p.top : p.top + p.mask.shape[0], p.left : p.left + p.mask.shape[1]] = p.mask
                     if p.class_id != label.id or not mask.any():
                         continue
@@ -102,7 +106,7 @@ def test_distances_of_generated_scenes(make_case: Any) -> None:
     for index in range(3):
         frame = make_frame(StreetSettings(256, 512, seed=1, matching=False), "val", index)
         disparity = np.where(rng.random(frame.labels.shape) < 0.3, np.nan, frame.exact_disparity)
-        truth = Truth(f"f{index}", frame.labels, frame.instances, disparity.astype(np.float32), frame.camera)
+        truth = frame_of(f"f{index}", None, frame.labels, frame.instances, disparity.astype(np.float32), frame.camera)
         ids = [i for i in np.unique(frame.instances) if i >= 1000]
         rolled = np.roll(np.searchsorted(ids, frame.instances) * np.isin(frame.instances, ids), 1, 1)
         place = np.where(np.roll(np.isin(frame.instances, ids), 1, 1), rolled + 1, 0)
@@ -126,7 +130,7 @@ def test_a_median_of_half_the_pixels_decides() -> None:
     def scores(metres: float, valid: int) -> tuple[float, float]:
         disparity = np.full(instances.shape, np.nan, np.float32)
         disparity[5 : 5 + valid] = 200 / metres
-        result = counted([(scene, Truth("f", None, instances, disparity, camera))]).compute()
+        result = counted([(scene, frame_of("f", None, None, instances, disparity, camera))]).compute()
         return result["ap100m"], result["ap50m"]
 
     assert scores(40, 20) == (1, 1)
@@ -136,7 +140,7 @@ def test_a_median_of_half_the_pixels_decides() -> None:
 
 
 def test_without_disparity_nothing_is_near(make_case: Any) -> None:
-    case = [(scene, replace(truth, disparity=None)) for scene, truth in make_case(0, ["perfect"] * 4)]
+    case = [(scene, without(truth, "disparity")) for scene, truth in make_case(0, ["perfect"] * 4)]
     result = counted(case).compute()
     assert result["ap"] == 1
     assert isnan(result["ap100m"])

@@ -16,11 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from multisigma.datasets.cityscapes import FrameFiles
+from multisigma.datasets.frame import Frame
 from multisigma.datasets.images import write_png
 from multisigma.datasets.predictions import inspect_prediction, list_predictions, write_predictions
-from multisigma.datasets.scene import Scene, Truth
+from multisigma.datasets.scene import Scene
 from multisigma.metrics import AveragePrecision, CityscapesIoU, PanopticQuality
 from multisigma.metrics.panoptic import panoptic_map
+from tests.frames import class_ids, instance_ids
+from tests.frames import disparity as disparity_of
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +33,7 @@ REQUIREMENTS = ("cityscapesscripts==2.3.*", "numpy<2.3")
 # Our names of the instance scores, and the scripts'.
 AVERAGES = {"ap": "ap", "ap50": "ap50%", "ap100m": "ap100m", "ap50m": "ap50m", "ap50_50m": "ap50%50m"}
 
-Case = list[tuple[Scene, Truth]]
+Case = list[tuple[Scene, Frame]]
 Official = Callable[[Path], dict[str, Any]]
 
 
@@ -84,10 +87,10 @@ def write_case(root: Path, case: Case) -> list[FrameFiles]:
         folder = root / "gtFine" / "val" / "town"
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"{truth.name}_gtFine_{kind}.png" for kind in ("labelIds", "instanceIds")]
-        write_png(paths[0], truth.labels)
-        write_png(paths[1], truth.instances.astype(np.uint16))
-        write_predictions(root, truth.name, scene, truth.labels.shape)
-        distances[paths[1].name] = {int(i): distance(truth, i) for i in np.unique(truth.instances)}
+        write_png(paths[0], class_ids(truth))
+        write_png(paths[1], instance_ids(truth).astype(np.uint16))
+        write_predictions(root, truth.name, scene, class_ids(truth).shape)
+        distances[paths[1].name] = {int(i): distance(truth, i) for i in np.unique(instance_ids(truth))}
         segments, classes = panoptic_map(scene.labels, scene.instances)
         write_png(
             root / "panoptic" / f"{truth.name}.png",
@@ -102,20 +105,20 @@ def write_case(root: Path, case: Case) -> list[FrameFiles]:
     return frames
 
 
-def distance(truth: Truth, instance: int) -> tuple[float, float]:
+def distance(truth: Frame, instance: int) -> tuple[float, float]:
     """Median distance in metres and share of pixels with a valid disparity, pixel by pixel."""
-    disparities = truth.disparity[truth.instances == instance].astype(float)
+    disparities = disparity_of(truth)[instance_ids(truth) == instance].astype(float)
     metres = [truth.camera.baseline * truth.camera.fx / d for d in disparities if not np.isnan(d)]
     return (median(metres) if metres else -1.0), len(metres) / len(disparities)
 
 
 def read_case(root: Path, case: Case, frames: list[FrameFiles]) -> Case:
     """The scenes of a case as the product's reader gives them."""
-    files, problems = list_predictions(root, frames)
+    files, problems = list_predictions(root, [frame.name for frame in frames])
     assert problems == []
     read = []
     for file, (_, truth) in zip(files, case, strict=True):
-        scene, problems = inspect_prediction(file, root, truth.labels.shape)
+        scene, problems = inspect_prediction(file, root, class_ids(truth).shape)
         assert problems == []
         read.append((scene, truth))
     return read

@@ -6,13 +6,15 @@ from math import isnan
 import numpy as np
 import pytest
 
-from multisigma.datasets.scene import Scene, SceneInstance, Truth
+from multisigma.datasets.frame import Frame
+from multisigma.datasets.scene import Scene, SceneInstance
 from multisigma.metrics import PanopticQuality
 from multisigma.metrics.panoptic import panoptic_map
+from tests.frames import class_ids, frame_of, instance_ids
 
 
-def truth_of(instances: np.ndarray) -> Truth:
-    return Truth("f", np.where(instances < 1000, instances, instances // 1000).astype(np.uint8), instances, None, None)
+def truth_of(instances: np.ndarray) -> Frame:
+    return frame_of("f", None, np.where(instances < 1000, instances, instances // 1000).astype(np.uint8), instances)
 
 
 def test_by_hand() -> None:
@@ -58,6 +60,8 @@ def test_a_perfect_scene_has_quality_one(make_case) -> None:  # type: ignore[no-
     metric = PanopticQuality()
     for scene, truth in make_case(3, ["perfect"] * 6):
         # Without the pixels of groups, which nothing predicts; thing classes without an object are void to both.
-        metric.update(replace(scene, labels=np.where(truth.instances < 24, truth.labels, 0).astype(np.uint8)), truth)
+        metric.update(
+            replace(scene, labels=np.where(instance_ids(truth) < 24, class_ids(truth), 0).astype(np.uint8)), truth
+        )
     result = metric.compute()
     assert result["pq"] == result["sq"] == result["rq"] == 1

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, jaccard_score
 
+from multisigma.datasets.frame import Frame
 from multisigma.datasets.labels import LABELS, TRAIN_CLASSES, TRAIN_ID_OF
-from multisigma.datasets.scene import Scene, Truth
+from multisigma.datasets.scene import Scene
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import CityscapesIoU, ClassIoU
+from tests.frames import class_ids, frame_of, instance_ids
 
 # Of the Cityscapes script, in the order of the labels.
 SIZES = {
@@ -113,15 +115,19 @@ def test_bad_input_is_named(prediction: torch.Tensor, target: torch.Tensor, foun
         ClassIoU(NAMES).update(prediction, target)
 
 
-def pixel_by_pixel(case: list[tuple[Scene, Truth]]) -> dict[str, dict[str, float]]:
+def pixel_by_pixel(case: list[tuple[Scene, Frame]]) -> dict[str, dict[str, float]]:
     """IoU and iIoU of classes and categories, one pixel after the other, from the label table alone."""
     by_id = {label.id: label for label in LABELS}
     hits, union = defaultdict(float), defaultdict(float)
     weighted_hits, weighted_union = defaultdict(float), defaultdict(float)
     for scene, truth in case:
-        sizes = Counter(truth.instances.ravel().tolist())
+        instances = instance_ids(truth).ravel().tolist()
+        sizes = Counter(instances)
         for true, guess, instance in zip(
-            truth.labels.ravel().tolist(), scene.labels.ravel().tolist(), truth.instances.ravel().tolist(), strict=True
+            class_ids(truth).ravel().tolist(),
+            scene.labels.ravel().tolist(),
+            instance_ids(truth).ravel().tolist(),
+            strict=True,
         ):
             t, g = by_id[true], by_id[guess]
             if not t.ignore_in_eval:
@@ -173,8 +179,8 @@ def test_the_scene_and_the_task_agree(make_case: Any) -> None:
     raw = np.array([label.id for label in TRAIN_CLASSES], np.uint8)
     for seed in range(4):
         ((_, truth),) = make_case(seed, ["perfect"])
-        guess = np.random.default_rng(seed).integers(0, 19, truth.labels.shape)
-        task.update(torch.from_numpy(guess)[None], torch.from_numpy(TRAIN_ID_OF[truth.labels])[None])
+        guess = np.random.default_rng(seed).integers(0, 19, class_ids(truth).shape)
+        task.update(torch.from_numpy(guess)[None], torch.from_numpy(TRAIN_ID_OF[class_ids(truth)])[None])
         whole.update(Scene(raw[guess]), truth)
     assert repr(task.compute()["iou_per_class"]) == repr(whole.compute()["iou_per_class"])
     assert task.compute()["iou_class"] == whole.compute()["iou_class"]
@@ -193,4 +199,4 @@ def test_bad_labels_are_named(make_case: Any, labels: np.ndarray, words: str) ->
         CityscapesIoU().update(Scene(labels), truth)
     if labels.max() == 34:
         with pytest.raises(MultisigmaError, match="true id should lie in 0 to 33"):
-            CityscapesIoU().update(Scene(truth.labels), Truth("x", labels, None, None, None))
+            CityscapesIoU().update(Scene(class_ids(truth)), frame_of("x", None, labels, None, None, None))

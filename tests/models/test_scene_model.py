@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 import multisigma
 from multisigma import MultisigmaError, SceneModel
-from multisigma.datasets.frame import Camera, Frame
+from multisigma.datasets.frame import Camera
 from multisigma.datasets.module import image_tensor
 from multisigma.models import ModelInfo, ScenePrediction
 from multisigma.tasks import (
@@ -29,6 +29,7 @@ from multisigma.tasks import (
     load_tasks,
     postprocess,
 )
+from tests.frames import frame_of
 
 INFO = ModelInfo(
     tasks=("semantic", "instance", "depth"),
@@ -105,7 +106,7 @@ def test_a_loaded_model_is_the_same_to_the_bit(model: SceneModel, saved: Path) -
 def test_forward_normalises_by_the_stored_statistics() -> None:
     model, other = random_model(), random_model(replace(INFO, mean=(0.0, 10.0, 20.0), std=(1.0, 2.0, 3.0)))
     other.load_state_dict(model.state_dict())
-    frame = Frame("a", picture(32, 64), None, None, None, None, None)
+    frame = frame_of(image=picture(32, 64))
     rgb = image_tensor(frame)[None].float()
     as_if = (rgb - torch.tensor([0.0, 10.0, 20.0])[:, None, None]) / torch.tensor([1.0, 2.0, 3.0])[:, None, None]
     as_if = as_if * model.network.std + model.network.mean

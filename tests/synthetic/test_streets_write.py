@@ -16,6 +16,7 @@ from multisigma.errors import MultisigmaError
 from multisigma.synthetic import StreetSettings, generate, make_frame
 from multisigma.synthetic import write as write_module
 from multisigma.synthetic.samples import CITYSCAPES_FREQUENCIES, measure, write_samples_page
+from tests.frames import class_ids, disparity, instance_ids
 
 
 def digest(root: Path) -> dict[str, str]:
@@ -51,10 +52,10 @@ def test_layout_is_read_as_cityscapes(root: Path) -> None:
     for files in train + val:
         frame = read_frame(files)
         assert frame.image.shape == (64, 128, 3)
-        assert None not in (frame.camera, frame.centroids)
-        assert all(part is not None for part in (frame.labels, frame.instances, frame.disparity))
+        assert frame.camera is not None
+        assert list(frame.fields) == ["image", "semantic", "instance", "disparity"]
         assert all(KINDS[extra].path(root, files.split, files.name).is_file() for extra in ("right", "disparity_exact"))
-        assert np.isin(frame.labels, sorted(KNOWN_IDS)).all()
+        assert np.isin(class_ids(frame), sorted(KNOWN_IDS)).all()
 
 
 def test_files_hold_what_was_rendered(root: Path) -> None:
@@ -62,9 +63,9 @@ def test_files_hold_what_was_rendered(root: Path) -> None:
     made = make_frame(StreetSettings(64, 128, 7), "val", 0)
     read = read_frame(files)
     np.testing.assert_array_equal(read.image, made.left)
-    np.testing.assert_array_equal(read.labels, made.labels)
-    np.testing.assert_array_equal(read.instances, made.instances)
-    np.testing.assert_allclose(read.disparity, made.disparity, atol=1 / 512)
+    np.testing.assert_array_equal(class_ids(read), made.labels)
+    np.testing.assert_array_equal(instance_ids(read), made.instances)
+    np.testing.assert_allclose(disparity(read), made.disparity, atol=1 / 512)
     assert read.camera == made.camera
     np.testing.assert_array_equal(cv2.imread(str(KINDS["right"].path(root, "val", files.name)))[..., ::-1], made.right)
     stored = cv2.imread(str(KINDS["disparity_exact"].path(root, "val", files.name)), cv2.IMREAD_UNCHANGED)

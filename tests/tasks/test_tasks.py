@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from multisigma import Laplace, MultisigmaError, UncertaintyWeighting
-from multisigma.datasets.frame import Camera, Frame, instance_centroids
+from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.labels import LABELS
 from multisigma.tasks import (
     Depth,
@@ -22,6 +22,7 @@ from multisigma.tasks import (
 )
 from multisigma.tasks.instance import colour_vectors
 from multisigma.visualization.picture import Picture
+from tests.frames import class_ids, disparity, frame_of, without
 
 ID = {label.name: label.id for label in LABELS}
 
@@ -38,28 +39,14 @@ def frame() -> Frame:
     disparity = np.linspace(1, 30, 240, dtype=np.float32).reshape(12, 20)
     disparity[6, 3:6] = np.nan
     image = np.random.default_rng(0).integers(0, 255, (12, 20, 3), np.uint8)
-    return Frame(
-        "a_000000_000019",
-        image,
-        labels,
-        instances,
-        instance_centroids(instances),
-        disparity,
-        Camera(0.2, 20, 20, 9.5, 5.5),
-    )
-
-
-def without(frame: Frame, *fields: str) -> Frame:
-    values = {name: getattr(frame, name) for name in Frame.__dataclass_fields__}
-    return Frame(**(values | dict.fromkeys(fields)))
+    return frame_of("a_000000_000019", image, labels, instances, disparity, Camera(0.2, 20, 20, 9.5, 5.5))
 
 
 def test_semantic_target_is_the_training_id(frame: Frame) -> None:
     target = Semantic().target(frame)
     train_id = {label.id: label.train_id for label in LABELS}
-    assert frame.labels is not None
     for y, x in np.ndindex(12, 20):
-        expected = train_id[int(frame.labels[y, x])]
+        expected = train_id[int(class_ids(frame)[y, x])]
         assert target[y, x] == (255 if expected in (255, -1) else expected)
 
 
@@ -73,8 +60,8 @@ def test_depth_target_is_zero_on_the_sky_and_unlabelled_in_holes(frame: Frame) -
 
 def test_a_frame_without_disparity_has_no_depth_labels_at_all_not_even_sky(frame: Frame) -> None:
     assert Depth().target(without(frame, "disparity")).isnan().all()
-    alone = Depth().target(without(frame, "labels", "instances", "centroids"))
-    assert torch.equal(alone.isnan()[0], torch.from_numpy(np.isnan(frame.disparity)))
+    alone = Depth().target(without(frame, "semantic", "instance"))
+    assert torch.equal(alone.isnan()[0], torch.from_numpy(np.isnan(disparity(frame))))
 
 
 def test_instance_target_points_at_the_centroid_and_leaves_groups_out(frame: Frame) -> None:
@@ -140,7 +127,7 @@ def test_the_learned_scale_is_that_of_each_component() -> None:
 
 @pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])
 def test_loss_without_labels_is_zero_with_zero_gradients(frame: Frame, task: Task) -> None:
-    empty = without(frame, "labels", "instances", "centroids", "disparity")
+    empty = without(frame, "semantic", "instance", "disparity")
     output = torch.randn(1, task.channels, 12, 20, requires_grad=True)
     total, count = task.loss(output, task.target(empty)[None])
     total.backward()
@@ -208,7 +195,7 @@ def test_baselines_against_slow_versions() -> None:
 @pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])
 def test_a_baseline_without_labels_has_no_guess(frame: Frame, task: Task) -> None:
     predictor = task.baseline()
-    predictor.update(task.target(without(frame, "labels", "instances", "centroids", "disparity")).numpy())
+    predictor.update(task.target(without(frame, "semantic", "instance", "disparity")).numpy())
     assert predictor.predict() is None
 
 
@@ -225,10 +212,10 @@ def test_pictures_show_prediction_and_truth(frame: Frame) -> None:
         assert picture.truth is not None
         assert picture.prediction.shape == picture.truth.shape == (12, 20, 3)
     semantic = pictures["Semantic segmentation"]
-    labelled = frame.labels != ID["static"]
+    labelled = class_ids(frame) != ID["static"]
     assert np.array_equal(semantic.prediction[labelled], semantic.truth[labelled])  # type: ignore[index]
     assert tuple(semantic.truth[6, 3]) == (0, 0, 142)  # type: ignore[index]
-    unlabelled = without(frame, "labels", "instances", "centroids", "disparity")
+    unlabelled = without(frame, "semantic", "instance", "disparity")
     assert all(p.truth is None for task in tasks for p in task.visualize(unlabelled, results))
     alone = Instance().visualize(frame, {"instance": results["instance"]})
     assert [p.title for p in alone] == ["Instance vectors"]
@@ -245,7 +232,7 @@ def rider_on_a_bicycle(votes: str) -> tuple[InstanceResult, Picture]:
     # In this order the instances are found after the classes that they use.
     results = postprocess([task, Semantic()], {"semantic": logits, "instance": vectors}, PostprocessContext())
     assert list(results) == ["instance", "semantic"]
-    blank = Frame("a_000000_000019", np.zeros((64, 64, 3), np.uint8), None, None, None, None, None)
+    blank = frame_of(image=np.zeros((64, 64, 3), np.uint8))
     return results["instance"], task.visualize(blank, results)[1]  # type: ignore[return-value]
 
 

@@ -16,6 +16,8 @@ from multisigma.datasets.frame import instance_vectors
 from multisigma.datasets.module import image_tensor
 from multisigma.synthetic import generate
 from multisigma.training.run_folder import load_module
+from tests.frames import class_ids
+from tests.frames import disparity as disparity_of
 
 SMALL = [
     *("--encoder", "test_resnet", "--encoder-weights", "none", "--aspp-channels", "8", "--decoder-channels", "8"),
@@ -54,7 +56,7 @@ def test_a_run_leaves_its_model(run: Path, root: Path) -> None:
         frame = read_frame(files)
         with torch.inference_mode():
             outputs = {k: v[0].numpy() for k, v in module(image_tensor(frame)[None]).items()}
-        disparity = np.where(frame.labels == 23, 0, frame.disparity)
+        disparity = np.where(class_ids(frame) == 23, 0, disparity_of(frame))
         for name, target in (("instance", instance_vectors(frame)), ("depth", disparity)):
             error = np.abs(outputs[name] - target)
             errors[name].append(error[np.isfinite(error)])

@@ -13,6 +13,8 @@ from multisigma.datasets.images import write_png
 from multisigma.datasets.module import Batch
 from multisigma.synthetic import generate
 from multisigma.visualization.curves import read_log
+from tests.frames import class_ids
+from tests.frames import disparity as disparity_of
 
 SMALL = [
     *("--encoder", "test_resnet", "--encoder-weights", "none", "--aspp-channels", "8", "--decoder-channels", "8"),
@@ -153,11 +155,11 @@ def test_metrics_follow_from_the_predictions(run: Path, root: Path) -> None:
         frame = read_frame(files)
         with torch.inference_mode():
             outputs = {k: v[0].numpy() for k, v in module(image_tensor(frame)[None]).items()}
-        truth, guess = TRAIN_ID_OF[frame.labels], outputs["semantic"].argmax(0)
+        truth, guess = TRAIN_ID_OF[class_ids(frame)], outputs["semantic"].argmax(0)
         np.add.at(confusion, (truth[truth < 255], guess[truth < 255]), 1)
         difference = np.abs(outputs["instance"] - instance_vectors(frame)).sum(0)
         errors["instance"].append(difference[np.isfinite(difference)])
-        disparity = np.where(frame.labels == 23, 0, frame.disparity)
+        disparity = np.where(class_ids(frame) == 23, 0, disparity_of(frame))
         difference = np.abs(outputs["depth"][0].clip(0) - disparity)
         errors["depth"].append(difference[np.isfinite(difference)])
     union = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
@@ -282,8 +284,8 @@ def test_a_root_without_a_kind_of_label_trains_the_rest(
     counts = ", ".join(f"{kind} {count}" for kind, count in labelled_frames(run).items())
     assert counts in " ".join(capsys.readouterr().out.split())
     assert labelled_frames(run) == {
-        "labels": 0 if without == "gtFine" else 2,
-        "instances": 0 if without == "gtFine" else 2,
+        "semantic": 0 if without == "gtFine" else 2,
+        "instance": 0 if without == "gtFine" else 2,
         "disparity": 0 if without == "disparity" else 2,
         "camera": 0 if without == "camera" else 2,
     }
@@ -340,7 +342,7 @@ def test_a_split_without_any_label_is_not_evaluated(
     for command in (arguments, ["evaluate", "--predictions", str(tmp_path), *arguments[2:]]):
         assert main(command) == 2
         message = capsys.readouterr().err
-        assert "leftImg8bit/val: training and evaluation need labels; found 2 images without" in message
+        assert "training and evaluation need labels in the split 'val'; found 2 images without" in message
         assert "Unzip gtFine_trainvaltest.zip" in message
     # Predictions for images without labels are what a submission is made of.
     shutil.copytree(run, tmp_path / "run")
@@ -358,7 +360,7 @@ def test_a_validation_split_without_any_label_is_none(
     run = tmp_path / "run"
     assert train(tmp_path / "root", run, "--iterations", "2", "--validate-every", "1", "--checkpoint-every", "1") == 0
     warning = capsys.readouterr().err
-    assert "leftImg8bit/val: training and evaluation need labels; found 2 images without" in warning
+    assert "training and evaluation need labels in the split 'val'; found 2 images without" in warning
     assert "There is no validation." in warning
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt"}
     assert not [name for name in read_log(run) if name.startswith("val/")]
@@ -477,7 +479,7 @@ class Boundary(RegressionTask):
     name, channels = "boundary", 1
 
     def target(self, frame):
-        ids = torch.from_numpy(frame.instances.astype("int32"))
+        ids = torch.from_numpy(frame.get("instance").ids)
         edge = torch.zeros(1, *ids.shape)
         edge[0, :, 1:] = (ids[:, 1:] != ids[:, :-1]).float()
         return edge

@@ -18,7 +18,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
 
 def run(options: Namespace) -> None:
     """Check the root; raise `MultisigmaError` with all faults."""
-    from multisigma.datasets.check import check_root
+    from multisigma.datasets.cityscapes.check import check_root
 
     report = check_root(options.root)
     console.print(report.table())

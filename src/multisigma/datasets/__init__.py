@@ -1,30 +1,37 @@
 """Reading, checking, shrinking and augmenting data in the Cityscapes format."""
 
-from multisigma.datasets.augment import AugmentSettings, Transform, apply_transform, draw_transform
-from multisigma.datasets.check import CheckReport, SplitCounts, check_root
-from multisigma.datasets.cityscapes import KINDS, FrameFiles, Kind, find_splits, list_frames, read_frame
-from multisigma.datasets.frame import Camera, Frame, instance_centroids, instance_vectors
+from multisigma.datasets.augment import AugmentSettings, apply_transform, draw_transform
+from multisigma.datasets.cityscapes import CityscapesDataset
+from multisigma.datasets.cityscapes.check import CheckReport, SplitCounts, check_root
+from multisigma.datasets.dataset import SceneDataset
+from multisigma.datasets.fields import ClassMap, Directions, Disparity, Field, Image, InstanceMap
+from multisigma.datasets.frame import Camera, Frame, instance_vectors
 from multisigma.datasets.images import decode_disparity, encode_disparity, read_png, write_png
-from multisigma.datasets.labels import IGNORE, INSTANCE_CLASSES, KNOWN_IDS, LABELS, TRAIN_CLASSES, TRAIN_ID_OF, Label
+from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
+from multisigma.datasets.labels import IGNORE, Label
+from multisigma.datasets.open import find_splits, open_dataset
 from multisigma.datasets.problems import DataError, Problem
+from multisigma.datasets.transform import Transform
 
 __all__ = [
+    "CITYSCAPES",
     "IGNORE",
-    "INSTANCE_CLASSES",
-    "KINDS",
-    "KNOWN_IDS",
-    "LABELS",
-    "TRAIN_CLASSES",
-    "TRAIN_ID_OF",
     "AugmentSettings",
     "Camera",
     "CheckReport",
+    "CityscapesDataset",
+    "ClassMap",
     "DataError",
+    "Directions",
+    "Disparity",
+    "Field",
     "Frame",
-    "FrameFiles",
-    "Kind",
+    "Image",
+    "InstanceMap",
     "Label",
+    "LabelSpace",
     "Problem",
+    "SceneDataset",
     "SplitCounts",
     "Transform",
     "apply_transform",
@@ -33,10 +40,8 @@ __all__ = [
     "draw_transform",
     "encode_disparity",
     "find_splits",
-    "instance_centroids",
     "instance_vectors",
-    "list_frames",
-    "read_frame",
+    "open_dataset",
     "read_png",
     "write_png",
 ]

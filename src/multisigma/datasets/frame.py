@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from multisigma.datasets.labels import INSTANCE_CLASSES, LABELS
+from multisigma.datasets.fields import ClassMap, Disparity, Field, Image, InstanceMap
+from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
+from multisigma.datasets.transform import Transform
+from multisigma.errors import MultisigmaError
 
-__all__ = ["Camera", "Frame", "disparity_with_sky", "instance_centroids", "instance_vectors"]
+__all__ = ["Camera", "Frame", "disparity_with_sky", "instance_vectors"]
 
-_INSTANCE_CLASS_IDS = np.array([label.id for label in INSTANCE_CLASSES])
-_SKY = next(label.id for label in LABELS if label.name == "sky")
+_F = TypeVar("_F", bound=Field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,58 +47,93 @@ class Camera:
         u0, v0 = (self.u0 + 0.5) * x - 0.5, (self.v0 + 0.5) * y - 0.5
         return Camera(self.baseline, self.fx * x, self.fy * y, u0, v0)
 
+    def warp(self, transform: Transform, size: tuple[int, int]) -> Camera:
+        """Return the camera of the transformed frame.
 
-@dataclass(frozen=True, slots=True)
+        Args:
+            transform: The transform.
+            size: Height and width of the frame.
+        """
+        height, width = size
+        u0, v0 = transform.point(self.u0, self.v0, size)
+        return replace(self, fx=self.fx * transform.width / width, fy=self.fy * transform.height / height, u0=u0, v0=v0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One image and its labels; a kind of label that the frame does not have is None.
+    """One image and its labels, as named fields of one size.
+
+    The names are "image", "semantic" (`ClassMap`), "instance" (`InstanceMap`), "disparity" (`Disparity`), "normals"
+    (`Directions`), and a data set's own. An absent field is unlabelled.
 
     Args:
         name: Name such as 'aachen_000000_000019'.
-        image: RGB image, shape (H, W, 3).
-        labels: Raw Cityscapes label ids, shape (H, W).
-        instances: Raw instance ids, shape (H, W): class id * 1000 + number, or the class id alone for stuff and groups.
-        centroids: Instance id -> (x, y) of the WHOLE instance's centroid in pixels, pixel centres at integers, for the
-            instances of the eight `INSTANCE_CLASSES`. A centroid may lie outside the frame after a crop.
-        disparity: Disparity in pixels at the frame's size, shape (H, W); NaN where invalid. Sky is as stored (mostly
-            NaN): that it has zero inverse depth follows from the labels.
-        camera: Camera at the frame's size.
+        fields: The fields by name; at least one. The image may be missing where only labels were read.
+        camera: Camera at the frame's size; None if not known.
+        labels: The classes that the ids of maps belong to.
+
+    Example:
+        >>> frame = Frame("street", {"image": Image(np.zeros((4, 8, 3), np.uint8))})
+        >>> frame.size, frame.get("semantic")
+        ((4, 8), None)
     """
 
     name: str
-    image: NDArray[np.uint8]
-    labels: NDArray[np.uint8] | None
-    instances: NDArray[np.int32] | None
-    centroids: dict[int, tuple[float, float]] | None
-    disparity: NDArray[np.float32] | None
-    camera: Camera | None
+    fields: Mapping[str, Field]
+    camera: Camera | None = None
+    labels: LabelSpace = CITYSCAPES
 
+    @overload
+    def get(self, name: str) -> Field | None: ...
+    @overload
+    def get(self, name: str, kind: type[_F]) -> _F | None: ...
+    def get(self, name: str, kind: type[_F] | None = None) -> Field | _F | None:
+        """Return a field; None if the frame does not have it.
 
-def instance_centroids(instances: NDArray[np.int32]) -> dict[int, tuple[float, float]]:
-    """Return the mean position of all pixels of every instance of the eight `INSTANCE_CLASSES`.
+        Args:
+            name: Name of the field.
+            kind: Type that the field must have, such as `ClassMap`; any type if None.
 
-    Ids below 1000 are groups or stuff, and caravans and trailers are not evaluated: neither is listed.
+        Raises:
+            MultisigmaError: The field has another type.
+        """
+        field = self.fields.get(name)
+        if field is not None and kind is not None and not isinstance(field, kind):
+            raise MultisigmaError(
+                f"Frame {self.name!r}: the field '{name}' must be of type {kind.__name__}. "
+                f"Found {type(field).__name__}. Let the data set give the type, or rename the field."
+            )
+        return field
 
-    Args:
-        instances: Raw instance ids, shape (H, W).
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """The RGB image, shape (H, W, 3).
 
-    Returns:
-        Instance id -> (x, y) in pixels, pixel centres at integers.
-    """
-    rows, columns = np.nonzero(instances >= 1000)
-    ids = instances[rows, columns]
-    counts = np.bincount(ids)
-    x_sums = np.bincount(ids, weights=columns)
-    y_sums = np.bincount(ids, weights=rows)
-    found = np.flatnonzero(counts)
-    found = found[np.isin(found // 1000, _INSTANCE_CLASS_IDS)]
-    return {int(i): (float(x_sums[i] / counts[i]), float(y_sums[i] / counts[i])) for i in found}
+        Raises:
+            MultisigmaError: The frame was read without its image.
+        """
+        image = self.get("image", Image)
+        if image is None:
+            raise MultisigmaError(f"Frame {self.name!r} must have an image. Found the fields {list(self.fields)}.")
+        return image.pixels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width.
+
+        Raises:
+            MultisigmaError: The frame has no field.
+        """
+        for field in self.fields.values():
+            return field.shape
+        raise MultisigmaError(f"Frame {self.name!r} must have a field. Found none.")
 
 
 def instance_vectors(frame: Frame) -> NDArray[np.float32]:
     """Return the vector from every instance pixel to its instance's centroid, the regression target of section 4.
 
     Args:
-        frame: A frame with `instances` and `centroids`.
+        frame: A frame with the field "instance".
 
     Returns:
         Vectors in pixels, shape (2, H, W), x then y: centroid minus pixel coordinate; NaN where no instance is.
@@ -102,34 +141,35 @@ def instance_vectors(frame: Frame) -> NDArray[np.float32]:
     Raises:
         ValueError: If the frame has no instance labels.
     """
-    if frame.instances is None or frame.centroids is None:
+    instances = frame.get("instance", InstanceMap)
+    if instances is None:
         raise ValueError(f"Frame `{frame.name}` has no instance labels, so it has no instance vectors.")
-    height, width = frame.instances.shape
-    vectors = np.full((2, height, width), np.nan, dtype=np.float32)
-    if not frame.centroids:
+    vectors = np.full((2, *instances.shape), np.nan, dtype=np.float32)
+    if not instances.centroids:
         return vectors
-    table = np.full((2, max(int(frame.instances.max()), *frame.centroids) + 1), np.nan)
-    table[:, list(frame.centroids)] = np.array(list(frame.centroids.values())).T
-    rows, columns = np.nonzero(frame.instances >= 1000)
-    ids = frame.instances[rows, columns]
+    table = np.full((2, max(int(instances.ids.max()), *instances.centroids) + 1), np.nan)
+    table[:, list(instances.centroids)] = np.array(list(instances.centroids.values())).T
+    rows, columns = np.nonzero(instances.ids >= 1000)
+    ids = instances.ids[rows, columns]
     vectors[0, rows, columns] = table[0, ids] - columns
     vectors[1, rows, columns] = table[1, ids] - rows
     return vectors
 
 
-def disparity_with_sky(
-    disparity: NDArray[np.float32], labels: NDArray[np.uint8] | None
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def disparity_with_sky(frame: Frame) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
     """Return the disparity with zero on the sky, which is infinitely far (section 5 of the paper).
 
     Args:
-        disparity: Disparity in pixels, NaN where invalid; shape (H, W).
-        labels: Raw label ids, shape (H, W); None if not known, and then no pixel is known to be sky.
+        frame: A frame; without classes no pixel is known to be sky.
 
     Returns:
-        The disparity, and which pixels are sky; both of shape (H, W).
+        The disparity in pixels, NaN where invalid, and which pixels are sky, both of shape (H, W); None if the frame
+        has no disparity.
     """
-    if labels is None:
-        return disparity, np.zeros(disparity.shape, bool)
-    sky = labels == _SKY
-    return np.where(sky, np.float32(0), disparity), sky
+    disparity, semantic = frame.get("disparity", Disparity), frame.get("semantic", ClassMap)
+    if disparity is None:
+        return None
+    if semantic is None or frame.labels.sky is None:
+        return disparity.values, np.zeros(disparity.shape, bool)
+    sky = semantic.ids == frame.labels.sky
+    return np.where(sky, np.float32(0), disparity.values), sky

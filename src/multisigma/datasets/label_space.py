@@ -74,6 +74,16 @@ class LabelSpace:
         return tuple(label for label in self.train_classes if label.has_instances)
 
     @cached_property
+    def instance_ids(self) -> tuple[int, ...]:
+        """Ids of the `instance_classes`."""
+        return tuple(label.id for label in self.instance_classes)
+
+    @cached_property
+    def void(self) -> int:
+        """Id of pixels without a label: that of the first class that is not evaluated; 255 if all are."""
+        return next((label.id for label in self.classes if label.ignore_in_eval and label.id >= 0), IGNORE)
+
+    @cached_property
     def ids_of_train_ids(self) -> NDArray[np.uint8]:
         """Id of each training id; shape (classes,)."""
         return np.array([label.id for label in self.train_classes], np.uint8)

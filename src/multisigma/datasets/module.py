@@ -1,6 +1,6 @@
 """Batches for training and evaluation: the data module is handed the function that makes targets from a frame."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypedDict
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from multisigma.datasets.augment import AugmentSettings, apply_transform, draw_transform
-from multisigma.datasets.cityscapes import FrameFiles, read_frame
+from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.frame import Frame
 from multisigma.errors import MultisigmaError
 
@@ -33,26 +33,23 @@ class TrainingFrames(Dataset[Batch]):
     """Augmented frames; what an item holds depends on the seed and its place in the run alone, not on the process.
 
     Args:
-        files: The frames.
+        dataset: The frames.
         augment: How to augment them.
         make_targets: Makes each task's target from the augmented frame.
         seed: The run's seed.
     """
 
-    def __init__(
-        self, files: Sequence[FrameFiles], augment: AugmentSettings, make_targets: MakeTargets, seed: int
-    ) -> None:
-        self.files, self.augment, self.make_targets, self.seed = files, augment, make_targets, seed
+    def __init__(self, dataset: SceneDataset, augment: AugmentSettings, make_targets: MakeTargets, seed: int) -> None:
+        self.dataset, self.augment, self.make_targets, self.seed = dataset, augment, make_targets, seed
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.dataset)
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         sample, index = key
-        frame = read_frame(self.files[index])
-        height, width = frame.image.shape[:2]
+        frame = self.dataset.read(index)
         rng = np.random.default_rng([self.seed, sample])
-        frame = apply_transform(frame, draw_transform(self.augment, height, width, rng))
+        frame = apply_transform(frame, draw_transform(self.augment, *frame.size, rng))
         return {"image": image_tensor(frame), "targets": self.make_targets(frame)}
 
 
@@ -110,18 +107,18 @@ class WholeFrames(Dataset[tuple[Frame, Batch]]):
     """Frames as they are, each as a batch of one: for validation and evaluation.
 
     Args:
-        files: The frames.
+        dataset: The frames.
         make_targets: Makes each task's target from the frame.
     """
 
-    def __init__(self, files: Sequence[FrameFiles], make_targets: MakeTargets) -> None:
-        self.files, self.make_targets = files, make_targets
+    def __init__(self, dataset: SceneDataset, make_targets: MakeTargets) -> None:
+        self.dataset, self.make_targets = dataset, make_targets
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Frame, Batch]:
-        frame = read_frame(self.files[index])
+        frame = self.dataset.read(index)
         sample = {"image": image_tensor(frame), "targets": self.make_targets(frame)}
         return frame, default_collate([sample])
 

@@ -26,7 +26,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from multisigma.datasets.cityscapes import FrameFiles, is_folder, read_disparity, read_labels
+from multisigma.datasets.cityscapes import read_disparity, read_labels
+from multisigma.datasets.folders import is_folder
 from multisigma.datasets.images import encode_disparity, read_png, write_png
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.labels import LABELS
@@ -100,12 +101,12 @@ def _folder(root: Path, name: str) -> Path:
     return path
 
 
-def list_predictions(root: Path, frames: Sequence[FrameFiles]) -> tuple[list[PredictionFiles], list[Problem]]:
+def list_predictions(root: Path, names: Sequence[str]) -> tuple[list[PredictionFiles], list[Problem]]:
     """Find the predictions for the frames of a split, and every fault of the layout.
 
     Args:
         root: Folder that holds any of `semantic/`, `instance/` and `disparity/`.
-        frames: The frames of the split.
+        names: Names of the frames of the split.
 
     Returns:
         The files for each frame, in the order of the frames; and the faults found.
@@ -125,7 +126,7 @@ def list_predictions(root: Path, frames: Sequence[FrameFiles]) -> tuple[list[Pre
             )
         )
     problems: list[Problem] = []
-    found: dict[str, dict[str, Path]] = {frame.name: {} for frame in frames}
+    found: dict[str, dict[str, Path]] = {name: {} for name in names}
     for folder in folders:
         files: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(folder.rglob(f"*{ENDINGS[folder.name]}")):

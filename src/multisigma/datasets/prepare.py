@@ -11,22 +11,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from multisigma.datasets.augment import Transform, apply_transform
-from multisigma.datasets.cityscapes import (
-    EXTRAS,
-    KINDS,
-    PARTNERS,
-    FrameFiles,
-    find_splits,
-    read_disparity,
-    read_frame,
-    read_image,
-    require_size,
-    scan_split,
-)
-from multisigma.datasets.frame import Camera, Frame
+from multisigma.datasets.augment import apply_transform
+from multisigma.datasets.cityscapes.layout import EXTRAS, KINDS, PARTNERS, FrameFiles, find_splits, scan_split
+from multisigma.datasets.cityscapes.reading import read_disparity, read_frame, read_image, require_size
+from multisigma.datasets.fields import ClassMap, Disparity, Image, InstanceMap
+from multisigma.datasets.frame import Camera
 from multisigma.datasets.images import encode_disparity, write_png
 from multisigma.datasets.problems import DataError, Problem
+from multisigma.datasets.transform import Transform
 from multisigma.files import new_folder
 
 __all__ = ["prepare"]
@@ -102,27 +94,23 @@ def _shrink(files: FrameFiles, out: Path, height: int, width: int) -> None:
         return path
 
     write_png(path("image"), small.image)
-    if small.labels is not None:
-        write_png(path("labels"), small.labels)
-    if small.instances is not None:
-        write_png(path("instances"), small.instances.astype(np.uint16))
-    if small.disparity is not None:
-        write_png(path("disparity"), encode_disparity(small.disparity))
+    if semantic := small.get("semantic", ClassMap):
+        write_png(path("semantic"), semantic.ids)
+    if instance := small.get("instance", InstanceMap):
+        write_png(path("instance"), instance.ids.astype(np.uint16))
+    if disparity := small.get("disparity", Disparity):
+        write_png(path("disparity"), encode_disparity(disparity.values))
     if files.camera is not None and small.camera is not None:
         path("camera").write_text(_camera_json(files.camera, small.camera), encoding="utf-8")
 
-    right = None if files.right is None else read_image(files.right)
-    exact = None if files.disparity_exact is None else read_disparity(files.disparity_exact)
-    for file, array in ((files.right, right), (files.disparity_exact, exact)):
-        if file is not None and array is not None:
-            require_size(file, array, files.image, frame.image)
-    other_image = frame.image if right is None else right
-    other = Frame(files.name, other_image, labels=None, instances=None, centroids=None, disparity=exact, camera=None)
-    small_other = apply_transform(other, transform)
-    if right is not None:
-        write_png(path("right"), small_other.image)
-    if small_other.disparity is not None:
-        write_png(path("disparity_exact"), encode_disparity(small_other.disparity))
+    if files.right is not None:
+        right = read_image(files.right)
+        require_size(files.right, right, files.image, frame.image)
+        write_png(path("right"), Image(right).warp(transform).pixels)
+    if files.disparity_exact is not None:
+        exact = read_disparity(files.disparity_exact)
+        require_size(files.disparity_exact, exact, files.image, frame.image)
+        write_png(path("disparity_exact"), encode_disparity(Disparity(exact).warp(transform).values))
 
 
 def _camera_json(original: Path, camera: Camera) -> str:

@@ -1,4 +1,4 @@
-"""What evaluation compares: a system's scene, and the truth of a frame."""
+"""A system's scene, which evaluation holds against the labels of a frame."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from multisigma.datasets.frame import Camera, Frame
-
-__all__ = ["Scene", "SceneInstance", "Truth", "boxes", "cut_instances", "truth_of"]
+__all__ = ["Scene", "SceneInstance", "boxes", "cut_instances"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +44,6 @@ class Scene:
     labels: NDArray[np.uint8] | None = None
     instances: Sequence[SceneInstance] | None = None
     disparity: NDArray[np.float32] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """A frame's labels without its image; each field as in `Frame`."""
-
-    name: str
-    labels: NDArray[np.uint8] | None
-    instances: NDArray[np.int32] | None
-    disparity: NDArray[np.float32] | None
-    camera: Camera | None
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """Height and width of the frame; None without any labels."""
-        known = (array for array in (self.labels, self.instances, self.disparity) if array is not None)
-        return next((array.shape for array in known), None)
-
-
-def truth_of(frame: Frame) -> Truth:
-    """The labels that evaluation looks at."""
-    return Truth(frame.name, frame.labels, frame.instances, frame.disparity, frame.camera)
 
 
 @njit(cache=True)

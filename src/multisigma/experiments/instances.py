@@ -30,9 +30,10 @@ from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN, HDBSCAN, MeanShift
 from sklearn.metrics import pairwise_distances_argmin
 
-from multisigma.datasets.cityscapes import list_frames
+from multisigma.datasets.fields import InstanceMap
 from multisigma.datasets.labels import INSTANCE_CLASSES
 from multisigma.datasets.module import WholeFrames
+from multisigma.datasets.open import open_dataset
 from multisigma.errors import MultisigmaError
 from multisigma.instances import VoteSettings, instances_from_votes
 from multisigma.synthetic import StreetSettings, make_labels
@@ -404,16 +405,17 @@ def study_network(run: Path, data: Path, table: str) -> list[dict[str, dict[str,
     As with simulated votes, the semantic map is the true one.
     """
     module = load_module(run, "last").eval()
-    frames = WholeFrames(list_frames(data, "val", module.config.missing_labels), partial(make_targets, module.tasks))
+    frames = WholeFrames(open_dataset(data, "val", module.config.missing_labels), partial(make_targets, module.tasks))
     task = next((task for task in module.tasks if task.name == "instance"), None)
     if task is None:
         raise MultisigmaError(f"{run} must be a run with the task `instance`. Found none. Train one with this task.")
     results = []
     for i in range(len(frames)):
         frame, batch = frames[i]
-        if frame.instances is None:
+        instances = frame.get("instance", InstanceMap)
+        if instances is None:
             continue
-        gt = GroundTruth.from_map(frame.instances)
+        gt = GroundTruth.from_map(instances.ids)
         if not len(gt.instance_ids):
             continue
         with torch.inference_mode():

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
-from multisigma.datasets.frame import disparity_with_sky
-from multisigma.datasets.scene import Scene, Truth
+from multisigma.datasets.frame import Frame, disparity_with_sky
+from multisigma.datasets.scene import Scene
 from multisigma.errors import MultisigmaError
 from multisigma.metrics.counting import exactly, value
 
@@ -62,7 +62,7 @@ class DepthErrors(Metric):
         self.add_state("within", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("depth_count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, scene: Scene, truth: Truth) -> None:
+    def update(self, scene: Scene, truth: Frame) -> None:
         """Count a frame; nothing happens if scene or truth have no disparity.
 
         Args:
@@ -72,19 +72,20 @@ class DepthErrors(Metric):
         Raises:
             MultisigmaError: If shapes differ.
         """
-        if scene.disparity is None or truth.disparity is None:
+        found = disparity_with_sky(truth)
+        if scene.disparity is None or found is None:
             return
-        if scene.disparity.shape != truth.disparity.shape:
+        true, sky = found
+        if scene.disparity.shape != true.shape:
             raise MultisigmaError(
                 "Predicted and true disparity of a frame should have the same shape (H, W). "
-                f"Found {scene.disparity.shape} and {truth.disparity.shape}."
+                f"Found {scene.disparity.shape} and {true.shape}."
             )
-        true, sky = disparity_with_sky(truth.disparity, truth.labels)
         # Thresholds must not be decided by the rounding of 32 bits.
         true, guess = true.astype(np.float64), scene.disparity.astype(np.float64)
         errors = guess - true
         valid = ~np.isnan(true)
-        land = valid & ~sky if truth.labels is not None else np.zeros_like(valid)
+        land = valid & ~sky if truth.get("semantic") is not None else np.zeros_like(valid)
         scale = NATIVE_WIDTH / errors.shape[1]
         pixels = {_ALL: (valid, 1.0), _LAND: (land, 1.0), _NATIVE: (valid, scale), _NATIVE_LAND: (land, scale)}
         for row, (kept, factor) in enumerate(pixels[name] for name in _DISPARITIES):

@@ -10,9 +10,10 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from multisigma.datasets.frame import Camera
+from multisigma.datasets.fields import Disparity, InstanceMap
+from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.labels import INSTANCE_CLASSES, LABELS
-from multisigma.datasets.scene import Scene, Truth, boxes
+from multisigma.datasets.scene import Scene, boxes
 from multisigma.errors import MultisigmaError
 from multisigma.metrics.counting import Ids, count_in_mask, find_ids
 
@@ -82,7 +83,7 @@ class AveragePrecision(Metric):
         self.confidences = [torch.zeros(0, dtype=torch.float64)]
         self.outcomes = [torch.zeros((0, 1 + len(_REGIONS) * len(OVERLAPS)), dtype=torch.int8)]
 
-    def update(self, scene: Scene, truth: Truth) -> None:
+    def update(self, scene: Scene, truth: Frame) -> None:
         """Match a frame; nothing happens if scene or truth have no instances.
 
         Args:
@@ -92,9 +93,10 @@ class AveragePrecision(Metric):
         Raises:
             MultisigmaError: If a mask does not lie in the frame or a confidence is not finite.
         """
-        if scene.instances is None or truth.instances is None:
+        instances = truth.get("instance", InstanceMap)
+        if scene.instances is None or instances is None:
             return
-        found = find_ids(truth.instances)
+        found = find_ids(instances.ids)
         ids, pixels = found.present, found.pixels
         classes = np.where(ids < 1000, ids, ids // 1000)
         counting = _counting(found, classes, truth)
@@ -108,10 +110,10 @@ class AveragePrecision(Metric):
         confidences = np.array([i.confidence for i in predictions])
         if not np.isfinite(confidences).all():
             raise MultisigmaError(f"Confidences of instances should be finite. Found {confidences.tolist()}.")
-        height, width = truth.instances.shape
+        height, width = instances.shape
         meet = np.zeros((len(predictions), len(ids)), np.int64)
         for row, i in zip(meet, predictions, strict=True):
-            under = truth.instances[i.top : i.top + i.mask.shape[0], i.left : i.left + i.mask.shape[1]]
+            under = instances.ids[i.top : i.top + i.mask.shape[0], i.left : i.left + i.mask.shape[1]]
             if min(i.top, i.left) < 0 or under.shape != i.mask.shape:
                 raise MultisigmaError(
                     f"An instance's mask should lie in its frame of {height}x{width} pixels. Found "
@@ -187,18 +189,19 @@ def median_distance(disparity: NDArray[np.float32], camera: Camera) -> float:
         return float(np.median(camera.baseline * camera.fx / disparity.astype(np.float64)))
 
 
-def _counting(found: Ids, classes: NDArray[np.int64], truth: Truth) -> NDArray[np.bool_]:
+def _counting(found: Ids, classes: NDArray[np.int64], truth: Frame) -> NDArray[np.bool_]:
     """For each region, which true ids, single or group, are large and near enough; shape (regions, ids)."""
     ids, pixels = found.present, found.pixels
     distances, densities = np.full(len(ids), inf), np.zeros(len(ids))
-    if truth.instances is not None and truth.disparity is not None and truth.camera is not None:
+    instances, disparities = truth.get("instance", InstanceMap), truth.get("disparity", Disparity)
+    if instances is not None and disparities is not None and truth.camera is not None:
         large = pixels >= min(region.least_pixels for region in _REGIONS if region.farthest < inf)
         measured = np.flatnonzero(large & np.isin(classes, _CLASS_IDS))
-        around = boxes(truth.instances, 65536)[ids]
+        around = boxes(instances.ids, 65536)[ids]
         for index in measured:
             top, bottom, left, right = around[index]
-            inside = truth.instances[top:bottom, left:right] == ids[index]
-            disparity = truth.disparity[top:bottom, left:right][inside]
+            inside = instances.ids[top:bottom, left:right] == ids[index]
+            disparity = disparities.values[top:bottom, left:right][inside]
             valid = disparity[~np.isnan(disparity)]
             densities[index] = len(valid) / pixels[index]
             if len(valid):

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
+from multisigma.datasets.fields import InstanceMap
+from multisigma.datasets.frame import Frame
 from multisigma.datasets.labels import LABELS, TRAIN_CLASSES
-from multisigma.datasets.scene import Scene, SceneInstance, Truth
+from multisigma.datasets.scene import Scene, SceneInstance
 from multisigma.metrics.counting import count_pairs, exactly, find_ids, value
 
 _THINGS = frozenset(label.id for label in TRAIN_CLASSES if label.has_instances)
@@ -68,7 +70,7 @@ class PanopticQuality(Metric):
         # Matches, false positives, false negatives.
         self.add_state("counts", torch.zeros((len(TRAIN_CLASSES), 3), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, scene: Scene, truth: Truth) -> None:
+    def update(self, scene: Scene, truth: Frame) -> None:
         """Match a frame; nothing happens if the scene lacks labels or instances, or the truth instances.
 
         Args:
@@ -78,12 +80,13 @@ class PanopticQuality(Metric):
         Raises:
             MultisigmaError: If shapes differ.
         """
-        if scene.labels is None or scene.instances is None or truth.instances is None:
+        instances = truth.get("instance", InstanceMap)
+        if scene.labels is None or scene.instances is None or instances is None:
             return
-        found = find_ids(truth.instances)
+        found = find_ids(instances.ids)
         segments, predicted_classes = panoptic_map(scene.labels, scene.instances)
         # Pixels without a segment count in the truth's size alone.
-        shared = count_pairs(truth.instances, found.place, len(found.present), segments, len(predicted_classes))
+        shared = count_pairs(instances.ids, found.place, len(found.present), segments, len(predicted_classes))
         shared[:, 0] = 0
         ids, sizes, predicted_sizes = found.present, found.pixels, shared.sum(0)
         classes = np.where(ids < 1000, ids, ids // 1000)

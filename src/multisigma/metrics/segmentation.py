@@ -9,8 +9,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torchmetrics import Metric
 
+from multisigma.datasets.fields import ClassMap, InstanceMap
+from multisigma.datasets.frame import Frame
 from multisigma.datasets.labels import INSTANCE_CLASSES, KNOWN_IDS, LABELS, TRAIN_CLASSES
-from multisigma.datasets.scene import Scene, Truth
+from multisigma.datasets.scene import Scene
 from multisigma.errors import MultisigmaError
 from multisigma.metrics.counting import count_pairs, exactly, find_ids, value
 
@@ -139,7 +141,7 @@ class CityscapesIoU(Metric):
             for counted in ("hits", "misses"):
                 self.add_state(f"{kind}_{counted}", exactly(np.zeros(len(names))), dist_reduce_fx="sum")
 
-    def update(self, scene: Scene, truth: Truth) -> None:
+    def update(self, scene: Scene, truth: Frame) -> None:
         """Count a frame; nothing happens if scene or truth have no labels.
 
         Args:
@@ -149,15 +151,16 @@ class CityscapesIoU(Metric):
         Raises:
             MultisigmaError: If shapes differ or a label is unknown.
         """
-        if scene.labels is None or truth.labels is None:
+        semantic, instances = truth.get("semantic", ClassMap), truth.get("instance", InstanceMap)
+        if scene.labels is None or semantic is None:
             return
-        confusion = count_pairs(truth.labels, np.arange(_IDS, dtype=np.int32), _IDS, scene.labels, _IDS)
+        confusion = count_pairs(semantic.ids, np.arange(_IDS, dtype=np.int32), _IDS, scene.labels, _IDS)
         self.confusion += torch.from_numpy(confusion)
-        if truth.instances is None:
+        if instances is None:
             return
-        found = find_ids(truth.instances)
+        found = find_ids(instances.ids)
         ids, sizes = found.present, found.pixels
-        predicted = count_pairs(truth.instances, found.place, len(ids), scene.labels, _IDS)  # (instances, labels)
+        predicted = count_pairs(instances.ids, found.place, len(ids), scene.labels, _IDS)  # (instances, labels)
         for index, label in enumerate(INSTANCE_CLASSES):
             mine = (ids > 1000) & (ids // 1000 == label.id)
             weights = _AVERAGE_SIZES[label.name] / sizes[mine]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from multisigma.datasets import fields
 from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.label_space import LabelSpace
 from multisigma.datasets.predictions import write_predictions
@@ -74,7 +75,7 @@ class ScenePrediction(Mapping[str, Any]):
         size = max(1, round(self.image.shape[1] * share)), max(1, round(self.image.shape[0] * share))
         small = np.asarray(Image.fromarray(self.image).resize(size, Image.Resampling.BOX))
         results = {name: result.resized(size[1], size[0]) for name, result in self._results.items()}
-        frame = Frame("image", small, None, None, None, None, None)
+        frame = Frame("image", {"image": fields.Image(small)}, labels=self.labels)
         drawn = [picture for task in self.tasks for picture in task.visualize(frame, results)]
         pictures = [("Image", small)]
         pictures += [(picture.title, picture.prediction) for picture in drawn if picture.prediction is not None]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from multisigma.datasets.cityscapes import KINDS, FrameFiles, find_splits, list_frames, read_disparity, read_frame
 from multisigma.datasets.evenly import evenly
+from multisigma.datasets.fields import ClassMap, Disparity, InstanceMap
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.labels import INSTANCE_CLASSES, LABELS, TRAIN_CLASSES, TRAIN_ID_OF
 from multisigma.files import write_text
@@ -62,14 +63,15 @@ def measure(root: Path) -> Statistics:
     instances: list[int] = []
     pixels: dict[str, list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]] = {}
     for split in find_splits(root):
-        files = [f for f in list_frames(root, split) if f.labels is not None]
+        files = [f for f in list_frames(root, split) if f.semantic is not None]
         for k, chosen in enumerate(evenly(files, _MEASURED)):
             frame = read_frame(chosen)
-            assert frame.labels is not None
-            train_ids = TRAIN_ID_OF[frame.labels]
+            semantic = frame.get("semantic", ClassMap)
+            assert semantic is not None
+            train_ids = TRAIN_ID_OF[semantic.ids]
             counts += np.bincount(train_ids.ravel(), minlength=256)[:19]
-            if frame.instances is not None:
-                ids = np.unique(frame.instances)
+            if instance := frame.get("instance", InstanceMap):
+                ids = np.unique(instance.ids)
                 instances.append(int(np.isin(ids // 1000, [label.id for label in INSTANCE_CLASSES]).sum()))
             at = np.random.default_rng(k).integers(train_ids.size, size=_PIXELS_PER_FRAME)
             sample = frame.image.reshape(-1, 3)[at], train_ids.ravel()[at]
@@ -131,14 +133,16 @@ def _row(root: Path, files: FrameFiles) -> str:
     frame = read_frame(files)
     exact_path = KINDS["disparity_exact"].path(root, files.split, files.name)
     exact = read_disparity(exact_path) if exact_path.is_file() else None
-    known = [d[np.isfinite(d)] for d in (frame.disparity, exact) if d is not None]
+    semantic, matched = frame.get("semantic", ClassMap), frame.get("disparity", Disparity)
+    disparity = None if matched is None else matched.values
+    known = [d[np.isfinite(d)] for d in (disparity, exact) if d is not None]
     values = np.concatenate(known) if known else np.zeros(0)
     top = float(np.percentile(values, 97)) if values.size else 1.0
     pictures: Sequence[tuple[str, NDArray[np.uint8] | None]] = (
         ("image", frame.image),
-        ("labels", None if frame.labels is None else _LABEL_COLOURS[frame.labels]),
+        ("labels", None if semantic is None else _LABEL_COLOURS[semantic.ids]),
         ("instances", _instance_picture(frame)),
-        ("disparity, matched", _disparity_picture(frame.disparity, top)),
+        ("disparity, matched", _disparity_picture(disparity, top)),
         ("disparity, exact", _disparity_picture(exact, top)),
     )
     cells = "".join(
@@ -150,14 +154,15 @@ def _row(root: Path, files: FrameFiles) -> str:
 
 
 def _instance_picture(frame: Frame) -> NDArray[np.uint8] | None:
-    if frame.instances is None:
+    instance = frame.get("instance", InstanceMap)
+    if instance is None:
         return None
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
     out = np.repeat((90 + grey[..., None] // 3).astype(np.uint8), 3, axis=2)
-    for k, number in enumerate(i for i in np.unique(frame.instances) if i >= 1000):
+    for k, number in enumerate(i for i in np.unique(instance.ids) if i >= 1000):
         # Steps of the golden angle keep neighbours in the count apart in hue.
         hue = np.array([[[int(k * 137.508 / 2) % 180, 215, 245]]], np.uint8)
-        out[frame.instances == number] = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0]
+        out[instance.ids == number] = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0]
     return out
 
 

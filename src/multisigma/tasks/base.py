@@ -32,7 +32,7 @@ class Task(ABC):
         name: The key of this task everywhere: outputs, losses, logs, pictures, command line.
         channels: The number of the network's output channels.
         likelihood: The noise model whose negative log likelihood the loss is.
-        kind: The field of `FrameFiles` that its labels come from, for messages; None if they come from no file.
+        kind: The field of the frame that its labels come from, for messages; None if they come from no file.
         uses: Names of other tasks whose results `postprocess` looks at, where the network has these tasks.
     """
 

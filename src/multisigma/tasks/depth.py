@@ -116,7 +116,7 @@ class Depth(RegressionTask):
     def target(self, frame: Frame) -> Tensor:
         disparity = _with_sky(frame)
         if disparity is None:
-            return torch.full((1, *frame.image.shape[:2]), torch.nan)
+            return torch.full((1, *frame.size), torch.nan)
         return torch.from_numpy(disparity[None])
 
     def predict(self, output: Tensor) -> Tensor:
@@ -149,7 +149,8 @@ class Depth(RegressionTask):
 
 def _with_sky(frame: Frame) -> NDArray[np.float32] | None:
     """The frame's disparity with zero on the sky; a frame without disparity stays unlabelled, its sky too."""
-    return None if frame.disparity is None else disparity_with_sky(frame.disparity, frame.labels)[0]
+    found = disparity_with_sky(frame)
+    return None if found is None else found[0]
 
 
 def _colour_disparity(disparity: NDArray[np.float32], largest: float) -> NDArray[np.uint8]:

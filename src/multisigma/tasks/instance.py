@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
+from multisigma.datasets.fields import InstanceMap
 from multisigma.datasets.frame import Frame, instance_vectors
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.scene import SceneInstance, cut_instances
@@ -194,15 +195,15 @@ class Instance(RegressionTask):
 
     name = "instance"
     channels = 2
-    kind = "instances"
+    kind = "instance"
     uses = ("semantic", "depth")
 
     def __init__(self, votes: Votes = "default") -> None:
         self.votes = votes
 
     def target(self, frame: Frame) -> Tensor:
-        if frame.instances is None:
-            return torch.full((2, *frame.image.shape[:2]), torch.nan)
+        if frame.get("instance") is None:
+            return torch.full((2, *frame.size), torch.nan)
         return torch.from_numpy(instance_vectors(frame))
 
     def predict(self, output: Tensor) -> Tensor:
@@ -253,13 +254,13 @@ class Instance(RegressionTask):
 
     def visualize(self, frame: Frame, scene: Mapping[str, TaskResult]) -> list[Picture]:
         result = cast(InstanceResult, scene[self.name])
-        truth = None if frame.instances is None else instance_vectors(frame)
-        longest = max(
-            frame.image.shape[1] / 16, 0.0 if truth is None else float(np.nanmax(np.hypot(*truth), initial=0.0))
-        )
+        instances = frame.get("instance", InstanceMap)
+        truth = None if instances is None else instance_vectors(frame)
+        longest = max(frame.size[1] / 16, 0.0 if truth is None else float(np.nanmax(np.hypot(*truth), initial=0.0)))
         true_instances = None
-        if frame.instances is not None and frame.centroids is not None:
-            true_instances = _colour_ids(np.where(np.isin(frame.instances, list(frame.centroids)), frame.instances, 0))
+        if instances is not None:
+            known = np.isin(instances.ids, list(instances.centroids))
+            true_instances = _colour_ids(np.where(known, instances.ids, 0))
         true_vectors = None if truth is None else colour_vectors(truth, longest)
         semantic = cast(SemanticResult | None, scene.get("semantic"))
         if semantic is None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
 
+from multisigma.datasets.fields import ClassMap
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.labels import IGNORE, TRAIN_CLASSES, TRAIN_ID_OF
@@ -77,12 +78,13 @@ class Semantic(Task):
     name = "semantic"
     channels = len(TRAIN_CLASSES)
     likelihood = Softmax()
-    kind = "labels"
+    kind = "semantic"
 
     def target(self, frame: Frame) -> Tensor:
-        if frame.labels is None:
-            return torch.full(frame.image.shape[:2], IGNORE, dtype=torch.uint8)
-        return torch.from_numpy(TRAIN_ID_OF[frame.labels])
+        semantic = frame.get("semantic", ClassMap)
+        if semantic is None:
+            return torch.full(frame.size, IGNORE, dtype=torch.uint8)
+        return torch.from_numpy(TRAIN_ID_OF[semantic.ids])
 
     def loss(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         total = F.cross_entropy(output.float(), target.long(), ignore_index=IGNORE, reduction="sum")
@@ -111,5 +113,6 @@ class Semantic(Task):
 
     def visualize(self, frame: Frame, scene: Mapping[str, TaskResult]) -> list[Picture]:
         result = cast(SemanticResult, scene[self.name])
-        truth = None if frame.labels is None else result.labels.colors[frame.labels]
+        semantic = frame.get("semantic", ClassMap)
+        truth = None if semantic is None else frame.labels.colors[semantic.ids]
         return [Picture("Semantic segmentation", result.labels.colors[result.ids], truth)]

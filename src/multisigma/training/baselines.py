@@ -4,6 +4,7 @@ import io
 import zipfile
 from collections.abc import Collection, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from multisigma.datasets.cityscapes import KINDS, FrameFiles, count_labels
+from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.module import WholeFrames, readable_worker_errors, whole_frame_loader
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_bytes
@@ -24,8 +25,8 @@ from multisigma.training.loaders import make_targets
 def write_baselines(
     path: Path,
     tasks: Sequence[Task],
-    train_files: Sequence[FrameFiles],
-    val_files: Sequence[FrameFiles],
+    train_data: SceneDataset,
+    val_data: SceneDataset | None,
     workers: int,
 ) -> set[str]:
     """Make every task's baseline from the training labels; reads the frames of validation for faults alone.
@@ -34,12 +35,14 @@ def write_baselines(
         The names of the tasks that have a labelled pixel; the others have no predictor.
     """
     predictors = {task.name: task.baseline() for task in tasks}
-    loader = whole_frame_loader(WholeFrames([*train_files, *val_files], partial(make_targets, tasks)), workers)
+    targets = partial(make_targets, tasks)
+    loaders = [whole_frame_loader(WholeFrames(data, targets), workers) for data in (train_data, val_data) if data]
+    total = sum(map(len, loaders))
     with readable_worker_errors():
         for index, (_, batch) in enumerate(
-            track(loader, "reading all frames once", len(loader), console=Console(stderr=True), transient=True)
+            track(chain(*loaders), "reading all frames once", total, console=Console(stderr=True), transient=True)
         ):
-            if index < len(train_files):
+            if index < len(train_data):
                 for name, target in batch["targets"].items():
                     predictors[name].update(target[0].numpy())
     predictions = {name: predictor.predict() for name, predictor in predictors.items()}
@@ -63,7 +66,7 @@ def read_baselines(run: Path) -> dict[str, NDArray[Any]]:
 
 
 def report_unlabelled(
-    config: TrainConfig, tasks: Sequence[Task], labelled: Collection[str], files: Sequence[FrameFiles]
+    config: TrainConfig, tasks: Sequence[Task], labelled: Collection[str], dataset: SceneDataset
 ) -> None:
     """Warn of each task that has nothing to learn from; raises `MultisigmaError` if that is all of them.
 
@@ -71,21 +74,20 @@ def report_unlabelled(
         config: The run's configuration.
         tasks: The tasks that it names.
         labelled: The names of those that have a labelled training pixel.
-        files: The frames of the training split.
+        dataset: The training split.
     """
     messages = []
     rest = ",".join(option for option, task in zip(config.tasks.values, tasks, strict=True) if task.name in labelled)
     for task in tasks:
         if task.name in labelled:
             continue
-        message = f"Task '{task.name}': no pixel is labelled in the {len(files)} frames of the split 'train'"
-        remedy = "Add its labels"
+        message = f"Task '{task.name}': no pixel is labelled in the {len(dataset)} frames of the split 'train'"
+        remedy = "Add its labels."
         if task.kind:
-            kind = KINDS[task.kind]
-            count = count_labels(files)[task.kind]
-            message += f"; found {count} files {config.data}/{kind.folder}/train/CITY/*{kind.ending}"
-            remedy = "All their pixels are void: restore them" if count else f"Unzip {kind.package} into {config.data}"
-        messages.append(f"{message}. {remedy}" + (f", or leave the task out with --tasks {rest}." if rest else "."))
+            count = dataset.label_counts().get(task.kind, 0)
+            message += f"; found {count} frames with the field '{task.kind}'"
+            remedy = "All their pixels are void: restore them." if count else dataset.remedy(task.kind)
+        messages.append(f"{message}. {remedy}" + (f" Or leave the task out with --tasks {rest}." if rest else ""))
     if not labelled:
         raise MultisigmaError("\n".join(messages))
     for message in messages:

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torchmetrics import Metric
 
-from multisigma.datasets.cityscapes import KINDS, FrameFiles, count_labels, inspect_truth, list_frames, unlabelled
+from multisigma.datasets.dataset import SceneDataset, unlabelled
 from multisigma.datasets.evenly import evenly
-from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.module import WholeFrames, readable_worker_errors, whole_frame_loader
+from multisigma.datasets.open import open_dataset
 from multisigma.datasets.predictions import inspect_prediction, list_predictions
 from multisigma.datasets.problems import DataError
-from multisigma.datasets.scene import Scene, truth_of
+from multisigma.datasets.scene import Scene
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import AveragePrecision, PanopticQuality, scene_metrics
 from multisigma.tasks import VOTES, Instance, PostprocessContext, Votes, choose_votes, postprocess, scene_of
@@ -54,7 +54,7 @@ class Evaluation:
 @readable_worker_errors()
 def evaluate(
     run: Path,
-    data: Path,
+    data: str | Path,
     split: str = "val",
     checkpoint: str = "last",
     pictures: int = 6,
@@ -82,10 +82,10 @@ def evaluate(
     """
     module = load_module(run, checkpoint)
     config, tasks = module.config, module.tasks
-    files = list_frames(data, split, config.missing_labels)
+    dataset = open_dataset(data, split, config.missing_labels)
     if keep is None:
-        _require_labels(data, split, files)
-    shown = {f.name for f in evenly(files, pictures)} if pictures else set()
+        _require_labels(data, split, dataset)
+    shown = {dataset.name(i) for i in evenly(range(len(dataset)), pictures)} if pictures else set()
     device = torch.device("cuda" if torch.cuda.is_available() and config.accelerator != "cpu" else "cpu")
     module = module.to(device)
     metrics = {task.name: list(task.metrics()) for task in tasks}
@@ -96,12 +96,12 @@ def evaluate(
     joint = scene_metrics()
     instance_task = next((task for task in tasks if isinstance(task, Instance)), None)
     choose_votes(tasks, votes)
-    context = PostprocessContext(CITYSCAPES)
+    context = PostprocessContext(dataset.labels)
     other_votes = {way: [AveragePrecision(), PanopticQuality()] for way in VOTES if way != votes}
     baseline = read_baselines(run)
     samples: list[Sample] = []
     begin = time.perf_counter()
-    loader = whole_frame_loader(WholeFrames(files, partial(make_targets, tasks)), config.workers)
+    loader = whole_frame_loader(WholeFrames(dataset, partial(make_targets, tasks)), config.workers)
     for frame, batch in progress(loader):
         with torch.inference_mode():
             outputs = {name: output.float().cpu() for name, output in module(batch["image"].to(device)).items()}
@@ -109,19 +109,19 @@ def evaluate(
             arrays = {name: output[0].numpy() for name, output in outputs.items()}
             results = postprocess(tasks, arrays, context)
         scene = scene_of(results)
-        _update(joint, scene, truth_of(frame))
+        _update(joint, scene, frame)
         if instance_task and scene.instances is not None:
             for way, measured in other_votes.items():
                 found = instance_task.cluster(arrays[instance_task.name], results, context, way)
-                _update(measured, scene_of(results | {instance_task.name: found}), truth_of(frame))
+                _update(measured, scene_of(results | {instance_task.name: found}), frame)
         if keep:
-            keep(frame.name, scene, frame.image.shape[:2])
+            keep(frame.name, scene, frame.size)
         for task in tasks:
             target = batch["targets"][task.name]
             _update(metrics[task.name], predictions[task.name], target)
             _update(calibration[task.name], outputs[task.name], target)
             if task.name in baseline:
-                guess = task.baseline().resize(baseline[task.name], *frame.image.shape[:2])
+                guess = task.baseline().resize(baseline[task.name], *frame.size)
                 _update(baseline_metrics[task.name], torch.from_numpy(np.ascontiguousarray(guess))[None], target)
         if frame.name in shown:
             made = [picture for task in tasks for picture in task.visualize(frame, results)]
@@ -136,13 +136,15 @@ def evaluate(
         | ({"votes": votes, "by_votes": {way: by_votes[way] for way in VOTES}} if len(by_votes) > 1 else {})
         | _compute([metric for task in tasks for metric in calibration[task.name]])
         | {"baseline": _compute([metric for task in tasks for metric in baseline_metrics[task.name]])}
-        | _described(data, split, files, begin)
+        | _described(data, split, dataset, begin)
         | {"checkpoint": checkpoint}
     )
     return Evaluation(numbers, samples)
 
 
-def evaluate_predictions(predictions: Path, data: Path, split: str = "val", progress: Any = iter) -> dict[str, Any]:
+def evaluate_predictions(
+    predictions: Path, data: str | Path, split: str = "val", progress: Any = iter
+) -> dict[str, Any]:
     """Evaluate any system's files on a split, by the same rules; images are not read.
 
     Args:
@@ -159,26 +161,29 @@ def evaluate_predictions(predictions: Path, data: Path, split: str = "val", prog
             label.
     """
     begin = time.perf_counter()
-    frames = list_frames(data, split)
-    _require_labels(data, split, frames)
-    found, problems = list_predictions(predictions, frames)
+    dataset = open_dataset(data, split)
+    _require_labels(data, split, dataset)
+    labels = dataset.label_counts().keys()
+    found, problems = list_predictions(predictions, [dataset.name(i) for i in range(len(dataset))])
     joint = scene_metrics()
-    for frame, files in progress(list(zip(frames, found, strict=True))):
-        truth, faults = inspect_truth(frame)
+    for i, files in enumerate(progress(found)):
+        try:
+            frame = dataset.read(i, labels)
+        except DataError as error:
+            problems += error.problems
+            continue
+        scene, faults = inspect_prediction(files, predictions, frame.size if frame.fields else None)
         problems += faults
-        if truth is not None:
-            scene, faults = inspect_prediction(files, predictions, truth.size)
-            problems += faults
-            if not problems:
-                _update(joint, scene, truth)
+        if not problems:
+            _update(joint, scene, frame)
     if problems:
         raise MultisigmaError("\n".join([f"{len(problems)} faults", *map(str, problems)]))
-    return _measured(joint) | _described(data, split, frames, begin) | {"predictions": str(predictions)}
+    return _measured(joint) | _described(data, split, dataset, begin) | {"predictions": str(predictions)}
 
 
-def _require_labels(data: Path, split: str, frames: Sequence[FrameFiles]) -> None:
+def _require_labels(data: str | Path, split: str, dataset: SceneDataset) -> None:
     """Raise `DataError` if no frame of the split has a label."""
-    if problem := unlabelled(data, data / KINDS["image"].folder / split, frames):
+    if problem := unlabelled(dataset, data, split):
         raise DataError(problem)
 
 
@@ -212,12 +217,12 @@ def _measured(joint: Sequence[Metric]) -> dict[str, Any]:
     return {k: v for part in numbers if any(isinstance(n, float) for n in part.values()) for k, v in part.items()}
 
 
-def _described(data: Path, split: str, frames: Sequence[FrameFiles], begin: float) -> dict[str, Any]:
+def _described(data: str | Path, split: str, dataset: SceneDataset, begin: float) -> dict[str, Any]:
     return {
         "notes": NOTES,
         "data": str(data),
         "split": split,
-        "frames": len(frames),
-        "labelled_frames": count_labels(frames),
+        "frames": len(dataset),
+        "labelled_frames": dataset.label_counts(),
         "seconds": round(time.perf_counter() - begin, 1),
     }

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from multisigma.datasets.augment import AugmentSettings
-from multisigma.datasets.cityscapes import FrameFiles
+from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.module import (
     Batch,
@@ -31,8 +31,8 @@ def make_targets(tasks: Sequence[Task], frame: Frame) -> dict[str, Tensor]:
 def make_loaders(
     config: TrainConfig,
     tasks: Sequence[Task],
-    train_files: Sequence[FrameFiles],
-    val_files: Sequence[FrameFiles],
+    train_data: SceneDataset,
+    val_data: SceneDataset | None,
     trainer: lightning.Trainer,
 ) -> tuple[DataLoader[Batch], DataLoader[tuple[Frame, Batch]] | None]:
     """Make the loaders of this process.
@@ -48,7 +48,7 @@ def make_loaders(
         crop=(config.crop.height, config.crop.width) if config.crop else None,
     )
     batches = TrainingBatches(
-        len(train_files),
+        len(train_data),
         config.batch_size,
         config.iterations,
         config.seed,
@@ -57,12 +57,12 @@ def make_loaders(
         world_size=world_size,
     )
     training = training_loader(
-        TrainingFrames(train_files, augment, targets, config.seed),
+        TrainingFrames(train_data, augment, targets, config.seed),
         batches,
         config.workers,
         pin_memory=torch.cuda.is_available(),
     )
-    if not val_files:
+    if val_data is None:
         return training, None
-    share = WholeFrames(val_files[rank::world_size], targets)
+    share = WholeFrames(val_data.subset(range(rank, len(val_data), world_size)), targets)
     return training, whole_frame_loader(share, min(config.workers, 1))

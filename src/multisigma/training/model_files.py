@@ -1,13 +1,12 @@
 """The model that a run leaves behind: `model.json` and `model.safetensors`, from its weights and validation frames."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import timm
 import torch
 from torch import Tensor
 
-from multisigma.datasets.cityscapes import FrameFiles, read_image
+from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.module import WholeFrames, whole_frame_loader
 from multisigma.models import ModelInfo, SceneModel
 from multisigma.models.scene_model import default_device
@@ -15,15 +14,15 @@ from multisigma.training.scene_module import SceneModule
 
 
 def write_model(
-    folder: Path, module: SceneModule, train_files: Sequence[FrameFiles], val_files: Sequence[FrameFiles]
+    folder: Path, module: SceneModule, train_data: SceneDataset, val_data: SceneDataset | None
 ) -> SceneModel:
     """Write `model.json` and `model.safetensors`.
 
     Args:
         folder: The run folder.
         module: The trained module; its network moves to the device that measures, and back to the CPU.
-        train_files: The frames that it learned from: the first tells the working height.
-        val_files: Frames to measure the scale of each task's errors on; may be empty.
+        train_data: The frames that it learned from: the first tells the working height.
+        val_data: Frames to measure the scale of each task's errors on; None if there are none.
 
     Returns:
         The model, in evaluation mode.
@@ -37,7 +36,7 @@ def write_model(
     info = ModelInfo(
         tasks=config.tasks.values,
         outputs={task.name: task.channels for task in module.tasks},
-        working_height=read_image(train_files[0].image).shape[0],
+        working_height=train_data.read(0, ["image"]).size[0],
         mean=_three(module.network.mean),
         std=_three(module.network.std),
         encoder=encoder,
@@ -47,7 +46,7 @@ def write_model(
         decoder_channels=config.decoder_channels,
         decoder_kernel=config.decoder_kernel,
         sigmas=module.weighting.sigma,
-        noise_scales=measure_noise(module.eval().to(device), val_files),
+        noise_scales={} if val_data is None else measure_noise(module.eval().to(device), val_data),
     )
     model = SceneModel(info, module.tasks, module.cpu().network).eval()
     model.save(folder)
@@ -61,14 +60,14 @@ def _three(values: Tensor) -> tuple[float, float, float]:
 
 
 @torch.inference_mode()
-def measure_noise(module: SceneModule, files: Sequence[FrameFiles]) -> dict[str, float]:
+def measure_noise(module: SceneModule, dataset: SceneDataset) -> dict[str, float]:
     """Return the scale of each task's errors over whole frames, by task name; without the tasks that have none.
 
     Args:
         module: The trained module in evaluation mode.
-        files: The frames; may be empty.
+        dataset: The frames.
     """
-    frames = WholeFrames(files, lambda frame: {task.name: task.target(frame) for task in module.tasks})
+    frames = WholeFrames(dataset, lambda frame: {task.name: task.target(frame) for task in module.tasks})
     sums = {task.name: torch.zeros(2, dtype=torch.float64) for task in module.tasks}
     for _, batch in whole_frame_loader(frames, 0):
         outputs = module(batch["image"].to(module.device))

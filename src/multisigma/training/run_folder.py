@@ -4,13 +4,12 @@ import dataclasses
 import json
 import shlex
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-from multisigma.datasets.cityscapes import FrameFiles, read_frame
+from multisigma.datasets.dataset import SceneDataset
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_text
 from multisigma.models import complexity
@@ -47,8 +46,8 @@ def describe_run(
     folder: Path,
     config: TrainConfig,
     module: SceneModule,
-    train_files: Sequence[FrameFiles],
-    val_files: Sequence[FrameFiles],
+    train_data: SceneDataset,
+    val_data: SceneDataset | None,
 ) -> None:
     """Write what is known before the first iteration: configuration, environment, network, baselines.
 
@@ -56,17 +55,17 @@ def describe_run(
     and not after hours.
     """
     write_text(folder / "config.yaml", config.to_yaml())
-    labelled = write_baselines(folder / "baselines.npz", module.tasks, train_files, val_files, config.workers)
-    report_unlabelled(config, module.tasks, labelled, train_files)
-    first_frame = read_frame(train_files[0])
-    size = (config.crop.height, config.crop.width) if config.crop else first_frame.image.shape[:2]
+    labelled = write_baselines(folder / "baselines.npz", module.tasks, train_data, val_data, config.workers)
+    report_unlabelled(config, module.tasks, labelled, train_data)
+    first_frame = train_data.read(0, ["image"])
+    size = (config.crop.height, config.crop.width) if config.crop else first_frame.size
     parts = [dataclasses.asdict(part) for part in complexity(module.network, *size)]
     write_text(folder / "network.json", json.dumps(parts, indent=2))
     environment = describe_environment() | {
         "command": shlex.join(["multisigma", *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "training frames": len(train_files),
-        "validation frames": len(val_files),
+        "training frames": len(train_data),
+        "validation frames": 0 if val_data is None else len(val_data),
     }
     write_text(folder / "environment.json", json.dumps(environment, indent=2))
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import lightning
 from lightning.pytorch.utilities import rank_zero_only
 
-from multisigma.datasets.cityscapes import KINDS, find_splits, list_frames, unlabelled
+from multisigma.datasets.dataset import unlabelled
 from multisigma.datasets.evenly import evenly
 from multisigma.datasets.module import readable_worker_errors
+from multisigma.datasets.open import find_splits, open_dataset
 from multisigma.errors import MultisigmaError
 from multisigma.files import new_folder, write_text
 from multisigma.tasks import load_tasks
@@ -46,25 +47,26 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
         check_run_folder(config, run, resume)
     if not config.data:
         raise MultisigmaError("Option --data: the root of the data must be given.")
-    root = Path(config.data)
-    train_files = list_frames(root, "train", config.missing_labels)
-    has_val = "val" in find_splits(root)
-    val_files = evenly(list_frames(root, "val", config.missing_labels), config.validation_frames) if has_val else []
-    if val_files and (problem := unlabelled(root, root / KINDS["image"].folder / "val", val_files)):
+    train_data = open_dataset(config.data, "train", config.missing_labels)
+    val_data = None
+    if "val" in find_splits(config.data):
+        val_data = open_dataset(config.data, "val", config.missing_labels)
+        val_data = val_data.subset(evenly(range(len(val_data)), config.validation_frames))
+    if val_data is not None and (problem := unlabelled(val_data, config.data, "val")):
         if first_process:
             warn(f"{problem} There is no validation.")
-        val_files = []
+        val_data = None
 
     lightning.seed_everything(config.seed, verbose=False)
     checkpoint = last_checkpoint(run) if resume and last_checkpoint(run).is_file() else None
-    steps_per_epoch = max(1, round(len(train_files) / config.batch_size))
+    steps_per_epoch = max(1, round(len(train_data) / config.batch_size))
     module = SceneModule(config, tasks, checkpoint is None, steps_per_epoch)
     if first_process and not resume:
         with new_folder(run) as folder:
-            describe_run(folder, config, module, train_files, val_files)
+            describe_run(folder, config, module, train_data, val_data)
 
-    trainer = make_trainer(config, run, bool(val_files), first_iteration(run) if resume else 0)
-    training, validation = make_loaders(config, tasks, train_files, val_files, trainer)
+    trainer = make_trainer(config, run, val_data is not None, first_iteration(run) if resume else 0)
+    training, validation = make_loaders(config, tasks, train_data, val_data, trainer)
     begin = time.perf_counter()
     with warnings.catch_warnings(), readable_worker_errors():
         # Batches follow from the iteration alone, so that the loader needs no state of its own to resume.
@@ -86,5 +88,5 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
         environment = json.loads((run / "environment.json").read_text())
         environment["training seconds"] = environment.get("training seconds", 0) + round(time.perf_counter() - begin)
         write_text(run / "environment.json", json.dumps(environment, indent=2))
-        write_model(run, module, train_files, val_files)
+        write_model(run, module, train_data, val_data)
     return module

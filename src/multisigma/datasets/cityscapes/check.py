@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from multisigma.datasets.cityscapes import (
+from multisigma.datasets.cityscapes.layout import (
     EXTRAS,
     IMAGE,
     PARTNERS,
@@ -21,16 +21,11 @@ from multisigma.datasets.cityscapes import (
     Kind,
     count_labels,
     find_splits,
-    inspect_frame,
-    is_folder,
-    list_files,
-    list_folders,
-    read_disparity,
-    read_image,
-    require_size,
     scan_split,
     unlabelled,
 )
+from multisigma.datasets.cityscapes.reading import inspect_frame, read_disparity, read_image, require_size
+from multisigma.datasets.folders import is_folder, list_files, list_folders
 from multisigma.datasets.problems import DataError, Problem
 
 __all__ = ["CheckReport", "SplitCounts", "check_root"]
@@ -42,15 +37,15 @@ class SplitCounts:
 
     Args:
         frames: Images.
-        labels: Frames with label ids.
-        instances: Frames with instance ids.
+        semantic: Frames with label ids.
+        instance: Frames with instance ids.
         disparity: Frames with disparity.
         camera: Frames with a camera.
     """
 
     frames: int
-    labels: int
-    instances: int
+    semantic: int
+    instance: int
     disparity: int
     camera: int
 

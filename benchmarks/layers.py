@@ -4,8 +4,8 @@ python benchmarks/layers.py docs/layers.png > benchmarks/results/layers.json
 python benchmarks/layers.py docs/layers.png --before REVISION > benchmarks/results/layers.json
 
 An arrow goes from a layer to one that it imports; its width grows with the number of files that do. Imports inside
-functions count, and those for the type checker. All layers may import `errors` and `files`: these have no arrows. Lines of code are those with a token that is neither a comment
-nor a docstring.
+functions count, and those for the type checker. All layers may import `errors` and `files`: these have no arrows.
+Lines of code are those with a token that is neither a comment nor a docstring.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train the network",
     "evaluate": "measure a trained run on a split",
     "predict": "predict pictures of your own",
+    "export": "write a model as ONNX or as a program of torch.export",
     "report": "write a run's report",
     "demo": "the whole way on generated scenes, in minutes",
 }

@@ -61,9 +61,9 @@ class ModelInfo:
     noise_scales: Mapping[str, float] = field(default_factory=dict)
     multisigma_version: str = multisigma.__version__
 
-    def write(self, path: Path) -> None:
-        """Write the file `model.json`; `read` takes it. Raises `MultisigmaError` if it cannot be written."""
-        content = {
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of `model.json`."""
+        return {
             "format_version": FORMAT_VERSION,
             "multisigma_version": self.multisigma_version,
             "tasks": list(self.tasks),
@@ -81,7 +81,10 @@ class ModelInfo:
             "noise_scales": dict(self.noise_scales),
             "labels": self.labels.to_json(),
         }
-        write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+
+    def write(self, path: Path) -> None:
+        """Write the file `model.json`; `read` takes it. Raises `MultisigmaError` if it cannot be written."""
+        write_text(path, json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
 
     @classmethod
     def read(cls, path: Path) -> ModelInfo:

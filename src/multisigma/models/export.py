@@ -1,0 +1,105 @@
+"""A model as one file for other runtimes: ONNX, or a program of `torch.export`."""
+
+import importlib.util
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch.export import Dim, ExportedProgram
+
+from multisigma.errors import MultisigmaError
+from multisigma.files import write_bytes
+from multisigma.models.scene_model import SceneModel
+
+__all__ = ["SUFFIXES", "export_model", "export_program"]
+
+SUFFIXES = {".onnx": "ONNX", ".pt2": "a program of torch.export"}
+"""The formats by the ending of the file."""
+
+
+def export_program(model: SceneModel, size: tuple[int, int] | None = None) -> ExportedProgram:
+    """Trace the model's forward pass.
+
+    The program takes RGB from 0 to 255 as uint8, shape (B, 3, H, W), normalises it, and returns each task's output by
+    name, shape (B, channels, H, W). B is free.
+
+    Args:
+        model: The model; it is set to evaluation mode and moved to the CPU.
+        size: Height and width in pixels. None leaves both free.
+
+    Raises:
+        MultisigmaError: A side is below 1 pixel.
+    """
+    if size is not None and min(size) < 1:
+        raise MultisigmaError(f"Parameter `size` must be at least 1 pixel each way. Found {size[0]}x{size[1]}.")
+    # Any example does, as long as no size in it is 0 or 1: torch takes these as constants.
+    height, width = size or (64, 96)
+    example = torch.zeros(2, 3, height, width, dtype=torch.uint8)
+    free = {0: Dim.AUTO} if size else {0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO}
+    with _quiet():
+        return torch.export.export(model.eval().cpu(), (example,), dynamic_shapes=(free,), strict=False)
+
+
+def export_model(model: SceneModel, path: Path, size: tuple[int, int] | None = None) -> None:
+    """Write the model as ONNX (`.onnx`) or as a program of `torch.export` (`.pt2`).
+
+    The input is named `rgb`, the outputs by task. An ONNX file carries the content of `model.json` in its metadata
+    under the key `multisigma`.
+
+    Args:
+        model: The model.
+        path: The file to write; its ending chooses the format.
+        size: Height and width in pixels. None leaves both free.
+
+    Raises:
+        MultisigmaError: The ending is another, the extra `export` is not installed, torch cannot store the encoder with
+            free sizes, or the file cannot be written.
+    """
+    if path.suffix not in SUFFIXES:
+        raise MultisigmaError(f"{path}: an exported file must end in {' or '.join(SUFFIXES)}. Found {path.suffix!r}.")
+    if path.suffix == ".onnx" and importlib.util.find_spec("onnxscript") is None:
+        raise MultisigmaError("ONNX needs the extra 'export': pip install 'multisigma[export]'")
+    program = export_program(model, size)
+    content = io.BytesIO()
+    if path.suffix == ".pt2":
+        try:
+            torch.export.save(program, content)
+        except Exception as error:
+            # Encoders that pad by the size compute it with functions that torch cannot store.
+            raise MultisigmaError(
+                f"{path}: the encoder {model.info.encoder!r} must have a fixed size in this format. Found {size}. "
+                f"Give one: --size HxW. torch says: {str(error).splitlines()[0]}"
+            ) from error
+    else:
+        import onnx
+
+        with _quiet():
+            exported = torch.onnx.export(
+                program, dynamo=True, input_names=["rgb"], output_names=list(model.info.outputs), verbose=False
+            )
+        assert exported is not None
+        proto = exported.model_proto
+        onnx.helper.set_model_props(proto, {"multisigma": json.dumps(model.info.to_json(), ensure_ascii=False)})
+        content.write(proto.SerializeToString())
+    write_bytes(path, content.getvalue())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporters' own warnings and progress from the user, who can do nothing about them."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -156,3 +156,19 @@ def test_right_image_of_another_size(make_root: MakeRoot) -> None:
     shutil.copy(small / "rightImg8bit/val" / name, root / "rightImg8bit/train" / name)
     rule = "all files of a frame must have the same size (height x width)"
     assert faults(check_root(root, progress=False), root) == {f"rightImg8bit/train/{name}": rule}
+
+
+def test_packages_that_were_not_unzipped(make_root: MakeRoot, tmp_path: Path) -> None:
+    root = make_root(without=["disparity"])
+    for name in ("gtFine_trainvaltest.zip", "disparity_trainvaltest.zip", "leftImg8bit_trainextra.zip", "other.zip"):
+        (root / name).touch()
+    found = [(w.path.name, w.found) for w in check_root(root, progress=False).warnings]
+    assert found == [
+        ("disparity_trainvaltest.zip", "no disparity/train"),
+        ("leftImg8bit_trainextra.zip", "no leftImg8bit/train_extra"),
+    ]
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/leftImg8bit_trainvaltest.zip").touch()
+    report = check_root(tmp_path / "new", progress=False)
+    assert len(report.problems) == 1
+    assert [w.remedy for w in report.warnings] == [f"Unzip it into {tmp_path / 'new'}."]

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from multisigma.datasets.cityscapes import FrameFiles, find_splits, list_frames, read_camera, read_frame
+from multisigma.datasets.cityscapes.check import check_root
 from multisigma.datasets.images import PngFormat, decode_disparity, encode_disparity, read_png, write_png
 from multisigma.datasets.labels import INSTANCE_CLASSES
+from multisigma.datasets.open import open_dataset
 from multisigma.datasets.problems import DataError
 from multisigma.errors import MultisigmaError
 from tests.frames import centroids, class_ids, disparity, instance_ids
@@ -114,6 +116,28 @@ class TestSoundRoots:
         assert (frame.name, frame.city) == ("stuttgart_00_000000_000001", "stuttgart_00")
         assert read_frame(frame).camera is not None
 
+    @pytest.mark.parametrize("gone", ["", "gtFine", "*labelIds.png"])
+    def test_a_root_of_labels_alone(self, make_root: MakeRoot, gone: str) -> None:
+        root = make_root()
+        whole = open_dataset(root, "train")
+        expected = disparity(whole.read(0))
+        shutil.rmtree(root / "leftImg8bit")
+        for path in [root / gone] if gone == "gtFine" else root.rglob(gone) if gone else []:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (root / "gtFine/cityscapes_panoptic_train").mkdir(parents=True)
+        assert find_splits(root) == ["train", "val"]
+        dataset = open_dataset(root, "train")
+        assert [dataset.name(i) for i in range(len(dataset))] == [whole.name(i) for i in range(len(whole))]
+        counts = dataset.label_counts()
+        assert counts["disparity"] == 2
+        frame = dataset.read(0, counts)
+        assert set(frame.fields) == {field for field, count in counts.items() if count} - {"camera"}
+        np.testing.assert_array_equal(disparity(frame), expected)
+        fails(lambda: dataset.read(0), root / "leftImg8bit", "must hold images", "leftImg8bit_trainvaltest.zip")
+        report = check_root(root)
+        assert report.problems == []
+        assert "3 frames of labels alone" in str(report.warnings[0])
+
     def test_folders_without_images_are_no_splits(self, make_root: MakeRoot) -> None:
         root = make_root()
         (root / "leftImg8bit/@eaDir").mkdir()
@@ -150,10 +174,10 @@ class TestMalformedLayouts:
         (tmp_path / "file").touch()
         fails(lambda: list_frames(tmp_path / "file", "train"), tmp_path / "file", "a file")
 
-    def test_no_images_folder(self, make_root: MakeRoot) -> None:
-        root = make_root()
+    def test_neither_images_nor_labels(self, make_root: MakeRoot) -> None:
+        root = make_root(without=["gtFine", "disparity"])
         shutil.rmtree(root / "leftImg8bit")
-        fails(lambda: list_frames(root, "train"), root, "leftImg8bit/", "'gtFine'", "each package")
+        fails(lambda: list_frames(root, "train"), root, "leftImg8bit/", "'camera'", "each package")
 
     def test_no_splits(self, tmp_path: Path) -> None:
         (tmp_path / "leftImg8bit").mkdir()
@@ -207,7 +231,8 @@ class TestMalformedLayouts:
             return scandir(path)
 
         if place == "":
-            shutil.rmtree(root / "leftImg8bit")
+            for folder in ("leftImg8bit", "gtFine", "disparity"):
+                shutil.rmtree(root / folder)
         monkeypatch.setattr("os.scandir", forbid)
         fails(lambda: list_frames(root, "train"), root / place, "folder must be readable; found Permission denied")
 

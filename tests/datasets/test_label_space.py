@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
-from multisigma.datasets.labels import INSTANCE_CLASSES, LABELS, TRAIN_CLASSES, TRAIN_ID_OF
+from multisigma.datasets.labels import INSTANCE_CLASSES, LABELS, TRAIN_CLASSES, TRAIN_ID_OF, Label
 from multisigma.errors import MultisigmaError
 
 
@@ -46,7 +46,9 @@ def with_class(index: int, **change: Any) -> dict[str, Any]:
         (with_class(7, color=[1, 2]), "not enough values"),
         (with_class(7, color=[1, 2, 256]), "must lie in 0 to 255"),
         (with_class(7, id=8), "ids must differ. Found [8]"),
-        (with_class(7, id=300), "ids must lie in -1 to 255. Found 300"),
+        (with_class(7, id=300), "ids of evaluated classes must lie in 0 to 254. Found 300"),
+        (with_class(0, id=300), "ids of ignored classes must lie in -1 to 255. Found 300"),
+        (with_class(26, id=65), "ids of classes with instances must lie in 1 to 64. Found 65 of 'car'"),
         (with_class(7, train_id=3), "training ids of evaluated classes must be 0, 1, 2"),
         (CITYSCAPES.to_json() | {"sky": 99}, "`sky` must be the id of a class. Found 99"),
     ],
@@ -60,3 +62,18 @@ def test_faults_are_named(content: dict[str, Any], words: str) -> None:
 def test_a_table_of_nothing_is_none() -> None:
     with pytest.raises(MultisigmaError, match="training ids"):
         LabelSpace("none", tuple(replace(label, ignore_in_eval=True) for label in LABELS))
+
+
+def test_a_model_of_19_classes_onto_data_of_11() -> None:
+    names = ["Sky", "car", "Traffic_Sign", "pavement"]
+    classes = tuple(Label(name, 10 + i, i, "x", 0, False, False, (i, i, i)) for i, name in enumerate(names))
+    onto = CITYSCAPES.onto(LabelSpace("few", classes))
+    assert onto[[23, 26, 20]].tolist() == [10, 11, 12]
+    assert np.flatnonzero(onto != 255).tolist() == [20, 23, 26]
+    void = Label("void", 3, 255, "void", 0, False, True, (0, 0, 0))
+    assert CITYSCAPES.onto(LabelSpace("few", (*classes, void)))[0] == 3
+
+
+def test_void_is_the_first_ignored_id() -> None:
+    assert CITYSCAPES.void == 0
+    assert LabelSpace("eleven", CITYSCAPES.train_classes[:11]).void == 255

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +27,9 @@ class LabelSpace:
         sky: Id of the class that is infinitely far; None where there is none.
 
     Raises:
-        MultisigmaError: If two classes share an id, training ids have gaps, or `sky` is the id of no class.
+        MultisigmaError: If two classes share an id, an id is out of its range, training ids have gaps, or `sky` is the
+            id of no class. Ids lie in -1 to 255, those of evaluated classes in 0 to 254, and those of classes with
+            instances in 1 to 64: an instance's id is class id * 1000 + number, in 16 bits.
 
     Example:
         >>> CITYSCAPES.by_id[26].name
@@ -45,9 +48,17 @@ class LabelSpace:
             twice = sorted({i for i in ids if ids.count(i) > 1})
             raise MultisigmaError(f"Label space {self.name!r}: ids must differ. Found {twice} more than once.")
         for label in self.classes:
-            if not -1 <= label.id <= 255:
+            kind, low, high = (
+                ("classes with instances", 1, 64)
+                if label.has_instances
+                else ("ignored classes", -1, 255)
+                if label.ignore_in_eval
+                else ("evaluated classes", 0, 254)
+            )
+            if not low <= label.id <= high:
                 raise MultisigmaError(
-                    f"Label space {self.name!r}: ids must lie in -1 to 255. Found {label.id} of {label.name!r}."
+                    f"Label space {self.name!r}: ids of {kind} must lie in {low} to {high}. "
+                    f"Found {label.id} of {label.name!r}."
                 )
         train_ids = [label.train_id for label in self.train_classes]
         if train_ids != list(range(len(train_ids))) or not train_ids:
@@ -102,6 +113,29 @@ class LabelSpace:
         table[self.ids_of_train_ids] = [label.color for label in self.train_classes]
         return table
 
+    def onto(self, other: LabelSpace) -> NDArray[np.uint8]:
+        """Return the table that carries ids of this label space to those of another, such as a model's to a data set's.
+
+        Classes correspond by name; capitals, spaces, hyphens and underscores do not matter. What the other does not
+        have becomes its `void`, which evaluation counts as a wrong prediction wherever a class is labelled.
+
+        Args:
+            other: The label space to express the ids in.
+
+        Returns:
+            Id of `other` for each id of this one, shape (256,).
+
+        Example:
+            >>> CITYSCAPES.onto(CITYSCAPES)[[7, 26]].tolist()
+            [7, 26]
+        """
+        ids = {_plain(label.name): label.id for label in other.classes if label.id >= 0}
+        table = np.full(256, other.void, np.uint8)
+        for label in self.classes:
+            if label.id >= 0:
+                table[label.id] = ids.get(_plain(label.name), other.void)
+        return table
+
     def to_json(self) -> dict[str, Any]:
         """Return the table as what JSON can hold; `from_json` reads it."""
         classes = [
@@ -146,6 +180,10 @@ class LabelSpace:
             raise MultisigmaError(f"A label space must have the field {error}. Found none.") from error
         except (TypeError, ValueError) as error:
             raise MultisigmaError(f"A label space must hold a table of classes. Found a fault: {error}.") from error
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name.strip()).casefold()
 
 
 def _typed(value: Any, expected: type) -> Any:

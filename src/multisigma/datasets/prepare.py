@@ -52,7 +52,7 @@ def prepare(root: Path, out: Path, height: int, width: int, progress: bool = Tru
         raise DataError(Problem(out, rule, "a folder inside it", "Choose another folder."))
     with new_folder(out) as temporary, ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            jobs = [pool.submit(_shrink, files, temporary, height, width) for files in frames]
+            jobs = [pool.submit(_shrink, root, files, temporary, height, width) for files in frames]
             for job in track(jobs, description="Preparing", console=Console(stderr=True), disable=not progress):
                 job.result()
         except BaseException:
@@ -72,7 +72,10 @@ def _list_everything(root: Path) -> list[FrameFiles]:
     return frames
 
 
-def _shrink(files: FrameFiles, out: Path, height: int, width: int) -> None:
+def _shrink(root: Path, files: FrameFiles, out: Path, height: int, width: int) -> None:
+    if files.image is None:
+        rule, remedy = "a root to copy must hold images", f"Unzip {KINDS['image'].package} into {root}."
+        raise DataError(Problem(root / KINDS["image"].folder, rule, "labels alone", remedy))
     frame = read_frame(files)
     original_height, original_width = frame.image.shape[:2]
     if height > original_height or width > original_width:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, field, fields
@@ -29,6 +30,11 @@ from multisigma.datasets.folders import is_folder, list_files, list_folders
 from multisigma.datasets.problems import DataError, Problem
 
 __all__ = ["CheckReport", "SplitCounts", "check_root"]
+
+_PACKAGE = re.compile(
+    r"(?P<folder>leftImg8bit|rightImg8bit|gtFine|gtCoarse|disparity|camera)(_(?P<part>[A-Za-z]+))?\.zip"
+)
+_SPLITS_OF = {"trainvaltest": ("train", "val", "test"), "trainextra": ("train_extra",), "demoVideo": ("demoVideo",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ def check_root(root: Path, progress: bool = True) -> CheckReport:
     try:
         names = find_splits(root)
     except DataError as error:
-        return CheckReport({}, list(error.problems))
+        return CheckReport({}, list(error.problems), list(_zipped(root)))
     problems: list[Problem] = []
     frames: list[FrameFiles] = []
     splits: dict[str, SplitCounts] = {}
@@ -99,7 +105,8 @@ def check_root(root: Path, progress: bool = True) -> CheckReport:
         frames += found
         problems += faults
         splits[split] = SplitCounts(len(found), **count_labels(found))
-    problems += _orphans(root, {frame.name for frame in frames})
+    if is_folder(root / IMAGE.folder):
+        problems += _orphans(root, {frame.name for frame in frames})
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for faults in track(
             pool.map(_faults_of, frames),
@@ -115,6 +122,10 @@ def check_root(root: Path, progress: bool = True) -> CheckReport:
 
 def _warnings(root: Path, frames: Sequence[FrameFiles]) -> Iterator[Problem]:
     """Kinds of label that a split or a city lacks and others have; no labels at all; coarse labels."""
+    yield from _zipped(root)
+    if frames and not any(files.image for files in frames):
+        remedy = f"Unzip {IMAGE.package} to train; `evaluate --predictions DIR` needs the labels alone."
+        yield Problem(root, "training needs images", f"{len(frames)} frames of labels alone", remedy)
     if is_folder(root / "gtCoarse"):
         remedy = "Unzip gtFine_trainvaltest.zip too, unless gtFine/ is here."
         yield Problem(root / "gtCoarse", "labels are read from gtFine/ alone", "coarse ones, which stay unread", remedy)
@@ -132,6 +143,20 @@ def _warnings(root: Path, frames: Sequence[FrameFiles]) -> Iterator[Problem]:
             yield from _lacking(root, folder / city, [kind for kind in here if not counts[kind.field]], len(of_city))
 
 
+def _zipped(root: Path) -> Iterator[Problem]:
+    """Official packages that lie in the root and were not unzipped."""
+    if not is_folder(root):
+        return
+    for file in list_files(root):
+        match = _PACKAGE.fullmatch(file)
+        if match is None:
+            continue
+        splits = _SPLITS_OF.get(match["part"] or "", ("",))
+        if not any(is_folder(root / match["folder"] / split) for split in splits):
+            rule = "an official package must be unzipped to be read"
+            yield Problem(root / file, rule, f"no {match['folder']}/{splits[0]}", f"Unzip it into {root}.")
+
+
 def _grouped(frames: Sequence[FrameFiles], field: str) -> Iterator[tuple[str, list[FrameFiles]]]:
     for name in sorted({getattr(files, field) for files in frames}):
         yield name, [files for files in frames if getattr(files, field) == name]
@@ -146,13 +171,14 @@ def _lacking(root: Path, folder: Path, kinds: Sequence[Kind], frames: int) -> It
 
 
 def _faults_of(files: FrameFiles) -> list[Problem]:
-    frame, problems = inspect_frame(files)
+    fields = None if files.image else [kind.field for kind in PARTNERS]
+    frame, problems = inspect_frame(files, fields)
     for path, read in ((files.right, read_image), (files.disparity_exact, read_disparity)):
         if path is None:
             continue
         try:
             array = read(path)
-            if frame is not None:
+            if frame is not None and files.image is not None:
                 require_size(path, array, files.image, frame.image)
         except DataError as error:
             problems.extend(error.problems)

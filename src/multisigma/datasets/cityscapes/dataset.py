@@ -11,6 +11,7 @@ from multisigma.datasets.cityscapes.reading import read_frame
 from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
+from multisigma.datasets.problems import DataError, Problem
 
 __all__ = ["CityscapesDataset"]
 
@@ -42,8 +43,17 @@ class CityscapesDataset(SceneDataset):
         return self.files[i].name
 
     def read(self, i: int, only: Collection[str] | None = None) -> Frame:
-        """Read a frame; see `read_frame`. Raises `DataError`."""
-        return read_frame(self.files[i], only)
+        """Read a frame; see `read_frame`.
+
+        Raises:
+            DataError: If a file is at fault, or the image is wanted and the root has none.
+        """
+        files, package = self.files[i], KINDS["image"].package
+        if files.image is None and (only is None or "image" in only):
+            rule = "a root to train on or to predict must hold images"
+            remedy = f"Unzip {package} into {self.root}; `evaluate --predictions DIR` needs the labels alone."
+            raise DataError(Problem(self.root / KINDS["image"].folder, rule, f"only labels of {files.name}", remedy))
+        return read_frame(files, only)
 
     def label_counts(self) -> dict[str, int]:
         """Return the number of frames with each of semantic, instance, disparity and camera, by their files."""

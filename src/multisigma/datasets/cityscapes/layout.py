@@ -6,9 +6,9 @@
     ROOT/disparity/SPLIT/CITY/CITY_SEQUENCE_FRAME_disparity.png              16-bit, 0 invalid, else (p - 1) / 256 px
     ROOT/camera/SPLIT/CITY/CITY_SEQUENCE_FRAME_camera.json                   baseline and intrinsics
 
-CITY is the name of the folder, with underscores or without. Only the left images are needed. Beside them may stand
-`rightImg8bit/` and `disparity_exact/` (the true disparity of generated scenes, named and stored as `disparity/`), which
-reading leaves alone.
+CITY is the name of the folder, with underscores or without. Only the left images are needed; a root of labels alone
+serves to evaluate predictions against. Beside them may stand `rightImg8bit/` and `disparity_exact/` (the true disparity
+of generated scenes, named and stored as `disparity/`), which reading leaves alone.
 
 Source: the README of the Cityscapes scripts (Cordts et al., 2016).
 """
@@ -65,7 +65,6 @@ EXTRAS: Final = (
 KINDS: Final[dict[str, Kind]] = {kind.field: kind for kind in (IMAGE, *PARTNERS, *EXTRAS)}
 """Every kind of file by its field of `FrameFiles`, from image to disparity_exact."""
 
-_IMAGE_NAME = re.compile(r"(?P<name>(?P<city>.+)_\d{6}_\d{6})" + re.escape(IMAGE.ending))
 # What else lies in a folder, such as a Thumbs.db, is no image under a wrong name.
 _IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"))
 
@@ -78,7 +77,7 @@ class FrameFiles:
         name: Name such as 'aachen_000000_000019'.
         city: City, the name's part before both numbers and the folder of the files.
         split: Split such as 'train'.
-        image: Left image.
+        image: Left image; None in a root without images.
         semantic: Label ids.
         instance: Instance ids.
         disparity: Disparity, in pixels of the left image.
@@ -90,7 +89,7 @@ class FrameFiles:
     name: str
     city: str
     split: str
-    image: Path
+    image: Path | None
     semantic: Path | None
     instance: Path | None
     disparity: Path | None
@@ -103,12 +102,11 @@ def find_splits(root: Path) -> list[str]:
     """Names of the splits of a root, sorted; a folder without any image is none.
 
     Args:
-        root: Folder that holds `leftImg8bit/`.
+        root: Folder that holds `leftImg8bit/`, or labels alone.
 
     Raises:
-        DataError: If the root or its `leftImg8bit/` does not exist, cannot be read or holds no split.
+        DataError: If the root does not exist, cannot be read or holds no split.
     """
-    images = root / IMAGE.folder
     if not is_folder(root):
         raise DataError(
             Problem(
@@ -118,7 +116,8 @@ def find_splits(root: Path) -> list[str]:
                 "Check the path.",
             )
         )
-    if not is_folder(images):
+    first = _first_kind(root)
+    if first is None:
         there = _enumerate(list_folders(root)) or "no folders"
         raise DataError(
             Problem(
@@ -129,28 +128,35 @@ def find_splits(root: Path) -> list[str]:
                 "its own, move what they hold into one.",
             )
         )
-    splits = [split for split in list_folders(images) if _holds_images(images / split)]
+    images = root / first.folder
+    splits = [split for split in list_folders(images) if _holds(images / split, first)]
     if not splits:
         raise DataError(
             Problem(
                 images,
                 "there must be one folder per split with images in it, such as train/ and val/",
                 "none",
-                f"Put the images into {IMAGE.folder}/SPLIT/CITY/.",
+                f"Put the files into {first.folder}/SPLIT/CITY/.",
             )
         )
     return splits
 
 
-def scan_split(root: Path, split: str, kinds: tuple[Kind, ...] = PARTNERS) -> tuple[list[FrameFiles], list[Problem]]:
+def scan_split(
+    root: Path,
+    split: str,
+    kinds: tuple[Kind, ...] = PARTNERS,
+    missing_labels: Literal["error", "unlabelled"] = "error",
+) -> tuple[list[FrameFiles], list[Problem]]:
     """List the frames of a split, and every fault of its layout.
 
     A kind of which a city has no file at all is absent there, which is no fault.
 
     Args:
-        root: Folder that holds `leftImg8bit/`.
+        root: Folder that holds `leftImg8bit/`; without it, the labels tell the frames.
         split: Name of the split, such as 'train'.
         kinds: Kinds of file to look for beside the image.
+        missing_labels: 'unlabelled' lets frames with a single missing file pass as unlabelled for that kind.
 
     Returns:
         The frames, sorted by name, a missing file as None; and the faults found.
@@ -159,7 +165,8 @@ def scan_split(root: Path, split: str, kinds: tuple[Kind, ...] = PARTNERS) -> tu
         DataError: If the root has no such split, or a folder cannot be read.
     """
     splits = find_splits(root)
-    folder = root / IMAGE.folder / split
+    first = _first_kind(root) or IMAGE
+    folder = root / first.folder / split
     if not is_folder(folder):
         raise DataError(
             Problem(
@@ -170,7 +177,8 @@ def scan_split(root: Path, split: str, kinds: tuple[Kind, ...] = PARTNERS) -> tu
             )
         )
     frames: list[FrameFiles] = []
-    problems = [_misnamed(folder / file) for file in list_files(folder) if _is_image(file)]
+    name_pattern = re.compile(r"(?P<name>(?P<city>.+)_\d{6}_\d{6})" + re.escape(first.ending))
+    problems = [_misnamed(folder / file, first) for file in list_files(folder) if _is_like(file, first)]
     for city in list_folders(folder):
         files = {
             kind.folder: set(list_files(root / kind.folder / split / city))
@@ -178,10 +186,12 @@ def scan_split(root: Path, split: str, kinds: tuple[Kind, ...] = PARTNERS) -> tu
             if is_folder(root / kind.folder / split / city)
         }
         present = [kind for kind in kinds if any(f.endswith(kind.ending) for f in files.get(kind.folder, ()))]
-        for file in filter(_is_image, list_files(folder / city)):
-            match = _IMAGE_NAME.fullmatch(file)
+        for file in list_files(folder / city):
+            if not _is_like(file, first):
+                continue
+            match = name_pattern.fullmatch(file)
             if match is None or match["city"] != city:
-                problems.append(_misnamed(folder / city / file))
+                problems.append(_misnamed(folder / city / file, first))
                 continue
             name = match["name"]
             found: dict[str, Path | None] = {kind.field: None for kind in PARTNERS}
@@ -189,7 +199,7 @@ def scan_split(root: Path, split: str, kinds: tuple[Kind, ...] = PARTNERS) -> tu
                 path = kind.path(root, split, name)
                 if path.name in files[kind.folder]:
                     found[kind.field] = path
-                else:
+                elif missing_labels == "error":
                     problems.append(
                         Problem(
                             path,
@@ -199,14 +209,15 @@ def scan_split(root: Path, split: str, kinds: tuple[Kind, ...] = PARTNERS) -> tu
                             f"*{kind.ending} of the city.",
                         )
                     )
-            frames.append(FrameFiles(name, city, split, folder / city / file, **found))
+            image = folder / city / file if first is IMAGE else None
+            frames.append(FrameFiles(name, city, split, image, **found))
     if not frames:
         problems.append(
             Problem(
                 folder,
                 "a split must hold images",
                 "none",
-                f"Put images into {IMAGE.folder}/{split}/CITY/, or remove the folder.",
+                f"Put images into {first.folder}/{split}/CITY/, or remove the folder.",
             )
         )
     return sorted(frames, key=lambda frame: frame.name), problems
@@ -219,7 +230,7 @@ def list_frames(root: Path, split: str, missing_labels: Literal["error", "unlabe
     city leave those frames unlabelled for that kind. A single missing file is an error.
 
     Args:
-        root: Folder that holds `leftImg8bit/`.
+        root: Folder that holds `leftImg8bit/`; without it, the labels tell the frames.
         split: Name of the split, such as 'train'.
         missing_labels: 'unlabelled' lets frames with a single missing file pass as unlabelled for that kind.
 
@@ -229,9 +240,7 @@ def list_frames(root: Path, split: str, missing_labels: Literal["error", "unlabe
     Raises:
         DataError: If the root, the split or a partner file is missing, the split is empty, or a name is malformed.
     """
-    frames, problems = scan_split(root, split)
-    if missing_labels == "unlabelled":
-        problems = [problem for problem in problems if problem.path.is_relative_to(root / IMAGE.folder)]
+    frames, problems = scan_split(root, split, missing_labels=missing_labels)
     if problems:
         raise DataError(*problems)
     return frames
@@ -255,23 +264,36 @@ def unlabelled(root: Path, folder: Path, frames: Sequence[FrameFiles]) -> Proble
     return Problem(folder, "training and evaluation need labels", found, remedy)
 
 
-def _misnamed(path: Path) -> Problem:
+def _first_kind(root: Path) -> Kind | None:
+    """Return the kind of file that tells the frames: the images, or in a root without them the first label."""
+    if is_folder(root / IMAGE.folder):
+        return IMAGE
+    for kind in PARTNERS[:3]:
+        folder = root / kind.folder
+        if is_folder(folder) and any(_holds(folder / split, kind) for split in list_folders(folder)):
+            return kind
+    return None
+
+
+def _misnamed(path: Path, kind: Kind) -> Problem:
+    noun = "images" if kind is IMAGE else "labels"
     return Problem(
         path,
-        f"images must be named {IMAGE.folder}/SPLIT/CITY/CITY_SEQUENCE_FRAME{IMAGE.ending}, both numbers of six "
+        f"{noun} must be named {kind.folder}/SPLIT/CITY/CITY_SEQUENCE_FRAME{kind.ending}, both numbers of six "
         "digits and CITY the name of the folder",
         "another name",
         "Rename or remove the file.",
     )
 
 
-def _is_image(file: str) -> bool:
-    return Path(file).suffix.lower() in _IMAGE_SUFFIXES
+def _is_like(file: str, kind: Kind) -> bool:
+    """Whether a file is of a kind, well named or not; labels of several kinds share a folder."""
+    return Path(file).suffix.lower() in _IMAGE_SUFFIXES if kind is IMAGE else file.endswith(kind.ending)
 
 
-def _holds_images(split: Path) -> bool:
-    """Whether there is any image in a split's folder or in those of its cities."""
-    return any(any(map(_is_image, list_files(split / city))) for city in ("", *list_folders(split)))
+def _holds(split: Path, kind: Kind) -> bool:
+    """Whether there is any file of a kind in a split's folder or in those of its cities."""
+    return any(any(_is_like(file, kind) for file in list_files(split / city)) for city in ("", *list_folders(split)))
 
 
 def _enumerate(names: list[str]) -> str:

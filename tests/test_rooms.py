@@ -9,6 +9,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "multisigma"
 FLOORS = [
     "errors",
     "files",
+    "progress",
     "weighting",
     "instances",
     "datasets",

@@ -21,7 +21,7 @@ def faults(report: CheckReport, root: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("extras", [False, True])
 def test_sound_root(make_root: MakeRoot, extras: bool) -> None:
-    report = check_root(make_root(extras=extras), progress=False)
+    report = check_root(make_root(extras=extras))
     assert report.problems == []
     assert report.splits == {"train": SplitCounts(2, 2, 2, 2, 2), "val": SplitCounts(1, 1, 1, 1, 1)}
 
@@ -30,7 +30,7 @@ def test_unlabelled_parts_are_sound(make_root: MakeRoot) -> None:
     root = make_root(without=["camera"])
     shutil.rmtree(root / "gtFine/train/aachen")
     shutil.rmtree(root / "disparity/val")
-    report = check_root(root, progress=False)
+    report = check_root(root)
     assert report.problems == []
     assert report.splits == {"train": SplitCounts(2, 1, 1, 2, 0), "val": SplitCounts(1, 1, 1, 0, 0)}
 
@@ -43,18 +43,18 @@ def test_what_official_packages_and_systems_add_is_no_fault(make_root: MakeRoot)
     for folder in ("leftImg8bit/@eaDir", "gtFine/@eaDir", "gtFine/train/@eaDir", "leftImg8bit/train/@eaDir"):
         (root / folder).mkdir()
     (root / "leftImg8bit/train/aachen/Thumbs.db").touch()
-    assert check_root(root, progress=False).problems == []
+    assert check_root(root).problems == []
 
 
 def test_what_is_mostly_a_mistake_is_warned_of(make_root: MakeRoot) -> None:
     root = make_root(
         [f"train/{city}_000000_000019" for city in ("aachen", "bochum", "ulm")] + ["val/lindau_000000_000019"]
     )
-    assert check_root(root, progress=False).warnings == []
+    assert check_root(root).warnings == []
     shutil.rmtree(root / "gtFine/train/ulm")
     shutil.rmtree(root / "disparity/val")
     (root / "gtCoarse").mkdir()
-    report = check_root(root, progress=False)
+    report = check_root(root)
     assert report.problems == []
     assert [(str(warning.path.relative_to(root)), warning.found) for warning in report.warnings] == [
         ("gtCoarse", "coarse ones, which stay unread"),
@@ -84,7 +84,7 @@ def test_table_shows_the_counts() -> None:
 
 
 def test_missing_root_is_a_problem(tmp_path: Path) -> None:
-    report = check_root(tmp_path / "no", progress=False)
+    report = check_root(tmp_path / "no")
     assert report.splits == {}
     assert [problem.path for problem in report.problems] == [tmp_path / "no"]
 
@@ -109,7 +109,7 @@ def test_all_faults_at_once(make_root: MakeRoot) -> None:
         (root / folder).mkdir(parents=True)
         (root / folder / f"x_000000_000000_{ending}.png").touch()
 
-    report = check_root(root, progress=False)
+    report = check_root(root)
 
     assert report.splits["train"] == SplitCounts(11, 10, 11, 11, 11)
     assert "test" not in report.splits
@@ -155,20 +155,20 @@ def test_right_image_of_another_size(make_root: MakeRoot) -> None:
     name = "aachen/aachen_000000_000019_rightImg8bit.png"
     shutil.copy(small / "rightImg8bit/val" / name, root / "rightImg8bit/train" / name)
     rule = "all files of a frame must have the same size (height x width)"
-    assert faults(check_root(root, progress=False), root) == {f"rightImg8bit/train/{name}": rule}
+    assert faults(check_root(root), root) == {f"rightImg8bit/train/{name}": rule}
 
 
 def test_packages_that_were_not_unzipped(make_root: MakeRoot, tmp_path: Path) -> None:
     root = make_root(without=["disparity"])
     for name in ("gtFine_trainvaltest.zip", "disparity_trainvaltest.zip", "leftImg8bit_trainextra.zip", "other.zip"):
         (root / name).touch()
-    found = [(w.path.name, w.found) for w in check_root(root, progress=False).warnings]
+    found = [(w.path.name, w.found) for w in check_root(root).warnings]
     assert found == [
         ("disparity_trainvaltest.zip", "no disparity/train"),
         ("leftImg8bit_trainextra.zip", "no leftImg8bit/train_extra"),
     ]
     (tmp_path / "new").mkdir()
     (tmp_path / "new/leftImg8bit_trainvaltest.zip").touch()
-    report = check_root(tmp_path / "new", progress=False)
+    report = check_root(tmp_path / "new")
     assert len(report.problems) == 1
     assert [w.remedy for w in report.warnings] == [f"Unzip it into {tmp_path / 'new'}."]

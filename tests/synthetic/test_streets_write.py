@@ -30,13 +30,13 @@ def digest(root: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("streets") / "root"
-    generate(path, 40, 20, 64, 128, 7, processes=1, progress=False)
+    generate(path, 40, 20, 64, 128, 7, processes=1)
     return path
 
 
 def test_files_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
     for processes in (1, 2):
-        generate(tmp_path / str(processes), 3, 2, 64, 128, 7, processes=processes, progress=False)
+        generate(tmp_path / str(processes), 3, 2, 64, 128, 7, processes=processes)
     one, two = digest(tmp_path / "1"), digest(tmp_path / "2")
     assert one == two
     assert len(one) == 5 * 7 + 2
@@ -130,7 +130,7 @@ def test_silly_numbers(
     tmp_path: Path, train: int, val: int, size: tuple[int, int], seed: int, processes: int, found: str
 ) -> None:
     with pytest.raises(MultisigmaError, match=found):
-        generate(tmp_path / "root", train, val, *size, seed, processes=processes, progress=False)
+        generate(tmp_path / "root", train, val, *size, seed, processes=processes)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -138,13 +138,13 @@ def test_nothing_is_written_into_a_folder_in_use(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     for place in (tmp_path, tmp_path / "precious.txt"):
         with pytest.raises(MultisigmaError, match="must be a new or empty folder"):
-            generate(place, 1, 0, 64, 128, 0, processes=1, progress=False)
+            generate(place, 1, 0, 64, 128, 0, processes=1)
     assert [p.name for p in tmp_path.iterdir()] == ["precious.txt"]
 
 
 def test_one_split_and_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
-    generate(tmp_path / "root", 0, 1, 64, 128, 0, processes=1, progress=False, samples_page=False)
+    generate(tmp_path / "root", 0, 1, 64, 128, 0, processes=1, samples_page=False)
     assert find_splits(tmp_path / "root") == ["val"]
     assert not (tmp_path / "root" / "samples.html").exists()
 
@@ -158,5 +158,5 @@ def test_an_interruption_leaves_nothing(
 
     monkeypatch.setattr(write_module, "write_samples_page", fail)
     with pytest.raises((KeyboardInterrupt, MultisigmaError)):
-        generate(tmp_path / "root", 1, 1, 64, 128, 0, processes=1, progress=False)
+        generate(tmp_path / "root", 1, 1, 64, 128, 0, processes=1)
     assert list(tmp_path.iterdir()) == []

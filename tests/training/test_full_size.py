@@ -18,7 +18,7 @@ from multisigma.synthetic import generate
 @pytest.fixture(scope="module")
 def full_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "full"
-    generate(path, 3, 1, 1024, 2048, seed=0, progress=False, samples_page=False)
+    generate(path, 3, 1, 1024, 2048, seed=0, samples_page=False)
     return path
 
 
@@ -58,7 +58,7 @@ def command(root: Path, run: Path, *options: str) -> list[str]:
 @pytest.fixture(scope="module")
 def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "small"
-    generate(path, 6, 2, 64, 128, seed=0, progress=False, samples_page=False)
+    generate(path, 6, 2, 64, 128, seed=0, samples_page=False)
     return path
 
 

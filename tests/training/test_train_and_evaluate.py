@@ -26,7 +26,7 @@ SMALL = [
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "streets"
-    generate(path, 4, 2, 64, 128, seed=0, processes=1, progress=False, samples_page=False)
+    generate(path, 4, 2, 64, 128, seed=0, processes=1, samples_page=False)
     return path
 
 

@@ -1,6 +1,8 @@
 """The command line: a file per command, which parses, calls and prints. Each loads only the modules that it needs."""
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -9,12 +11,13 @@ from multisigma import __version__
 from multisigma.errors import MultisigmaError
 
 try:
+    from multisigma.cli.arguments import QUIET_HELP, did_you_mean
     from multisigma.cli.commands import COMMANDS, run_command
-    from multisigma.cli.console import errors, print_problem
+    from multisigma.cli.console import print_error, shown_messages
 except ModuleNotFoundError as missing:
     sys.exit(f"The command line needs the extra 'scene' (found no {missing.name}): pip install 'multisigma[scene]'")
 
-__all__ = ["main"]
+__all__ = ["main", "use_utf8"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,34 +29,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 2 for bad input, or 130 after an interruption.
     """
+    if argv is None:
+        use_utf8()
     arguments = list(sys.argv[1:] if argv is None else argv)
     # No option that stands before the command takes a value.
     first = next((i for i, argument in enumerate(arguments) if not argument.startswith("-")), len(arguments))
-    command = make_parser().parse_args(arguments[: first + 1]).command
-    try:
-        run_command(command, arguments[first + 1 :])
-    except MultisigmaError as error:
-        print_problem("error:", "bold red", error)
-        return 2
-    except PermissionError as error:
-        # Raised by other libraries, such as the loggers, or by a test whether a file exists.
-        rule = "must be open to you"
-        print_problem(
-            "error:", "bold red", f"{error.filename}: {rule}; found {error.strerror}. Change its permissions."
-        )
-        return 2
-    except KeyboardInterrupt:
-        errors.print("interrupted", style="bold red")
-        return 130
+    before, after = arguments[:first], arguments[first + 1 :]
+    with shown_messages():
+        try:
+            options, unknown = make_parser().parse_known_args(before)
+            if unknown:
+                raise MultisigmaError(f"There is no option {unknown[0]} before the command. See `multisigma --help`.")
+            quiet = ["--quiet"] if options.quiet else []
+            run_command(find_command(arguments[first : first + 1]), quiet + after)
+        except MultisigmaError as error:
+            print_error(error)
+            return 2
+        except PermissionError as error:
+            # Raised by other libraries, such as the loggers, or by a test whether a file exists.
+            print_error(f"{error.filename}: must be open to you; found {error.strerror}. Change its permissions.")
+            return 2
+        except KeyboardInterrupt:
+            print_error("interrupted")
+            return 130
     return 0
 
 
+def use_utf8() -> None:
+    """Start the process again in Python's UTF-8 mode if the locale's encoding of paths is another."""
+    if sys.getfilesystemencoding() != "utf-8":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A pipe on Windows has the encoding of the locale.
+            stream.reconfigure(errors="replace")
+
+
 def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of what stands up to the command's name; each command has a parser of its own for the rest."""
+    """Make the parser of what stands before the command's name; each command has a parser of its own."""
     width = max(map(len, COMMANDS))
     parser = argparse.ArgumentParser(
         prog="multisigma",
-        usage="multisigma [--help] [--version] COMMAND ...",
+        usage="multisigma [--help] [--version] [--quiet] COMMAND ...",
         description=description,
         epilog="commands:\n"
         + "".join(f"  {name:{width}}  {summary}\n" for name, summary in COMMANDS.items())
@@ -61,5 +78,16 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    parser.add_argument("command", choices=COMMANDS, help=argparse.SUPPRESS)
+    parser.add_argument("--quiet", action="store_true", help=QUIET_HELP)
     return parser
+
+
+def find_command(given: Sequence[str]) -> str:
+    """Return the name of the command that was given; raise `MultisigmaError` if there is none."""
+    if not given:
+        raise MultisigmaError(f"A command must be given, one of {', '.join(COMMANDS)}. See `multisigma --help`.")
+    if given[0] not in COMMANDS:
+        raise MultisigmaError(
+            f"The command must be one of {', '.join(COMMANDS)}. Found {given[0]!r}.{did_you_mean(given[0], COMMANDS)}"
+        )
+    return given[0]

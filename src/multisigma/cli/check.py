@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from multisigma.cli.console import console, print_line, print_problem
+from multisigma.cli.console import console, make_progress, print_line, print_warning
 from multisigma.errors import MultisigmaError
 
 
@@ -20,10 +20,15 @@ def run(options: Namespace) -> None:
     """Check the root; raise `MultisigmaError` with all faults."""
     from multisigma.datasets.cityscapes.check import check_root
 
-    report = check_root(options.root)
-    console.print(report.table())
+    report = check_root(options.root, make_progress())
+    if report.splits:
+        console.print(report.table())
     for warning in report.warnings:
-        print_problem("warning:", "bold yellow", warning)
+        print_warning(warning)
     if report.problems:
-        raise MultisigmaError("\n".join([f"{len(report.problems)} faults", *map(str, report.problems)]))
-    print_line("no faults")
+        raise MultisigmaError("\n".join([_count(len(report.problems), "fault"), *map(str, report.problems)]))
+    print_line(f"no faults, but {_count(len(report.warnings), 'warning')}" if report.warnings else "no faults")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from jsonargparse.typing import register_type
 
+from multisigma.cli.arguments import parse
+from multisigma.cli.console import console
 from multisigma.training.config import Names, Size
 
 register_type(Size, str, Size.parse)
@@ -34,11 +36,13 @@ def run_command(name: str, arguments: Sequence[str]) -> None:
 
     Raises:
         MultisigmaError: An argument, or what it names, is at fault.
-        SystemExit: The parser does not take the arguments, or has shown its help.
+        SystemExit: The arguments ask for help, which was shown.
     """
     # The field `weighting_options` is a mapping, and jsonargparse takes one key of it by this name.
     arguments = [re.sub(r"^--weighting\.", "--weighting-options.", argument) for argument in arguments]
     command = importlib.import_module(f"multisigma.cli.{name}")
     parser = command.make_parser(arguments)
     parser.prog = f"multisigma {name}"
-    command.run(parser.parse_args(arguments))
+    options = parse(parser, arguments)
+    console.quiet |= options.quiet
+    command.run(options)

@@ -1,7 +1,7 @@
 """`multisigma evaluate`: measure a trained run, or any system's files, on a split."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from multisigma.cli.console import console
+from multisigma.cli.console import console, make_progress
 from multisigma.cli.options import add_votes
 from multisigma.errors import MultisigmaError
 
@@ -29,7 +29,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     )
     parser.add_argument("--data", type=Path, required=True, help="root of the data")
     parser.add_argument("--split", type=str, default="val", help="split to evaluate on")
-    parser.add_argument("--checkpoint", type=str, default="last", help="'last' or 'best'")
+    parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="checkpoint to evaluate")
     add_votes(parser)
     parser.add_argument("--pictures", type=int, default=6, help="frames to make pictures of, for the report")
     parser.add_argument(
@@ -57,7 +57,7 @@ def run(options: Namespace) -> None:
             raise MultisigmaError(f"Option --save-predictions goes with a run; found --predictions {predictions}.")
         if options.votes != "default":
             raise MultisigmaError(f"Option --votes goes with a run; found --predictions {predictions}.")
-        metrics = evaluate_predictions(predictions, options.data, options.split, show_progress)
+        metrics = evaluate_predictions(predictions, options.data, options.split, make_progress())
         print_metrics(metrics)
     else:
         with new_folder(save) if save else nullcontext() as saved:
@@ -68,7 +68,7 @@ def run(options: Namespace) -> None:
                 options.split,
                 options.checkpoint,
                 options.pictures,
-                show_progress,
+                make_progress(),
                 keep,
                 options.votes,
             )
@@ -86,10 +86,3 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
     if metrics.get("by_votes"):
         console.print(votes_table(metrics))
     console.print(metrics_table(metrics))
-
-
-def show_progress(loader: Any) -> Iterator[Any]:
-    """Wrap a loader in a progress bar."""
-    from rich.progress import track
-
-    yield from track(loader, "evaluating", total=len(loader), console=console)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from multisigma.cli.console import print_line
+from multisigma.cli.console import make_progress, print_line
 from multisigma.training.config import Size
 
 
@@ -26,5 +26,14 @@ def run(options: Namespace) -> None:
     from multisigma.synthetic import generate
 
     size = options.size
-    generate(options.root, options.train, options.val, size.height, size.width, options.seed, options.processes)
+    generate(
+        options.root,
+        options.train,
+        options.val,
+        size.height,
+        size.width,
+        options.seed,
+        options.processes,
+        make_progress(),
+    )
     print_line(f"{options.train + options.val} frames of {size} in {options.root}")

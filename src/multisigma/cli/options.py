@@ -1,7 +1,5 @@
 """Options that several commands have."""
 
-from typing import Literal
-
 from jsonargparse import ArgumentParser
 
 
@@ -9,7 +7,7 @@ def add_votes(parser: ArgumentParser) -> None:
     """Add the option of a command that clusters votes."""
     parser.add_argument(
         "--votes",
-        type=Literal["default", "paper"],
+        choices=("default", "paper"),
         default="default",
         help="how votes become instances: 'default' clusters each class by itself; 'paper' clusters all classes "
         "together with a plain cut, each pixel to the nearest centre",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from multisigma.cli.console import console, print_line, print_problem
+from multisigma.cli.console import make_progress, print_line, print_warning
 from multisigma.cli.options import add_votes
 from multisigma.errors import MultisigmaError
 
@@ -32,8 +32,6 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
 
 def run(options: Namespace) -> None:
     """Predict the images; raise `MultisigmaError` at the end if any could not be predicted."""
-    from rich.progress import track
-
     from multisigma.datasets.cityscapes import read_camera
     from multisigma.datasets.photographs import find_photographs
     from multisigma.files import require_empty
@@ -45,13 +43,12 @@ def run(options: Namespace) -> None:
     camera = read_camera(options.camera) if options.camera else None
     model = SceneModel.load(options.model, options.device, options.trust_code)
     choose_votes(model.tasks, options.votes)
-    print_line(f"device: {model.device}")
     failed = []
-    for name, path in track(images.items(), "predicting", len(images), console=console):
+    for name, path in make_progress().track(images.items(), "predicting"):
         try:
             model.predict(path, camera, options.height).save(options.out, name)
         except MultisigmaError as error:
-            print_problem("warning:", "bold yellow", error)
+            print_warning(error)
             failed.append(str(path))
     print_line(f"{len(images) - len(failed)} of {len(images)} images predicted, in {options.out}")
     if failed:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from multisigma.cli.console import print_line
+from multisigma.cli.console import make_progress, print_line
 from multisigma.training.config import Size
 
 
@@ -22,5 +22,5 @@ def run(options: Namespace) -> None:
     """Make the copy."""
     from multisigma.datasets.prepare import prepare
 
-    prepare(options.root, options.out, options.size.height, options.size.width)
+    prepare(options.root, options.out, options.size.height, options.size.width, make_progress())
     print_line(f"frames of {options.size} in {options.out}")

@@ -10,7 +10,7 @@ from typing import get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
-from multisigma.cli.console import print_line
+from multisigma.cli.console import make_progress, print_line
 from multisigma.errors import MultisigmaError
 from multisigma.training.config import PRESETS, TrainConfig
 
@@ -21,9 +21,9 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     A resumed run takes its own configuration as its preset.
     """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--preset", default="full")
+    early.add_argument("--preset", nargs="?", default="full")
     early.add_argument("--resume", nargs="?", const="true", default="false")
-    early.add_argument("--out", type=Path)
+    early.add_argument("--out", nargs="?", type=Path)
     known, _ = early.parse_known_args(list(arguments))
     stored = known.out / "config.yaml" if known.out else None
     resumes = known.resume != "false" and stored is not None and stored.is_file()
@@ -54,11 +54,12 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
 
 def run(options: Namespace) -> None:
     """Train the run."""
+    if options.preset not in PRESETS:
+        raise MultisigmaError(f"Option --preset must be one of {', '.join(PRESETS)}. Found {options.preset!r}.")
+    # After the check, because it takes seconds.
     from multisigma.training.train import train
 
-    if options.preset not in PRESETS:
-        raise MultisigmaError(f"Option --preset must be one of {', '.join(PRESETS)}; found {options.preset!r}.")
     values = {f.name: options[f.name] for f in dataclasses.fields(TrainConfig)}
     begin = time.perf_counter()
-    train(TrainConfig(**values), options.out, options.resume)
+    train(TrainConfig(**values), options.out, options.resume, make_progress())
     print_line(f"trained in {time.perf_counter() - begin:.0f} s; the run is in {options.out}")

@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from multisigma.datasets.augment import apply_transform
 from multisigma.datasets.cityscapes.layout import EXTRAS, KINDS, PARTNERS, FrameFiles, find_splits, scan_split
@@ -20,11 +18,12 @@ from multisigma.datasets.images import encode_disparity, write_png
 from multisigma.datasets.problems import DataError, Problem
 from multisigma.datasets.transform import Transform
 from multisigma.files import new_folder
+from multisigma.progress import SILENT, Progress
 
 __all__ = ["prepare"]
 
 
-def prepare(root: Path, out: Path, height: int, width: int, progress: bool = True) -> None:
+def prepare(root: Path, out: Path, height: int, width: int, progress: Progress = SILENT) -> None:
     """Write a copy of every split of a root at a smaller size.
 
     Images are averaged by area; label ids and instance ids take the nearest pixel; disparity takes the nearest pixel
@@ -38,7 +37,7 @@ def prepare(root: Path, out: Path, height: int, width: int, progress: bool = Tru
         out: Folder to write; must not exist, or be empty, and lie outside `root`.
         height: Height of the copies, pixels.
         width: Width of the copies, pixels.
-        progress: Whether to show a progress bar, on standard error.
+        progress: Takes how many frames are done.
 
     Raises:
         MultisigmaError: If `out` is not free, the root is malformed, or a frame is smaller than the size asked for.
@@ -53,7 +52,7 @@ def prepare(root: Path, out: Path, height: int, width: int, progress: bool = Tru
     with new_folder(out) as temporary, ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             jobs = [pool.submit(_shrink, root, files, temporary, height, width) for files in frames]
-            for job in track(jobs, description="Preparing", console=Console(stderr=True), disable=not progress):
+            for job in progress.track(jobs, "preparing"):
                 job.result()
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)

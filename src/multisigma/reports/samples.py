@@ -55,8 +55,8 @@ def write_samples(
                 pictures.append(entry)
             entries.append({"frame": sample.frame, "pictures": pictures})
         colours = [{"name": name, "color": list(colour)} for name, colour in legend.items()]
-        (fresh / "samples.json").write_text(json.dumps(entries, indent=1))
-        (fresh / "legend.json").write_text(json.dumps(colours, indent=1))
+        (fresh / "samples.json").write_text(json.dumps(entries, indent=1), encoding="utf-8")
+        (fresh / "legend.json").write_text(json.dumps(colours, indent=1), encoding="utf-8")
     return folder
 
 

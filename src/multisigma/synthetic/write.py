@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
@@ -13,13 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from multisigma import __version__
 from multisigma.datasets.images import encode_disparity, write_png
 from multisigma.datasets.labels import TRAIN_CLASSES, TRAIN_ID_OF
 from multisigma.errors import MultisigmaError
-from multisigma.files import new_folder
+from multisigma.files import new_folder, write_text
+from multisigma.progress import SILENT, Progress
 from multisigma.synthetic.frames import StreetFrame, StreetSettings, make_frame
 from multisigma.synthetic.samples import write_samples_page
 
@@ -47,7 +48,7 @@ def generate(
     width: int,
     seed: int,
     processes: int | None = None,
-    progress: bool = True,
+    progress: Progress = SILENT,
     samples_page: bool = True,
 ) -> None:
     """Generate a data set in the Cityscapes format, with the exact disparity beside that of stereo matching.
@@ -63,7 +64,7 @@ def generate(
         width: Width of the images, pixels.
         seed: Seed of everything random.
         processes: Processes to use; all cores by default.
-        progress: Whether to show a progress bar.
+        progress: Takes how many frames are written.
         samples_page: Whether to write `samples.html`, pictures and statistics of the data, into the root.
 
     Raises:
@@ -90,39 +91,17 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _write_frames(root: Path, settings: StreetSettings, totals: dict[str, int], processes: int, progress: bool) -> None:
+def _write_frames(
+    root: Path, settings: StreetSettings, totals: dict[str, int], processes: int, progress: Progress
+) -> None:
     jobs = [(split, index, total) for split, total in totals.items() for index in range(total)]
     for split, index, total in jobs:
         city = frame_name(split, index, total).split("_")[0]
         for folder in _FOLDERS:
             (root / folder / split / city).mkdir(parents=True, exist_ok=True)
     counts = np.zeros(256, np.int64)
-    columns = (
-        TextColumn("Generating streets"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, disable=not progress) as bar:
-        task = bar.add_task("", total=len(jobs))
-        if processes == 1 or len(jobs) == 1:
-            for job in jobs:
-                counts += write_frame(root, settings, *job)
-                bar.advance(task)
-        else:
-            # The first frame compiles the renderer into its cache, so that the workers need not each do so.
-            counts += write_frame(root, settings, *jobs[0])
-            bar.advance(task)
-            pool = ProcessPoolExecutor(
-                min(processes, len(jobs) - 1), multiprocessing.get_context("spawn"), initializer=_start_worker
-            )
-            try:
-                for future in as_completed([pool.submit(write_frame, root, settings, *job) for job in jobs[1:]]):
-                    counts += future.result()
-                    bar.advance(task)
-            finally:
-                pool.shutdown(cancel_futures=True)
+    for of_frame in progress.track(_frame_counts(root, settings, jobs, processes), "generating", len(jobs)):
+        counts += of_frame
     frequencies = class_frequencies(counts)
     record = {
         "generator": "multisigma streets",
@@ -132,7 +111,27 @@ def _write_frames(root: Path, settings: StreetSettings, totals: dict[str, int], 
             label.name: round(float(f), 6) for label, f in zip(TRAIN_CLASSES, frequencies, strict=True)
         },
     }
-    (root / "streets.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_text(root / "streets.json", json.dumps(record, indent=2) + "\n")
+
+
+def _frame_counts(
+    root: Path, settings: StreetSettings, jobs: Sequence[tuple[str, int, int]], processes: int
+) -> Iterator[NDArray[np.int64]]:
+    """Write the frames, in any order, and yield the pixel counts of each."""
+    if processes == 1 or len(jobs) == 1:
+        for job in jobs:
+            yield write_frame(root, settings, *job)
+        return
+    # The first frame compiles the renderer into its cache, so that the workers need not each do so.
+    yield write_frame(root, settings, *jobs[0])
+    pool = ProcessPoolExecutor(
+        min(processes, len(jobs) - 1), multiprocessing.get_context("spawn"), initializer=_start_worker
+    )
+    try:
+        for future in as_completed([pool.submit(write_frame, root, settings, *job) for job in jobs[1:]]):
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def class_frequencies(counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -165,7 +164,7 @@ def write_frame(root: Path, settings: StreetSettings, split: str, index: int, to
     write_png(path("gtFine", "gtFine_instanceIds.png"), frame.instances.astype(np.uint16))
     write_png(path("disparity", "disparity.png"), encode_disparity(frame.disparity))
     write_png(path("disparity_exact", "disparity.png"), encode_disparity(exact))
-    path("camera", "camera.json").write_text(json.dumps(_camera_record(frame), indent=4) + "\n")
+    write_text(path("camera", "camera.json"), json.dumps(_camera_record(frame), indent=4) + "\n")
     return np.bincount(frame.labels.ravel(), minlength=256).astype(np.int64)
 
 

@@ -1,6 +1,7 @@
 """Each task's prediction that looks at no image, made from the labels of the training split."""
 
 import io
+import logging
 import zipfile
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -10,16 +11,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.module import WholeFrames, readable_worker_errors, whole_frame_loader
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_bytes
+from multisigma.progress import Progress
 from multisigma.tasks import Task
 from multisigma.training.config import TrainConfig
 from multisigma.training.loaders import make_targets
+
+_log = logging.getLogger(__name__)
 
 
 def write_baselines(
@@ -28,6 +30,7 @@ def write_baselines(
     train_data: SceneDataset,
     val_data: SceneDataset | None,
     workers: int,
+    progress: Progress,
 ) -> set[str]:
     """Make every task's baseline from the training labels; reads the frames of validation for faults alone.
 
@@ -39,9 +42,7 @@ def write_baselines(
     loaders = [whole_frame_loader(WholeFrames(data, targets), workers) for data in (train_data, val_data) if data]
     total = sum(map(len, loaders))
     with readable_worker_errors():
-        for index, (_, batch) in enumerate(
-            track(chain(*loaders), "reading all frames once", total, console=Console(stderr=True), transient=True)
-        ):
+        for index, (_, batch) in enumerate(progress.track(chain(*loaders), "reading all frames once", total)):
             if index < len(train_data):
                 for name, target in batch["targets"].items():
                     predictors[name].update(target[0].numpy())
@@ -91,11 +92,4 @@ def report_unlabelled(
     if not labelled:
         raise MultisigmaError("\n".join(messages))
     for message in messages:
-        warn(message)
-
-
-def warn(message: str) -> None:
-    """Print a warning on standard error."""
-    Console(stderr=True).print(
-        f"warning: {message}", style="bold yellow", markup=False, highlight=False, soft_wrap=True
-    )
+        _log.warning(message)

@@ -1,27 +1,36 @@
-"""The progress bar of a training run."""
+"""Callbacks of the trainer."""
 
-import sys
 from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+
+from multisigma.progress import Progress
 
 
-class ProgressBar(TQDMProgressBar):
-    """Losses and sigmas beside one bar for the whole run; few lines where the output is no terminal."""
+class ProgressReport(lightning.Callback):
+    """Report the iterations to a `Progress`, with losses and sigmas.
 
-    def __init__(self, iterations: int) -> None:
-        super().__init__(refresh_rate=max(1, iterations // (200 if sys.stderr.isatty() else 20)))
+    Args:
+        progress: Takes the reports.
+        iterations: Iterations of the whole run.
+    """
 
-    def on_train_epoch_start(self, trainer: lightning.Trainer, *args: Any) -> None:
-        super().on_train_epoch_start(trainer, *args)
-        self.train_progress_bar.set_description("training")
+    def __init__(self, progress: Progress, iterations: int) -> None:
+        self.progress, self.iterations = progress, iterations
+        # Losses and sigmas are read from the device so many times a run.
+        self.every = max(1, iterations // 200)
 
-    def init_validation_tqdm(self) -> Tqdm:
-        bar = super().init_validation_tqdm()
-        bar.disable = True
-        return bar
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.progress.start("training", self.iterations, trainer.global_step)
 
-    def get_metrics(self, *args: Any) -> dict[str, int | str | float | dict[str, float]]:
-        return {k: f"{v:.3g}" for k, v in super().get_metrics(*args).items() if isinstance(v, float)}
+    def on_train_batch_end(self, trainer: lightning.Trainer, *args: Any) -> None:
+        done = trainer.global_step
+        if trainer.is_global_zero and (done % self.every == 0 or done == self.iterations):
+            self.progress.update(done, ", ".join(f"{k} {v:.3g}" for k, v in trainer.progress_bar_metrics.items()))
+
+    def on_train_end(self, trainer: lightning.Trainer, *args: Any) -> None:
+        self.progress.stop()
+
+    def on_exception(self, trainer: lightning.Trainer, *args: Any) -> None:
+        self.progress.stop()

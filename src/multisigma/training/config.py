@@ -170,7 +170,7 @@ class TrainConfig:
             MultisigmaError: The file cannot be read, or a field is unknown or of the wrong kind.
         """
         try:
-            values = yaml.safe_load(path.read_text())
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise MultisigmaError(f"{path}: not a readable YAML file: {error}") from error
         names = {f.name for f in dataclasses.fields(cls)}

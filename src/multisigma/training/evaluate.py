@@ -22,6 +22,7 @@ from multisigma.datasets.problems import DataError
 from multisigma.datasets.scene import Scene
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import AveragePrecision, PanopticQuality, scene_metrics
+from multisigma.progress import SILENT, Progress
 from multisigma.tasks import VOTES, Instance, PostprocessContext, Votes, choose_votes, postprocess, scene_of
 from multisigma.training.baselines import read_baselines
 from multisigma.training.loaders import make_targets
@@ -58,7 +59,7 @@ def evaluate(
     split: str = "val",
     checkpoint: str = "last",
     pictures: int = 6,
-    progress: Any = iter,
+    progress: Progress = SILENT,
     keep: KeepScene | None = None,
     votes: Votes = "default",
 ) -> Evaluation:
@@ -70,7 +71,7 @@ def evaluate(
         split: The split's name.
         checkpoint: 'last' or 'best'.
         pictures: Frames to make pictures of, evenly over the split.
-        progress: Wraps the loader, to show how far it is.
+        progress: Takes how many frames are done.
         keep: Called with each frame's scene, to write it.
         votes: How votes become the instances of scenes and pictures. AP and PQ are measured by every way.
 
@@ -102,7 +103,7 @@ def evaluate(
     samples: list[Sample] = []
     begin = time.perf_counter()
     loader = whole_frame_loader(WholeFrames(dataset, partial(make_targets, tasks)), config.workers)
-    for frame, batch in progress(loader):
+    for frame, batch in progress.track(loader, "evaluating", len(loader)):
         with torch.inference_mode():
             outputs = {name: output.float().cpu() for name, output in module(batch["image"].to(device)).items()}
             predictions = {task.name: task.predict(outputs[task.name]) for task in tasks}
@@ -143,7 +144,7 @@ def evaluate(
 
 
 def evaluate_predictions(
-    predictions: Path, data: str | Path, split: str = "val", progress: Any = iter
+    predictions: Path, data: str | Path, split: str = "val", progress: Progress = SILENT
 ) -> dict[str, Any]:
     """Evaluate any system's files on a split, by the same rules; images are not read.
 
@@ -151,7 +152,7 @@ def evaluate_predictions(
         predictions: Folder of the files; see `multisigma.datasets.predictions`.
         data: Root of the data.
         split: The split's name.
-        progress: Wraps the list of frames, to show how far it is.
+        progress: Takes how many frames are done.
 
     Returns:
         The numbers of the scene, as they stand in `metrics.json`.
@@ -166,7 +167,7 @@ def evaluate_predictions(
     labels = dataset.label_counts().keys()
     found, problems = list_predictions(predictions, [dataset.name(i) for i in range(len(dataset))])
     joint = scene_metrics()
-    for i, files in enumerate(progress(found)):
+    for i, files in enumerate(progress.track(found, "evaluating")):
         try:
             frame = dataset.read(i, labels)
         except DataError as error:

@@ -13,6 +13,7 @@ from multisigma.datasets.dataset import SceneDataset
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_text
 from multisigma.models import complexity
+from multisigma.progress import Progress
 from multisigma.tasks import load_tasks
 from multisigma.training.baselines import report_unlabelled, write_baselines
 from multisigma.training.config import TrainConfig
@@ -48,6 +49,7 @@ def describe_run(
     module: SceneModule,
     train_data: SceneDataset,
     val_data: SceneDataset | None,
+    progress: Progress,
 ) -> None:
     """Write what is known before the first iteration: configuration, environment, network, baselines.
 
@@ -55,7 +57,7 @@ def describe_run(
     and not after hours.
     """
     write_text(folder / "config.yaml", config.to_yaml())
-    labelled = write_baselines(folder / "baselines.npz", module.tasks, train_data, val_data, config.workers)
+    labelled = write_baselines(folder / "baselines.npz", module.tasks, train_data, val_data, config.workers, progress)
     report_unlabelled(config, module.tasks, labelled, train_data)
     first_frame = train_data.read(0, ["image"])
     size = (config.crop.height, config.crop.width) if config.crop else first_frame.size
@@ -100,12 +102,16 @@ def load_module(run: Path, checkpoint: str = "last") -> SceneModule:
     Raises:
         MultisigmaError: The folder holds no run, or no such checkpoint, or one that cannot be read.
     """
+    if run.is_file():
+        raise MultisigmaError(f"{run}: a run must be a folder. Found a file. Name the folder that `train --out` made.")
     if not (run / "config.yaml").is_file():
         raise MultisigmaError(f"{run}: not a run folder (no config.yaml); `multisigma train --out {run}` makes one.")
     config = TrainConfig.from_yaml(run / "config.yaml")
     path = run / "checkpoints" / f"{checkpoint}.ckpt"
     if not path.is_file():
-        raise MultisigmaError(f"{path}: there is no such checkpoint; `multisigma train --resume --out {run}` goes on.")
+        there = ", ".join(sorted(p.stem for p in path.parent.glob("*.ckpt")))
+        remedy = "Choose one of them" if there else f"Go on with it: multisigma train --resume --out {run}"
+        raise MultisigmaError(f"{run}: the run has no checkpoint {checkpoint!r}. Found {there or 'none'}. {remedy}.")
     module = SceneModule(config, load_tasks(config.tasks.values), pretrained=False)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,6 +1,7 @@
 """One training run: configuration in, a run folder out."""
 
 import json
+import logging
 import time
 import warnings
 from pathlib import Path
@@ -14,8 +15,8 @@ from multisigma.datasets.module import readable_worker_errors
 from multisigma.datasets.open import find_splits, open_dataset
 from multisigma.errors import MultisigmaError
 from multisigma.files import new_folder, write_text
+from multisigma.progress import SILENT, Progress
 from multisigma.tasks import load_tasks
-from multisigma.training.baselines import warn
 from multisigma.training.config import TrainConfig
 from multisigma.training.loaders import make_loaders
 from multisigma.training.model_files import write_model
@@ -23,15 +24,18 @@ from multisigma.training.run_folder import check_run_folder, describe_run, first
 from multisigma.training.scene_module import SceneModule
 from multisigma.training.trainer import make_trainer
 
+_log = logging.getLogger(__name__)
 
-def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
-    """Train on the split 'train' of the data, and validates on 'val' where that split exists and has labels.
+
+def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progress = SILENT) -> SceneModule:
+    """Train on the split 'train' of the data, and validate on 'val' where that split exists and has labels.
 
     Args:
         config: The run's configuration.
         run: The run folder. It receives `config.yaml`, `environment.json`, `network.json`, `baselines.npz`, `logs/`,
             `checkpoints/` (`last.ckpt` and `best.ckpt`), and at the end `model.json` and `model.safetensors`.
         resume: Go on from `checkpoints/last.ckpt`; from the start if the run was stopped before it wrote one.
+        progress: Takes how many iterations are done, with losses and sigmas.
 
     Returns:
         The trained module.
@@ -54,7 +58,7 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
         val_data = val_data.subset(evenly(range(len(val_data)), config.validation_frames))
     if val_data is not None and (problem := unlabelled(val_data, config.data, "val")):
         if first_process:
-            warn(f"{problem} There is no validation.")
+            _log.warning(f"{problem} There is no validation.")
         val_data = None
 
     lightning.seed_everything(config.seed, verbose=False)
@@ -63,9 +67,11 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
     module = SceneModule(config, tasks, checkpoint is None, steps_per_epoch)
     if first_process and not resume:
         with new_folder(run) as folder:
-            describe_run(folder, config, module, train_data, val_data)
+            describe_run(folder, config, module, train_data, val_data, progress)
 
-    trainer = make_trainer(config, run, val_data is not None, first_iteration(run) if resume else 0)
+    trainer = make_trainer(config, run, val_data is not None, first_iteration(run) if resume else 0, progress)
+    if first_process:
+        _log.info("computing on %s", trainer.strategy.root_device)
     training, validation = make_loaders(config, tasks, train_data, val_data, trainer)
     begin = time.perf_counter()
     with warnings.catch_warnings(), readable_worker_errors():
@@ -85,7 +91,7 @@ def train(config: TrainConfig, run: Path, resume: bool = False) -> SceneModule:
             ) from None
     trainer.save_checkpoint(last_checkpoint(run), weights_only=False)
     if trainer.is_global_zero:
-        environment = json.loads((run / "environment.json").read_text())
+        environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
         environment["training seconds"] = environment.get("training seconds", 0) + round(time.perf_counter() - begin)
         write_text(run / "environment.json", json.dumps(environment, indent=2))
         write_model(run, module, train_data, val_data)

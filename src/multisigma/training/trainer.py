@@ -8,11 +8,12 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from multisigma.training.callbacks import ProgressBar
+from multisigma.progress import Progress
+from multisigma.training.callbacks import ProgressReport
 from multisigma.training.config import TrainConfig
 
 
-def make_trainer(config: TrainConfig, run: Path, validate: bool, start: int) -> lightning.Trainer:
+def make_trainer(config: TrainConfig, run: Path, validate: bool, start: int, progress: Progress) -> lightning.Trainer:
     """Make the Lightning trainer of a run that starts at an iteration; each start has a CSV log of its own."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     checkpoints = [
@@ -50,8 +51,9 @@ def make_trainer(config: TrainConfig, run: Path, validate: bool, start: int) -> 
             TensorBoardLogger(run, "logs", "tensorboard"),
         ],
         log_every_n_steps=1,
-        callbacks=[*checkpoints, ProgressBar(config.iterations)],
+        callbacks=[*checkpoints, ProgressReport(progress, config.iterations)],
         enable_model_summary=False,
+        enable_progress_bar=False,
         deterministic="warn" if config.accelerator != "cpu" else True,
         benchmark=False,
     )

@@ -55,7 +55,7 @@ def read_log(run: Path) -> Log:
         for values in columns.values():
             for step in [step for step in values if step >= first]:
                 del values[step]
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if reader.fieldnames is not None and "step" not in reader.fieldnames:
                 raise MultisigmaError(

@@ -9,9 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
 
 from multisigma.datasets.cityscapes.layout import (
@@ -28,6 +26,7 @@ from multisigma.datasets.cityscapes.layout import (
 from multisigma.datasets.cityscapes.reading import inspect_frame, read_disparity, read_image, require_size
 from multisigma.datasets.folders import is_folder, list_files, list_folders
 from multisigma.datasets.problems import DataError, Problem
+from multisigma.progress import SILENT, Progress
 
 __all__ = ["CheckReport", "SplitCounts", "check_root"]
 
@@ -80,7 +79,7 @@ class CheckReport:
         return table
 
 
-def check_root(root: Path, progress: bool = True) -> CheckReport:
+def check_root(root: Path, progress: Progress = SILENT) -> CheckReport:
     """Hold every file of every split of a root against the rules of the format.
 
     Beyond what `list_frames` and `read_frame` demand of what they read, this covers right images and exact disparity,
@@ -88,7 +87,7 @@ def check_root(root: Path, progress: bool = True) -> CheckReport:
 
     Args:
         root: Folder that holds `leftImg8bit/`.
-        progress: Whether to show a progress bar, on standard error.
+        progress: Takes how many frames are done.
 
     Returns:
         Counts per split, all faults, and warnings.
@@ -108,13 +107,7 @@ def check_root(root: Path, progress: bool = True) -> CheckReport:
     if is_folder(root / IMAGE.folder):
         problems += _orphans(root, {frame.name for frame in frames})
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for faults in track(
-            pool.map(_faults_of, frames),
-            description="Checking",
-            total=len(frames),
-            console=Console(stderr=True),
-            disable=not progress,
-        ):
+        for faults in progress.track(pool.map(_faults_of, frames), "checking", len(frames)):
             problems += faults
     problems.sort(key=lambda problem: (problem.path, problem.rule))
     return CheckReport(splits, problems, list(_warnings(root, frames)))

@@ -1,0 +1,105 @@
+"""Parsing with messages of one line, in place of the usage and the names of Python types."""
+
+import re
+from argparse import ArgumentError
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from jsonargparse import ArgumentParser, Namespace
+
+from multisigma.errors import MultisigmaError
+
+_TYPES = {
+    "<class 'int'>": "a whole number",
+    "<class 'float'>": "a number",
+    "<class 'bool'>": "true or false",
+    "<class 'dict'>": "a mapping such as '{name: value}'",
+    "<class 'NoneType'>": "null",
+}
+
+
+QUIET_HELP = "show warnings and errors alone"
+
+
+def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
+    """Parse the arguments of a command.
+
+    Raises:
+        MultisigmaError: They are at fault; the message names the option, the rule, and what was found.
+        SystemExit: They ask for help, which is then shown.
+    """
+    parser.exit_on_error = False
+    parser.add_argument("--quiet", action="store_true", help=QUIET_HELP)
+    try:
+        return parser.parse_args(arguments)
+    except ArgumentError as error:
+        message = _explain(parser, str(error))
+        raise MultisigmaError(f"{message} See `{parser.prog} --help`.") from error
+
+
+def _explain(parser: ArgumentParser, message: str) -> str:
+    """Say in one line what argparse or jsonargparse found wrong."""
+    if match := re.fullmatch(r"argument (\S+): invalid choice: (.+) \(choose from (.+)\)", message):
+        option, found, choices = match.groups()
+        return f"Option {option} must be one of {choices.replace(chr(39), '')}. Found {found}."
+    if match := re.fullmatch(r'Parser key "(.+)": (.+) not among choices \[(.+)\]', message):
+        key, found, choices = match.groups()
+        return f"Option {_option(key)} must be one of {choices.replace(chr(39), '')}. Found {found}."
+    if match := re.fullmatch(r"argument (\S+): expected one argument", message):
+        return f"Option {match[1]} must have a value."
+    if match := re.fullmatch(r"the following arguments are required: (.+)", message):
+        return " ".join(f"{_name(parser, key)} must be given." for key in match[1].split(", "))
+    if match := re.fullmatch(r"unrecognized arguments: (.+)", message):
+        return _unrecognized(parser, match[1])
+    if match := re.fullmatch(r"Option '(.+)' is not accepted", message):
+        fields = (option.removeprefix("--").replace("-", "_") for option in _options(parser))
+        return f"A configuration has no field `{match[1]}`.{did_you_mean(match[1], fields)}"
+    if match := re.match(r'Parser key "(.+?)":\s', message):
+        return f"Option {_option(match[1])}{_rule(message[match.end() :])}"
+    return message
+
+
+def _rule(message: str) -> str:
+    """Say what a value must be, from what jsonargparse says of its type."""
+    found = re.search(r"(?:Got|Given) value: (.*)", message)
+    own = re.search(r"Not of type \w+: (.*)", message)
+    types = re.findall(r"Expected a (typing\.Literal\[.+?\]|<class '.+?'>|List\[.+?\])", message)
+    if own:
+        return f": {own[1]}."
+    if not types or not found:
+        return f": {' '.join(message.split()).rstrip('.')}."
+    words = [_words(type_) for type_ in dict.fromkeys(types)]
+    return f" must be {' or '.join(words)}. Found {found[1]}."
+
+
+def _words(type_: str) -> str:
+    if type_.startswith("typing.Literal"):
+        return "one of " + ", ".join(re.findall("'(.+?)'", type_))
+    return _TYPES.get(type_, type_)
+
+
+def _unrecognized(parser: ArgumentParser, arguments: str) -> str:
+    option = next((word for word in arguments.split() if word.startswith("-")), None)
+    if option is None:
+        return f"The command takes no further argument. Found {arguments}."
+    return f"There is no option {option}.{did_you_mean(option.split('=')[0], _options(parser))}"
+
+
+def did_you_mean(found: str, known: Iterable[str]) -> str:
+    """Return a question that names what is closest to what was found; empty if nothing is close."""
+    close = get_close_matches(found, list(known), 1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def _options(parser: ArgumentParser) -> list[str]:
+    return [text for action in parser._actions for text in action.option_strings]
+
+
+def _name(parser: ArgumentParser, key: str) -> str:
+    """Write a required argument as a user types it: an option by its name, another in capitals."""
+    options = [action.option_strings for action in parser._actions if action.dest == key]
+    return f"Option {_option(key)}" if any(options) else f"The argument {key.upper()}"
+
+
+def _option(key: str) -> str:
+    return "--" + key.replace("_", "-")

@@ -1,0 +1,93 @@
+"""What the command line says of arguments that it does not take."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from multisigma.cli import main
+from multisigma.cli.commands import COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("", "A command must be given, one of generate, check,"),
+        ("evalute RUN", "The command must be one of generate, check, "),
+        ("--quite check R", "There is no option --quite before the command."),
+        ("evalute RUN", "Found 'evalute'. Did you mean evaluate?"),
+        ("evaluate RUN --data D --votes bar", "Option --votes must be one of default, paper. Found 'bar'. See `multi"),
+        ("evaluate RUN --data D --checkpoint bset", "Option --checkpoint must be one of last, best. Found 'bset'."),
+        ("evaluate RUN", "Option --data must be given. See `multisigma evaluate --help`."),
+        ("evaluate RUN other --data D", "The command takes no further argument. Found other."),
+        ("evaluate RUN --data D --vots x", "There is no option --vots. Did you mean --votes?"),
+        ("report", "The argument RUN must be given."),
+        ("train --out", "Option --out must have a value."),
+        ("train", "Option --out must be given."),
+        ("train --out R --preset p", "Option --preset must be one of demo, full, table1, tiny. Found 'p'."),
+        ("train --out R --precision 12", "Option --precision must be one of 32-true, 16-mixed, bf16-mixed. Found 12."),
+        ("train --out R --iterations many", "Option --iterations must be a whole number. Found many."),
+        ("train --out R --validation-frames x", "Option --validation-frames must be a whole number or null. Found x."),
+        ("train --out R --crop big", "Option --crop: a size is HxW in pixels, such as 256x512; found 'big'."),
+        ("train --out R --flip x", "Option --flip must be a number. Found x."),
+        ("train --out R --weighting-options x", "Option --weighting-options must be a mapping such as '{name: value}'"),
+        ("train --out R --config none.yaml", "Option --config: File does not exist: '"),
+        ("train --out R --config FILE", "A configuration has no field `learnign_rate`. Did you mean learning_rate?"),
+        ("predict MODEL a.png --out OUT --height tall", "Option --height must be a whole number or null. Found tall."),
+    ],
+)
+def test_a_wrong_argument_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, message: str
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("learnign_rate: 1\n", encoding="utf-8")
+    assert main(command.replace("FILE", str(file)).split()) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("error: ")
+    assert message in shown.err
+    assert shown.err.count("\n") == 1
+    for word in ("usage", "typing", "class '", "Parser key"):
+        assert word not in shown.err
+
+
+def test_quiet_stands_before_or_after_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, (before, after) in enumerate([((), ()), (("--quiet",), ()), ((), ("--quiet",))]):
+        options = ["--train", "1", "--val", "0", "--size", "64x128", "--processes", "1"]
+        assert main([*before, "generate", str(tmp_path / str(number)), *options, *after]) == 0
+        shown = capsys.readouterr()
+        assert shown.out.startswith("1 frames of 64x128") == (number == 0)
+        assert shown.err == ""
+    assert main(["--quiet", "check", str(tmp_path / "nowhere")]) == 2
+    assert "the data root must be a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_help_and_wrong_arguments_load_no_network(command: str | None) -> None:
+    """Loading torch and what comes with it takes seconds."""
+    code = f"""import sys
+from multisigma.cli import main
+try:
+    main({[*filter(None, [command]), "--help"]})
+except SystemExit as done:
+    assert done.code == 0
+assert main({[*filter(None, [command]), "--nothing"]}) == 2
+slow = {{"torch", "lightning", "timm", "numba", "matplotlib", "sklearn"}} & set(sys.modules)
+assert not slow, slow
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"multisigma {command}" if command else "multisigma [--help]" in done.stdout
+
+
+def test_checking_and_preparing_load_no_network() -> None:
+    code = """import sys
+from multisigma.cli import main
+assert main(["check", "nowhere"]) == 2
+assert main(["prepare", "nowhere", "out"]) == 2
+assert main(["generate", "out", "--train", "-1"]) == 2
+assert not {"torch", "lightning", "timm"} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -303,8 +303,8 @@ def labelled_frames(run: Path) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("tasks", "without", "words"),
     [
-        ("semantic,instance,depth", ("gtFine", "disparity"), ("'semantic'", "'instance'", "'depth'", "found 0 files")),
-        ("depth", ("disparity",), ("'depth'", "/disparity/train/CITY/*_disparity.png", "disparity_trainvaltest.zip")),
+        ("semantic,instance,depth", ("gtFine", "disparity"), ("'semantic'", "'instance'", "'depth'", "found 0 frames")),
+        ("depth", ("disparity",), ("'depth'", "disparity/train/CITY/*_disparity.png", "disparity_trainvaltest.zip")),
     ],
 )
 def test_nothing_to_learn_from_is_an_error(
@@ -328,7 +328,7 @@ def test_labels_of_nothing_but_void_are_told_apart(
         write_png(path, np.zeros((64, 128), np.uint8 if "labelIds" in path.name else np.uint16))
     assert train(tmp_path / "root", tmp_path / "run", "--tasks", "semantic,instance", "--iterations", "2") == 2
     message = capsys.readouterr().err
-    assert "found 4 files" in message
+    assert "found 4 frames" in message
     assert "All their pixels are void" in message
     assert "Unzip" not in message
 
@@ -363,6 +363,8 @@ def test_a_validation_split_without_any_label_is_none(
     assert "training and evaluation need labels in the split 'val'; found 2 images without" in warning
     assert "There is no validation." in warning
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt"}
+    assert main(["evaluate", str(run), "--data", str(root), "--checkpoint", "best"]) == 2
+    assert "the run has no checkpoint 'best'. Found last. Choose one of them." in capsys.readouterr().err
     assert not [name for name in read_log(run) if name.startswith("val/")]
 
 
@@ -522,7 +524,12 @@ def test_frames_of_another_size_are_evaluated(run: Path, root: Path, tmp_path: P
     [
         (["evaluate", "{run}", "--data", "{root}", "--split", "test"], "'test' must exist"),
         (["evaluate", "{tmp}", "--data", "{root}"], "not a run folder"),
-        (["evaluate", "{run}", "--data", "{root}", "--checkpoint", "first"], "first.ckpt"),
+        (
+            ["evaluate", "{run}", "--data", "{root}", "--checkpoint", "first"],
+            "must be one of last, best. Found 'first'",
+        ),
+        (["evaluate", "{run}/config.yaml", "--data", "{root}"], "must be a folder. Found a file. Name the folder"),
+        (["demo", "--out", "{run}"], "must be a new or empty folder"),
         (["evaluate", "{run}", "--data", "{tmp}/nowhere"], "nowhere"),
         (["evaluate", "--data", "{root}"], "either a run folder or --predictions DIR; found neither"),
         (["evaluate", "{run}", "--predictions", "{tmp}", "--data", "{root}"], "either a run folder or --predictions"),

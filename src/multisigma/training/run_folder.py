@@ -102,9 +102,11 @@ def load_module(run: Path, checkpoint: str = "last") -> SceneModule:
     Raises:
         MultisigmaError: The folder holds no run, or no such checkpoint, or one that cannot be read.
     """
-    if run.is_file():
-        raise MultisigmaError(f"{run}: a run must be a folder. Found a file. Name the folder that `train --out` made.")
     if not (run / "config.yaml").is_file():
+        if run.is_file():
+            raise MultisigmaError(
+                f"{run}: a run must be a folder. Found a file. Name the folder that `train --out` made."
+            )
         raise MultisigmaError(f"{run}: not a run folder (no config.yaml); `multisigma train --out {run}` makes one.")
     config = TrainConfig.from_yaml(run / "config.yaml")
     path = run / "checkpoints" / f"{checkpoint}.ckpt"

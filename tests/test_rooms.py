@@ -10,6 +10,7 @@ FLOORS = [
     "errors",
     "files",
     "progress",
+    "class_paths",
     "weighting",
     "instances",
     "datasets",

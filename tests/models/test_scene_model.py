@@ -49,7 +49,7 @@ CAMERA = Camera(0.2, 100.0, 100.0, 31.5, 15.5)
 def random_model(info: ModelInfo = INFO) -> SceneModel:
     """A model of random weights and statistics, whose disparities are positive."""
     torch.manual_seed(0)
-    model = SceneModel(info, load_tasks(info.tasks)).eval()
+    model = SceneModel(info, load_tasks(info.tasks, info.task_options)).eval()
     for name, buffer in model.network.named_buffers():
         if name.endswith("running_mean"):
             torch.nn.init.normal_(buffer, std=0.1)
@@ -173,6 +173,10 @@ def test_the_interval_covers_laplace_errors(model: SceneModel) -> None:
     for share in (0.5, 0.9):
         near, far = result.interval(share)
         assert ((near <= metres) & (metres <= far)).mean() == pytest.approx(share, abs=0.01)
+    normal = DepthResult((true + rng.normal(0, 0.7, true.shape)).astype(np.float32), CAMERA, 0.7, "gaussian")
+    near, far = normal.interval(0.68)
+    assert ((near <= metres) & (metres <= far)).mean() == pytest.approx(0.68, abs=0.01)
+    assert normal.resized(600, 800).noise == "gaussian"
     near, far = DepthResult(np.zeros((1, 1), np.float32), CAMERA, 0.7).interval()
     assert near[0, 0] == pytest.approx(20 / (0.7 * math.log(10)))
     assert far[0, 0] == math.inf
@@ -281,34 +285,36 @@ def test_pictures_and_files(tmp_path: Path) -> None:
 
 
 OWN_TASK = """
-import torch
-from multisigma.visualization.picture import Picture
 from multisigma.tasks import RegressionTask
 
 class Height(RegressionTask):
-    name, channels, uses = "height", 1, ("depth",)
-    target = metrics = baseline = None
+    name, requires = "height", ("depth",)
 
-    def predict(self, output):
-        return output.float()
+    def __init__(self, unit: str = "m") -> None:
+        self.unit = unit
 
-    def visualize(self, frame, scene):
-        return []
-
-Height.__abstractmethods__ = frozenset()
+    def target(self, frame):
+        raise NotImplementedError
 """
 
 
 def test_a_task_of_the_authors_own_needs_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "height_task.py").write_text(OWN_TASK)
     monkeypatch.syspath_prepend(tmp_path)
-    info = replace(INFO, tasks=("depth", "height_task:Height"), outputs={"depth": 1, "height": 1})
+    info = replace(
+        INFO,
+        tasks=("depth", "height_task.Height"),
+        outputs={"depth": 1, "height": 1},
+        task_options={"height": {"unit": "km"}},
+    )
     random_model(info).save(tmp_path / "saved")
     monkeypatch.delitem(sys.modules, "height_task")
-    with pytest.raises(MultisigmaError, match=r"must be trusted\. Found the task 'height_task:Height'"):
+    with pytest.raises(MultisigmaError, match=r"must be trusted\. Found the task 'height_task.Height'"):
         SceneModel.load(tmp_path / "saved", "cpu")
     assert "height_task" not in sys.modules
-    scene = SceneModel.load(tmp_path / "saved", "cpu", trust_code=True).predict(picture(64, 64))
+    model = SceneModel.load(tmp_path / "saved", "cpu", trust_code=True)
+    assert model.tasks[1].unit == "km"  # type: ignore[attr-defined]
+    scene = model.predict(picture(64, 64))
     assert isinstance(scene["height"], DenseResult)
     assert scene["height"].values.shape == (1, 64, 64)
     scene.save(tmp_path / "out", "a")
@@ -317,7 +323,7 @@ def test_a_task_of_the_authors_own_needs_trust(tmp_path: Path, monkeypatch: pyte
 
 def test_tasks_that_use_each_other_are_refused() -> None:
     first, second = load_tasks(["semantic", "depth"])
-    first.uses, second.uses = ("depth",), ("semantic",)  # type: ignore[misc]
+    first.requires, second.requires = ("depth",), ("semantic",)  # type: ignore[misc]
     outputs = {"semantic": np.zeros((19, 4, 4), np.float32), "depth": np.zeros((1, 4, 4), np.float32)}
     with pytest.raises(MultisigmaError, match="in a circle"):
         postprocess([first, second], outputs, PostprocessContext())

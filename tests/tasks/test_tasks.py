@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from multisigma import Laplace, MultisigmaError, UncertaintyWeighting
+from multisigma import Gaussian, Laplace, MultisigmaError, UncertaintyWeighting
 from multisigma.datasets.frame import Camera, Frame
+from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.labels import LABELS
 from multisigma.tasks import (
     Depth,
@@ -20,6 +21,7 @@ from multisigma.tasks import (
     load_tasks,
     postprocess,
 )
+from multisigma.tasks.baselines import RowMean
 from multisigma.tasks.instance import colour_vectors
 from multisigma.visualization.picture import Picture
 from tests.frames import class_ids, disparity, frame_of, without
@@ -74,7 +76,7 @@ def test_instance_target_points_at_the_centroid_and_leaves_groups_out(frame: Fra
 @pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])
 def test_loss_is_torchs_own_over_labelled_elements(frame: Frame, task: Task) -> None:
     target = torch.stack([task.target(frame), task.target(frame)])
-    output = torch.randn(2, task.channels, 12, 20, requires_grad=True)
+    output = torch.randn(2, task.channels(CITYSCAPES), 12, 20, requires_grad=True)
     total, count = task.loss(output, target)
     if isinstance(task, Semantic):
         expected = F.cross_entropy(output, target.long(), ignore_index=255)
@@ -82,7 +84,7 @@ def test_loss_is_torchs_own_over_labelled_elements(frame: Frame, task: Task) -> 
     else:
         # The components of a vector add: the mean runs over pixels.
         labelled = ~target.isnan()
-        expected = F.l1_loss(output[labelled], target[labelled]) * task.channels
+        expected = F.l1_loss(output[labelled], target[labelled]) * task.channels(CITYSCAPES)
     assert (total / count).item() == pytest.approx(expected.item(), rel=1e-5)
     total.backward()
     assert output.grad is not None
@@ -95,7 +97,7 @@ def test_a_regression_averages_the_l1_norm_over_labelled_pixels(channels: int) -
     class Vectors(Depth):
         pass
 
-    Vectors.channels = channels
+    Vectors.dimension = channels
     rng = np.random.default_rng(channels)
     output, target = rng.normal(0, 9, (2, 2, channels, 3, 4)).astype(np.float32)
     target[0, :, 1] = np.nan
@@ -128,7 +130,7 @@ def test_the_learned_scale_is_that_of_each_component() -> None:
 @pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])
 def test_loss_without_labels_is_zero_with_zero_gradients(frame: Frame, task: Task) -> None:
     empty = without(frame, "semantic", "instance", "disparity")
-    output = torch.randn(1, task.channels, 12, 20, requires_grad=True)
+    output = torch.randn(1, task.channels(CITYSCAPES), 12, 20, requires_grad=True)
     total, count = task.loss(output, task.target(empty)[None])
     total.backward()
     assert total.item() == count.item() == 0
@@ -138,10 +140,10 @@ def test_loss_without_labels_is_zero_with_zero_gradients(frame: Frame, task: Tas
 
 @pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])
 def test_predictions_have_the_form_of_targets(frame: Frame, task: Task) -> None:
-    prediction, target = task.predict(torch.randn(1, task.channels, 12, 20)), task.target(frame)[None]
+    prediction, target = task.predict(torch.randn(1, task.channels(CITYSCAPES), 12, 20)), task.target(frame)[None]
     assert prediction.shape == target.shape
     assert prediction.dtype == target.dtype
-    for metric in task.metrics():
+    for metric in task.metrics(CITYSCAPES):
         metric.update(prediction, target)
         assert all(isinstance(v, dict) or math.isfinite(v) for v in metric.compute().values())
 
@@ -154,7 +156,7 @@ def test_perfect_predictions_have_no_error(frame: Frame) -> None:
     ):
         target = task.target(frame)[None]
         numbers = {}
-        for metric in task.metrics():
+        for metric in task.metrics(CITYSCAPES):
             metric.update(target.nan_to_num() if target.is_floating_point() else target, target)
             numbers |= metric.compute()
         assert numbers[key] == best
@@ -185,6 +187,13 @@ def test_baselines_against_slow_versions() -> None:
         np.testing.assert_allclose(guess[0, y], np.nanmean(disparity[:, 0, y]), rtol=1e-6)
     wide = rows.resize(guess, 8, 12)
     np.testing.assert_allclose(wide[0, ::2, 0], 2 * guess[0, :, 0])
+    three = RowMean(in_pixels=False)
+    for target in disparity:
+        three.update(np.concatenate([target, -target, target + 1]))
+    means = three.predict()
+    assert means is not None
+    np.testing.assert_allclose(means, np.concatenate([guess, -guess, guess + 1]), rtol=1e-6)
+    np.testing.assert_array_equal(three.resize(means, 8, 12)[:, ::2, ::2], means)
 
     zeros = Instance().baseline()
     assert zeros.predict() is None
@@ -258,7 +267,7 @@ def test_vector_colours_are_orientation_and_magnitude() -> None:
 
 
 def test_a_fourth_task_is_one_class() -> None:
-    (task,) = load_tasks(["multisigma.tasks.depth:Depth"])
+    (task,) = load_tasks(["multisigma.tasks.depth.Depth"])
     assert task.name == "depth"
 
 
@@ -268,11 +277,68 @@ def test_a_fourth_task_is_one_class() -> None:
         ([], "at least one task"),
         (["semantics"], "'semantics'"),
         (["depth", "depth"], "once"),
-        (["nowhere.module:Task"], "cannot be imported"),
-        (["multisigma.tasks.depth:nothing"], "cannot be imported"),
-        (["multisigma.tasks.depth:Frame"], "derived from"),
+        (["nowhere.module.Task"], "cannot be imported"),
+        (["multisigma.tasks.depth.nothing"], "cannot be imported"),
+        (["multisigma.tasks.depth.Frame"], r"derived from multisigma\.tasks\.Task\. Found"),
+        (["multisigma.tasks.RegressionTask"], "define all that .* Found no target"),
     ],
 )
 def test_task_names_errors(names: list[str], words: str) -> None:
     with pytest.raises(MultisigmaError, match=words):
         load_tasks(names)
+
+
+def test_options_reach_a_task_and_wrong_ones_are_named() -> None:
+    depth, instance = load_tasks(
+        ["depth", "instance"], {"depth": {"likelihood": "gaussian"}, "instance": {"votes": "paper"}}
+    )
+    assert depth.likelihood == Gaussian(dimension=1)
+    assert instance.likelihood == Laplace(dimension=2)
+    assert isinstance(instance, Instance)
+    assert instance.votes == "paper"
+    for options, words in (
+        (
+            {"depth": {"likelihood": "cauchy"}},
+            r"task\.depth\.likelihood must be of type .*laplace.*\. Found 'cauchy'",
+        ),
+        ({"depth": {"noise": 1}}, r"--task\.depth\.noise must be an option of the task depth, which has likelihood"),
+        ({"normals": {}}, r"--task\.normals must belong to one of the tasks depth, instance"),
+    ):
+        with pytest.raises(MultisigmaError, match=words):
+            load_tasks(["depth", "instance"], options)
+
+
+def test_a_gaussian_regression_against_plain_numpy() -> None:
+    rng = np.random.default_rng(0)
+    output, target = rng.normal(0, 3, (2, 1, 2, 40, 50)).astype(np.float32)
+    target[0, 1, :7] = np.nan
+    task = Instance(likelihood="gaussian")
+    total, count = task.loss(torch.from_numpy(output), torch.from_numpy(target))
+    squares = ((output - target) ** 2).sum(1)[0, 7:].astype(np.float64)
+    assert int(count) == 33 * 50
+    assert (total / count).item() == pytest.approx(squares.mean(), rel=1e-5)
+    # The scale of one component.
+    assert task.noise_scale(squares.mean()) == pytest.approx(math.sqrt(squares.mean() / 2))
+    weighting = UncertaintyWeighting({"instance": task.likelihood}, closed_form=True)
+    weighting({"instance": (total, count)})
+    assert weighting.sigma["instance"] == pytest.approx(math.sqrt(squares.mean() / 2), rel=1e-5)
+
+
+def test_four_methods_make_a_task(frame: Frame) -> None:
+    class Brightness(Task):
+        name, likelihood = "brightness", Laplace()
+
+        def channels(self, labels: LabelSpace) -> int:
+            return 1
+
+        def target(self, frame: Frame) -> torch.Tensor:
+            return torch.from_numpy(frame.image.mean(2, dtype=np.float32))[None]
+
+        def loss(self, output: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return (output - target).abs().sum(), torch.tensor(target.numel())
+
+    task = Brightness()
+    results = postprocess([task], {"brightness": task.target(frame).numpy()}, PostprocessContext())
+    np.testing.assert_allclose(results["brightness"].arrays()["values"], task.target(frame))
+    assert task.baseline() is None
+    assert task.visualize(frame, results) == task.metrics(CITYSCAPES) == task.calibration(1.0) == []

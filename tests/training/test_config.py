@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from multisigma import MultisigmaError
+from multisigma.cli.train import make_parser
 from multisigma.training.config import PRESETS, Names, Size, TrainConfig
 
 
@@ -39,6 +40,7 @@ def test_presets_set_every_field_that_has_a_meaning_in_the_paper(name: str) -> N
         "data",
         "missing_labels",
         "weighting_options",
+        "task_options",
         "seed",
         "accelerator",
         "devices",
@@ -101,3 +103,15 @@ def test_sizes_and_names() -> None:
     for bad in ("a,,b", "", []):
         with pytest.raises(ValueError, match="commas"):
             Names.parse(bad)
+
+
+def test_options_of_tasks_join_those_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("task_options: {depth: {likelihood: laplace, a: 1}, instance: {votes: paper}}")
+    arguments = ["--out", str(tmp_path / "run"), "--config", str(tmp_path / "c.yaml")]
+    arguments += ["--task.depth.likelihood=gaussian", "--task.normals.b", "2"]
+    options = make_parser(arguments).parse_args(arguments)
+    expected = {"depth": {"likelihood": "gaussian", "a": 1}, "instance": {"votes": "paper"}, "normals": {"b": "2"}}
+    assert options.task_options == expected
+    for wrong in (["--task.depth", "2"], ["--task.depth.likelihood"]):
+        with pytest.raises(MultisigmaError, match=r"must be --task\.TASK\.NAME VALUE, .* Found --task\.depth"):
+            make_parser(arguments).parse_args([*arguments, *wrong])

@@ -46,7 +46,7 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_folder(run: Path) -> None:
-    described = {"config.yaml", "environment.json", "network.json", "baselines.npz"}
+    described = {"config.yaml", "labels.json", "environment.json", "network.json", "baselines.npz"}
     model = {"model.json", "model.safetensors"}
     assert {path.name for path in run.iterdir()} == described | model | {"logs", "checkpoints"}
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
@@ -474,11 +474,11 @@ def test_a_users_own_task(root: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 import torch
 from multisigma.visualization.picture import Picture
 from multisigma.metrics import MaskedError
-from multisigma.tasks.base import RegressionTask
+from multisigma.tasks import RegressionTask
 from multisigma.tasks.baselines import RowMean
 
 class Boundary(RegressionTask):
-    name, channels = "boundary", 1
+    name = "boundary"
 
     def target(self, frame):
         ids = torch.from_numpy(frame.get("instance").ids)
@@ -486,10 +486,7 @@ class Boundary(RegressionTask):
         edge[0, :, 1:] = (ids[:, 1:] != ids[:, :-1]).float()
         return edge
 
-    def predict(self, output):
-        return output.float()
-
-    def metrics(self):
+    def metrics(self, labels):
         return [MaskedError("boundary")]
 
     def baseline(self):
@@ -502,7 +499,7 @@ class Boundary(RegressionTask):
     )
     monkeypatch.syspath_prepend(tmp_path)
     run = tmp_path / "run"
-    assert train(root, run, "--tasks", "semantic,instance,depth,boundary_task:Boundary", "--iterations", "2") == 0
+    assert train(root, run, "--tasks", "semantic,instance,depth,boundary_task.Boundary", "--iterations", "2") == 0
     assert main(["evaluate", str(run), "--data", str(root)]) == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["boundary_error_px"] is not None

@@ -212,8 +212,12 @@ class InverseOfFirstLoss(Weighting):
     [
         ("famoo", {}, r"--weighting must be one of uncertainty, .*, or the path of a class .* Found 'famoo'"),
         ("no.such.Module", {}, r"'no\.such\.Module' cannot be imported .*PYTHONPATH"),
-        ("multisigma.Laplace", {}, r"must be a subclass of multisigma\.Weighting .* Found 'multisigma\.Laplace'"),
-        ("multisigma.Weighting", {}, r"with `combine` and `weights`\. Found 'multisigma\.Weighting'"),
+        (
+            "multisigma.Laplace",
+            {},
+            r"derived from multisigma\.weighting\.Weighting\. Found 'multisigma\.Laplace'",
+        ),
+        ("multisigma.Weighting", {}, r"must define all .* Found no combine, weights\."),
         ("famo", {"rate": 1}, r"--weighting\.rate must be an option of --weighting famo, which has .*lr, "),
         ("mgda", {"rate": 1}, r"--weighting\.rate must be an option of --weighting mgda, which has none"),
         ("famo", {"tasks": ["depth"]}, r"--weighting\.tasks must be an option of"),

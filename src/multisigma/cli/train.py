@@ -6,13 +6,44 @@ import glob
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
 from multisigma.cli.console import make_progress, print_line
 from multisigma.errors import MultisigmaError
 from multisigma.training.config import PRESETS, TrainConfig
+
+
+class TrainParser(ArgumentParser):
+    """A parser that takes the options of tasks, `--task.TASK.NAME VALUE`, besides its own.
+
+    jsonargparse takes one key of a mapping, and these have two.
+    """
+
+    def parse_args(self, args: Sequence[str], **settings: Any) -> Namespace:  # type: ignore[override]
+        """Parse; each option of a task replaces or joins those of configuration files."""
+        rest, own = [], []
+        left = iter(args)
+        for argument in left:
+            name, equals, value = argument.partition("=")
+            if not name.startswith("--task."):
+                rest.append(argument)
+                continue
+            task, _, key = name.removeprefix("--task.").partition(".")
+            value = value if equals else next(left, "")
+            if not task or not key or not value:
+                raise MultisigmaError(
+                    "An option of a task must be --task.TASK.NAME VALUE, such as --task.depth.likelihood gaussian. "
+                    f"Found {argument}."
+                )
+            own.append((task, key, value))
+        options: Namespace = super().parse_args(rest, **settings)
+        merged = {task: dict(values) for task, values in (options.task_options or {}).items()}
+        for task, key, value in own:
+            merged.setdefault(task, {})[key] = value
+        options.task_options = merged or None
+        return options
 
 
 def make_parser(arguments: Sequence[str]) -> ArgumentParser:
@@ -32,7 +63,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
         TrainConfig.from_yaml(stored)
     source = str(stored) if resumes else str(PRESETS.get(known.preset, ""))
 
-    parser = ArgumentParser(
+    parser = TrainParser(
         description="Train the scene network; every field of the configuration is an option, a preset sets them all.",
         # jsonargparse takes glob patterns, and a path may hold brackets.
         default_config_files=[glob.escape(source)] if source else [],

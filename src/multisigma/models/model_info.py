@@ -27,7 +27,8 @@ class ModelInfo:
     """Everything that a model needs to predict, but its weights.
 
     Args:
-        tasks: The tasks as in a configuration: built-in names, or a user's own as 'package.module:Class'.
+        tasks: The tasks as in a configuration: built-in names, or a user's own as 'package.module.Class'.
+        task_options: Options of the tasks' constructors, by task name.
         outputs: Output channels of each task, by task name, in the same order.
         working_height: Height in pixels to which images are brought: that of the frames that the model learned from.
         mean: Mean of red, green and blue that normalises an image, on the scale 0 to 255.
@@ -56,6 +57,7 @@ class ModelInfo:
     dilations: tuple[int, ...] = (1, 12, 24, 36)
     decoder_channels: int = 256
     decoder_kernel: int = 3
+    task_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     labels: LabelSpace = CITYSCAPES
     sigmas: Mapping[str, float] = field(default_factory=dict)
     noise_scales: Mapping[str, float] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class ModelInfo:
             "format_version": FORMAT_VERSION,
             "multisigma_version": self.multisigma_version,
             "tasks": list(self.tasks),
+            "task_options": self.task_options,
             "outputs": dict(self.outputs),
             "working_height": self.working_height,
             "mean": list(self.mean),
@@ -122,6 +125,7 @@ class ModelInfo:
             raise MultisigmaError(f"{path}: `labels`: {error} {remedy}") from error
         info = cls(
             tasks=get("tasks", "a list of names", _texts),
+            task_options=get("task_options", "options by task", lambda v: {_text(k): dict(o) for k, o in v.items()}),
             outputs=get("outputs", "channels by task", lambda v: {_text(k): _count(n) for k, n in v.items()}),
             working_height=count("working_height"),
             mean=get("mean", "three numbers", _three),

@@ -162,7 +162,7 @@ class SceneModel(nn.Module):
             raise MultisigmaError(
                 f"{folder}: the encoder must be one that timm has itself. Found {info.encoder!r}, which is on a hub."
             )
-        tasks = load_tasks(info.tasks)
+        tasks = load_tasks(info.tasks, info.task_options)
         if [task.name for task in tasks] != list(info.outputs):
             raise MultisigmaError(
                 f"{folder / INFO_FILE}: `outputs` must be in the order of the tasks. Found {list(info.outputs)}."

@@ -1,8 +1,9 @@
 """What is particular to each task: one file a task."""
 
-from multisigma.tasks.base import BUILT_IN, RegressionTask, Task, load_tasks, postprocess
+from multisigma.tasks.base import RegressionTask, Task, postprocess
 from multisigma.tasks.depth import Depth, DepthResult
 from multisigma.tasks.instance import VOTES, Instance, InstanceResult, PredictedInstance, Votes, choose_votes
+from multisigma.tasks.load import BUILT_IN, load_tasks
 from multisigma.tasks.results import DenseResult, PostprocessContext, TaskResult, scene_of
 from multisigma.tasks.semantic import Semantic, SemanticResult
 

@@ -40,21 +40,22 @@ class MajorityClass:
     """The most frequent class at each pixel position.
 
     Args:
-        classes: The number of classes.
         ignore_index: The value of pixels without a label.
     """
 
-    def __init__(self, classes: int, ignore_index: int) -> None:
-        self.classes, self.ignore_index = classes, ignore_index
+    def __init__(self, ignore_index: int) -> None:
+        self.ignore_index = ignore_index
         self.counts: NDArray[np.int32] | None = None
 
     def update(self, target: Array) -> None:
         if self.counts is None:
-            self.counts = np.zeros((self.classes, *target.shape), np.int32)
+            self.counts = np.zeros((0, *target.shape), np.int32)
         target = nearest(target, *self.counts.shape[1:])
-        for label in np.unique(target):
-            if label != self.ignore_index:
-                self.counts[label] += target == label
+        for label in np.unique(target[target != self.ignore_index]).tolist():
+            if label >= len(self.counts):
+                more = np.zeros((label + 1 - len(self.counts), *target.shape), np.int32)
+                self.counts = np.concatenate((self.counts, more))
+            self.counts[label] += target == label
 
     def predict(self) -> Array | None:
         if self.counts is None or not self.counts.any():
@@ -67,30 +68,40 @@ class MajorityClass:
 
 
 class RowMean:
-    """The mean of each row's labelled values, one channel, in pixels of disparity."""
+    """The mean of each row's labelled values, for each channel.
 
-    def __init__(self) -> None:
-        self.width = 0
+    Args:
+        in_pixels: Whether the values are lengths in pixels, which grow with the width of the frame.
+    """
+
+    def __init__(self, in_pixels: bool = True) -> None:
+        self.in_pixels, self.width = in_pixels, 0
         self.sums: NDArray[np.float64] | None = None
         self.counts: NDArray[np.int64] | None = None
 
     def update(self, target: Array) -> None:
         if self.sums is None or self.counts is None:
             self.width = target.shape[-1]
-            self.sums, self.counts = np.zeros(target.shape[-2]), np.zeros(target.shape[-2], np.int64)
-        target = self.resize(target, len(self.sums), self.width)[0]
-        self.sums += np.nansum(target, axis=1, dtype=np.float64)
-        self.counts += np.isfinite(target).sum(1)
+            self.sums, self.counts = np.zeros(target.shape[:2]), np.zeros(target.shape[:2], np.int64)
+        target = self.resize(target, self.sums.shape[1], self.width)
+        self.sums += np.nansum(target, axis=2, dtype=np.float64)
+        self.counts += np.isfinite(target).sum(2)
 
     def predict(self) -> Array | None:
-        if self.sums is None or self.counts is None or not self.counts.any():
+        if self.sums is None or self.counts is None or not self.counts.any(1).all():
             return None
-        rows, labelled = np.arange(len(self.sums)), self.counts > 0
-        means = np.interp(rows, rows[labelled], self.sums[labelled] / self.counts[labelled])
-        return np.broadcast_to(means[None, :, None], (1, len(means), self.width)).astype(np.float32)
+        rows = np.arange(self.sums.shape[1])
+        means = np.stack(
+            [
+                np.interp(rows, rows[counts > 0], sums[counts > 0] / counts[counts > 0])
+                for sums, counts in zip(self.sums, self.counts, strict=True)
+            ]
+        )
+        return np.broadcast_to(means[..., None], (*means.shape, self.width)).astype(np.float32)
 
     def resize(self, prediction: Array, height: int, width: int) -> Array:
-        return nearest(prediction, height, width) * np.float32(width / prediction.shape[-1])
+        resized = nearest(prediction, height, width)
+        return resized * np.float32(width / prediction.shape[-1]) if self.in_pixels else resized
 
 
 class ZeroVectors:

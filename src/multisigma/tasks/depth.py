@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, cast
 
 import matplotlib
@@ -15,9 +16,10 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from multisigma.datasets.frame import Camera, Frame, disparity_with_sky
+from multisigma.datasets.label_space import LabelSpace
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import MaskedError
-from multisigma.tasks.base import RegressionTask
+from multisigma.tasks.base import Noise, RegressionTask
 from multisigma.tasks.baselines import RowMean
 from multisigma.tasks.results import PostprocessContext, TaskResult, finite, resize
 from multisigma.visualization.picture import Picture
@@ -30,12 +32,15 @@ class DepthResult(TaskResult):
     Args:
         disparity: Disparity in pixels at the size of the image, at least 0; shape (H, W).
         camera: The camera at the size of the image; None if not known.
-        noise_scale: Mean absolute error of the disparity over validation frames, pixels; None if not measured.
+        noise_scale: Scale of the errors of the disparity over validation frames, pixels; None if not measured.
+        noise: Their distribution, which tells what the scale is: the mean absolute error of a Laplace distribution, or
+            the root mean square error of a normal one.
     """
 
     disparity: NDArray[np.float32]
     camera: Camera | None = None
     noise_scale: float | None = None
+    noise: Noise = "laplace"
 
     @property
     def metres(self) -> NDArray[np.float32]:
@@ -49,8 +54,8 @@ class DepthResult(TaskResult):
     def interval(self, share: float = 0.9) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the nearest and the farthest depth in metres between which the true one lies with a probability.
 
-        The error of the disparity is taken to follow a Laplace distribution with the scale b = `noise_scale`: it is at
-        most -b log(1 - share) with the probability `share`.
+        The error of the disparity is taken to follow the distribution `noise` with the scale `noise_scale`. Of a
+        Laplace distribution with scale b it is at most -b log(1 - share) with the probability `share`.
 
         Args:
             share: The probability, from 0 to below 1.
@@ -68,7 +73,11 @@ class DepthResult(TaskResult):
                 "An interval must have a scale that was measured on validation frames. Found none in the model. "
                 "Train with a labelled split 'val'."
             )
-        reach = np.float32(-self.noise_scale * math.log1p(-share))
+        reach = np.float32(
+            -self.noise_scale * math.log1p(-share)
+            if self.noise == "laplace"
+            else self.noise_scale * NormalDist().inv_cdf((1 + share) / 2)
+        )
         return self._metres(self.disparity + reach), self._metres(np.maximum(self.disparity - reach, np.float32(0)))
 
     def _metres(self, disparity: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -87,6 +96,7 @@ class DepthResult(TaskResult):
             resize(self.disparity, height, width) * np.float32(x),
             self.camera and self.camera.resized(x, y),
             self.noise_scale and self.noise_scale * x,
+            self.noise,
         )
 
     def scene_fields(self) -> dict[str, Any]:
@@ -110,8 +120,7 @@ class Depth(RegressionTask):
     """Disparity in pixels, shape (1, H, W); targets are NaN without a label, and zero on the sky (section 5)."""
 
     name = "depth"
-    channels = 1
-    kind = "disparity"
+    fields = ("disparity",)
 
     def target(self, frame: Frame) -> Tensor:
         disparity = _with_sky(frame)
@@ -122,14 +131,14 @@ class Depth(RegressionTask):
     def predict(self, output: Tensor) -> Tensor:
         return output.float().clamp(min=0.0)
 
-    def metrics(self) -> Sequence[Metric]:
+    def metrics(self, labels: LabelSpace) -> Sequence[Metric]:
         return [MaskedError("disparity")]
 
     def postprocess(
         self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
     ) -> DepthResult:
         disparity = self.predict(torch.from_numpy(output)[None])[0, 0].numpy()
-        return DepthResult(disparity, context.camera, context.noise_scales.get(self.name))
+        return DepthResult(disparity, context.camera, context.noise_scales.get(self.name), self.noise)
 
     def baseline(self) -> RowMean:
         return RowMean()

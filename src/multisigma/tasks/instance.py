@@ -23,7 +23,7 @@ from multisigma.errors import MultisigmaError
 from multisigma.instances import VoteSettings, instances_from_votes
 from multisigma.metrics import VectorError
 from multisigma.metrics.instance import median_distance
-from multisigma.tasks.base import RegressionTask, Task
+from multisigma.tasks.base import Noise, RegressionTask, Task
 from multisigma.tasks.baselines import ZeroVectors
 from multisigma.tasks.depth import DepthResult
 from multisigma.tasks.results import PostprocessContext, TaskResult, finite, resize
@@ -191,14 +191,16 @@ class Instance(RegressionTask):
     Args:
         votes: How votes become instances. 'default' clusters each class by itself with `VoteSettings.for_height`;
             'paper' clusters the pixels of all instance classes together with `VoteSettings.paper`.
+        likelihood: 'laplace' for absolute errors of the vectors, 'gaussian' for squared errors.
     """
 
     name = "instance"
-    channels = 2
-    kind = "instance"
-    uses = ("semantic", "depth")
+    dimension = 2
+    fields = ("instance",)
+    requires = ("semantic", "depth")
 
-    def __init__(self, votes: Votes = "default") -> None:
+    def __init__(self, votes: Votes = "default", likelihood: Noise = "laplace") -> None:
+        super().__init__(likelihood)
         self.votes = votes
 
     def target(self, frame: Frame) -> Tensor:
@@ -209,7 +211,7 @@ class Instance(RegressionTask):
     def predict(self, output: Tensor) -> Tensor:
         return output.float()
 
-    def metrics(self) -> Sequence[Metric]:
+    def metrics(self, labels: LabelSpace) -> Sequence[Metric]:
         return [VectorError("instance")]
 
     def postprocess(

@@ -16,7 +16,7 @@ from torchmetrics import Metric
 from multisigma.datasets.fields import ClassMap
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
-from multisigma.datasets.labels import IGNORE, TRAIN_CLASSES, TRAIN_ID_OF
+from multisigma.datasets.labels import IGNORE
 from multisigma.metrics import ClassIoU, Reliability
 from multisigma.tasks.base import Task
 from multisigma.tasks.baselines import MajorityClass
@@ -73,18 +73,20 @@ class SemanticResult(TaskResult):
 
 
 class Semantic(Task):
-    """A class for each pixel; targets and predictions are maps of the 19 training ids, shape (H, W), void 255."""
+    """A class for each pixel; targets and predictions are maps of training ids, shape (H, W), void 255."""
 
     name = "semantic"
-    channels = len(TRAIN_CLASSES)
     likelihood = Softmax()
-    kind = "semantic"
+    fields = ("semantic",)
+
+    def channels(self, labels: LabelSpace) -> int:
+        return len(labels.train_classes)
 
     def target(self, frame: Frame) -> Tensor:
         semantic = frame.get("semantic", ClassMap)
         if semantic is None:
             return torch.full(frame.size, IGNORE, dtype=torch.uint8)
-        return torch.from_numpy(TRAIN_ID_OF[semantic.ids])
+        return torch.from_numpy(frame.labels.train_ids_of_ids[semantic.ids])
 
     def loss(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         total = F.cross_entropy(output.float(), target.long(), ignore_index=IGNORE, reduction="sum")
@@ -93,8 +95,8 @@ class Semantic(Task):
     def predict(self, output: Tensor) -> Tensor:
         return output.argmax(1).to(torch.uint8)
 
-    def metrics(self) -> Sequence[Metric]:
-        return [ClassIoU([label.name for label in TRAIN_CLASSES], IGNORE)]
+    def metrics(self, labels: LabelSpace) -> Sequence[Metric]:
+        return [ClassIoU([label.name for label in labels.train_classes], IGNORE)]
 
     def postprocess(
         self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
@@ -109,7 +111,7 @@ class Semantic(Task):
         return [Reliability(self.name, {"": 1.0, **learned}, IGNORE)]
 
     def baseline(self) -> MajorityClass:
-        return MajorityClass(self.channels, IGNORE)
+        return MajorityClass(IGNORE)
 
     def visualize(self, frame: Frame, scene: Mapping[str, TaskResult]) -> list[Picture]:
         result = cast(SemanticResult, scene[self.name])

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.module import WholeFrames, readable_worker_errors, whole_frame_loader
@@ -32,26 +34,39 @@ def write_baselines(
     workers: int,
     progress: Progress,
 ) -> set[str]:
-    """Make every task's baseline from the training labels; reads the frames of validation for faults alone.
+    """Make the tasks' baselines from the training labels; read the frames of validation for faults alone.
 
     Returns:
-        The names of the tasks that have a labelled pixel; the others have no predictor.
+        The names of the tasks that have a labelled pixel; of these, the tasks with a baseline have a prediction.
+
+    Raises:
+        MultisigmaError: A frame is at fault, or a task's baseline does not go with its targets.
     """
     predictors = {task.name: task.baseline() for task in tasks}
     targets = partial(make_targets, tasks)
     loaders = [whole_frame_loader(WholeFrames(data, targets), workers) for data in (train_data, val_data) if data]
     total = sum(map(len, loaders))
+    labelled: set[str] = set()
     with readable_worker_errors():
         for index, (_, batch) in enumerate(progress.track(chain(*loaders), "reading all frames once", total)):
             if index < len(train_data):
-                for name, target in batch["targets"].items():
-                    predictors[name].update(target[0].numpy())
-    predictions = {name: predictor.predict() for name, predictor in predictors.items()}
+                for task in tasks:
+                    target = batch["targets"][task.name]
+                    if task.name not in labelled and _has_labels(task, target, task.channels(train_data.labels)):
+                        labelled.add(task.name)
+                    if predictor := predictors[task.name]:
+                        predictor.update(target[0].numpy())
+    predictions = {name: predictor.predict() for name, predictor in predictors.items() if predictor}
+    known: dict[str, Any] = {name: value for name, value in predictions.items() if value is not None}
     buffer = io.BytesIO()
-    labelled: dict[str, Any] = {name: value for name, value in predictions.items() if value is not None}
-    np.savez_compressed(buffer, **labelled)
+    np.savez_compressed(buffer, **known)
     write_bytes(path, buffer.getvalue())
-    return set(labelled)
+    return labelled
+
+
+def _has_labels(task: Task, target: Tensor, channels: int) -> bool:
+    """Return whether a loss of a task against a batch of targets counts anything."""
+    return bool(task.loss(torch.zeros(len(target), channels, *target.shape[-2:]), target)[1])
 
 
 def read_baselines(run: Path) -> dict[str, NDArray[Any]]:
@@ -78,16 +93,18 @@ def report_unlabelled(
         dataset: The training split.
     """
     messages = []
+    counts = dataset.label_counts() if len(labelled) < len(tasks) else {}
     rest = ",".join(option for option, task in zip(config.tasks.values, tasks, strict=True) if task.name in labelled)
     for task in tasks:
         if task.name in labelled:
             continue
         message = f"Task '{task.name}': no pixel is labelled in the {len(dataset)} frames of the split 'train'"
-        remedy = "Add its labels."
-        if task.kind:
-            count = dataset.label_counts().get(task.kind, 0)
-            message += f"; found {count} frames with the field '{task.kind}'"
-            remedy = "All their pixels are void: restore them." if count else dataset.remedy(task.kind)
+        remedies = []
+        for field in task.fields:
+            count = counts.get(field, 0)
+            message += f"; found {count} frames with the field '{field}'"
+            remedies.append("All their pixels are void: restore them." if count else dataset.remedy(field))
+        remedy = " Or: ".join(remedies) or "Add its labels."
         messages.append(f"{message}. {remedy}" + (f" Or leave the task out with --tasks {rest}." if rest else ""))
     if not labelled:
         raise MultisigmaError("\n".join(messages))

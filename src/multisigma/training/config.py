@@ -84,7 +84,10 @@ class TrainConfig:
     data: str = option("", "root of the data in the Cityscapes format")
     missing_labels: Literal["error", "unlabelled"] = option("error", "what a single missing label file means")
     tasks: Names = option(
-        Names("semantic", "instance", "depth"), "tasks with commas between them; your own as package.module:Class"
+        Names("semantic", "instance", "depth"), "tasks with commas between them; your own as package.module.Class"
+    )
+    task_options: dict[str, dict[str, Any]] | None = option(
+        None, "options of the tasks, by the names of their classes' parameters; each as --task.TASK.NAME VALUE"
     )
     weighting: str = option(
         "uncertainty",
@@ -151,6 +154,8 @@ class TrainConfig:
             raise self._error("dilations", "must be positive integers")
         if not isinstance(self.weighting_options, dict | None):
             raise self._error("weighting_options", "must be a mapping")
+        if not all(isinstance(part, dict) for part in (self.task_options or {}, *(self.task_options or {}).values())):
+            raise self._error("task_options", "must be a mapping of each task's options by task name")
 
     def _error(self, name: str, rule: str) -> MultisigmaError:
         value = getattr(self, name)

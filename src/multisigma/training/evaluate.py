@@ -89,8 +89,8 @@ def evaluate(
     shown = {dataset.name(i) for i in evenly(range(len(dataset)), pictures)} if pictures else set()
     device = torch.device("cuda" if torch.cuda.is_available() and config.accelerator != "cpu" else "cpu")
     module = module.to(device)
-    metrics = {task.name: list(task.metrics()) for task in tasks}
-    baseline_metrics = {task.name: list(task.metrics()) for task in tasks}
+    metrics = {task.name: list(task.metrics(module.labels)) for task in tasks}
+    baseline_metrics = {task.name: list(task.metrics(module.labels)) for task in tasks}
     # Only with the tasks' own likelihoods is sigma the scale or the root of the temperature that calibration measures.
     sigma = module.weighting.sigma if has_tasks_likelihoods(module.weighting) else {}
     calibration = {task.name: list(task.calibration(sigma.get(task.name))) for task in tasks}
@@ -121,8 +121,8 @@ def evaluate(
             target = batch["targets"][task.name]
             _update(metrics[task.name], predictions[task.name], target)
             _update(calibration[task.name], outputs[task.name], target)
-            if task.name in baseline:
-                guess = task.baseline().resize(baseline[task.name], *frame.size)
+            if task.name in baseline and (predictor := task.baseline()):
+                guess = predictor.resize(baseline[task.name], *frame.size)
                 _update(baseline_metrics[task.name], torch.from_numpy(np.ascontiguousarray(guess))[None], target)
         if frame.name in shown:
             made = [picture for task in tasks for picture in task.visualize(frame, results)]

@@ -35,7 +35,8 @@ def write_model(
         encoder = encoder.rpartition("/")[2]
     info = ModelInfo(
         tasks=config.tasks.values,
-        outputs={task.name: task.channels for task in module.tasks},
+        task_options=config.task_options or {},
+        outputs={task.name: task.channels(module.labels) for task in module.tasks},
         working_height=train_data.read(0, ["image"]).size[0],
         mean=_three(module.network.mean),
         std=_three(module.network.std),
@@ -45,6 +46,7 @@ def write_model(
         dilations=tuple(int(dilation) for dilation in config.dilations.values),
         decoder_channels=config.decoder_channels,
         decoder_kernel=config.decoder_kernel,
+        labels=module.labels,
         sigmas=module.weighting.sigma,
         noise_scales={} if val_data is None else measure_noise(module.eval().to(device), val_data),
     )

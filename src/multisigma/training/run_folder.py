@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from multisigma.datasets.dataset import SceneDataset
+from multisigma.datasets.label_space import LabelSpace
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_text
 from multisigma.models import complexity
@@ -51,12 +52,13 @@ def describe_run(
     val_data: SceneDataset | None,
     progress: Progress,
 ) -> None:
-    """Write what is known before the first iteration: configuration, environment, network, baselines.
+    """Write what is known before the first iteration: configuration, classes, environment, network, baselines.
 
     Every frame is read once for the baselines, those of validation too, so that a fault in the data shows now
     and not after hours.
     """
     write_text(folder / "config.yaml", config.to_yaml())
+    write_text(folder / "labels.json", json.dumps(module.labels.to_json(), indent=1, ensure_ascii=False))
     labelled = write_baselines(folder / "baselines.npz", module.tasks, train_data, val_data, config.workers, progress)
     report_unlabelled(config, module.tasks, labelled, train_data)
     first_frame = train_data.read(0, ["image"])
@@ -114,10 +116,20 @@ def load_module(run: Path, checkpoint: str = "last") -> SceneModule:
         there = ", ".join(sorted(p.stem for p in path.parent.glob("*.ckpt")))
         remedy = "Choose one of them" if there else f"Go on with it: multisigma train --resume --out {run}"
         raise MultisigmaError(f"{run}: the run has no checkpoint {checkpoint!r}. Found {there or 'none'}. {remedy}.")
-    module = SceneModule(config, load_tasks(config.tasks.values), pretrained=False)
+    tasks = load_tasks(config.tasks.values, config.task_options)
+    module = SceneModule(config, tasks, _read_labels(run / "labels.json"), pretrained=False)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         module.load_state_dict(content["state_dict"])
     except Exception as error:
         raise _unreadable_checkpoint(path, error, "Evaluate another with --checkpoint, or restore this one.") from error
     return module.eval()
+
+
+def _read_labels(path: Path) -> LabelSpace:
+    try:
+        return LabelSpace.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, MultisigmaError) as error:
+        raise MultisigmaError(
+            f"{path}: must hold the run's classes. Found a fault: {error}. Restore it, or train the run again."
+        ) from error

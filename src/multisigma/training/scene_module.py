@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from multisigma.datasets.frame import Frame
+from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.module import Batch
 from multisigma.models import SceneNetwork
 from multisigma.tasks import Depth, Task
@@ -24,17 +25,22 @@ class SceneModule(lightning.LightningModule):
     Args:
         config: The run's configuration.
         tasks: The tasks that the configuration names.
+        labels: The classes of the data.
         pretrained: Whether to load the encoder's pretrained weights; false where a checkpoint is loaded next.
         steps_per_epoch: Iterations of one epoch of the training data, for weightings that work in epochs.
     """
 
     def __init__(
-        self, config: TrainConfig, tasks: Sequence[Task], pretrained: bool = True, steps_per_epoch: int = 1
+        self,
+        config: TrainConfig,
+        tasks: Sequence[Task],
+        labels: LabelSpace = CITYSCAPES,
+        pretrained: bool = True,
+        steps_per_epoch: int = 1,
     ) -> None:
         super().__init__()
-        self.config, self.tasks = config, list(tasks)
-        # Convolutions on a CPU, and in half precision on a GPU, are fastest with the channels last in memory.
-        self.network = make_network(config, tasks, pretrained)
+        self.config, self.tasks, self.labels = config, list(tasks), labels
+        self.network = make_network(config, tasks, labels, pretrained)
         self.weighting = make_weighting(config, tasks, steps_per_epoch)
         self.validation_sums: dict[str, Tensor] = {}
 
@@ -151,10 +157,12 @@ def noise_columns(weights: Mapping[str, float]) -> dict[str, float]:
     return columns
 
 
-def make_network(config: TrainConfig, tasks: Sequence[Task], pretrained: bool = True) -> SceneNetwork:
-    """Make the network of a configuration."""
+def make_network(
+    config: TrainConfig, tasks: Sequence[Task], labels: LabelSpace, pretrained: bool = True
+) -> SceneNetwork:
+    """Make the network of a configuration for data of some classes."""
     return SceneNetwork(
-        {task.name: task.channels for task in tasks},
+        {task.name: task.channels(labels) for task in tasks},
         encoder=config.encoder,
         encoder_weights=config.encoder_weights if pretrained else "none",
         output_stride=config.output_stride,

@@ -44,7 +44,7 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
         MultisigmaError: The data or the configuration is at fault, or no task has a labelled pixel; the folder holds a
             run and `resume` is false, or it holds none, or one of another configuration, and `resume` is true.
     """
-    tasks = load_tasks(config.tasks.values)
+    tasks = load_tasks(config.tasks.values, config.task_options)
     # The processes that Lightning starts for further devices come here too, when the first has made the folder.
     first_process = getattr(rank_zero_only, "rank", 0) == 0
     if first_process:
@@ -64,7 +64,7 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
     lightning.seed_everything(config.seed, verbose=False)
     checkpoint = last_checkpoint(run) if resume and last_checkpoint(run).is_file() else None
     steps_per_epoch = max(1, round(len(train_data) / config.batch_size))
-    module = SceneModule(config, tasks, checkpoint is None, steps_per_epoch)
+    module = SceneModule(config, tasks, train_data.labels, checkpoint is None, steps_per_epoch)
     if first_process and not resume:
         with new_folder(run) as folder:
             describe_run(folder, config, module, train_data, val_data, progress)

@@ -1,13 +1,9 @@
 """The weighting of a configuration: a name or a class path, and options."""
 
-import importlib
 import inspect
-from argparse import ArgumentError
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, get_type_hints
 
-from jsonargparse import ArgumentParser
-
+from multisigma.class_paths import call_with_options, import_class
 from multisigma.errors import MultisigmaError
 from multisigma.tasks import Task
 from multisigma.training.config import TrainConfig
@@ -74,27 +70,12 @@ def make_weighting(config: TrainConfig, tasks: Sequence[Task], steps_per_epoch: 
             weighting has other tasks.
     """
     make = _find(config.weighting)
-    parameters = inspect.signature(make).parameters
     names = [task.name for task in tasks]
-    handed = {"tasks": names, "likelihoods": {task.name: task.likelihood for task in tasks}}
-    arguments: dict[str, Any] = handed | {"steps_per_epoch": steps_per_epoch, "seed": config.seed}
-    arguments = {name: value for name, value in arguments.items() if name in parameters}
-    options = [name for name in parameters if name not in handed]
-    types = get_type_hints(make.__init__ if isinstance(make, type) else make)  # type: ignore[misc]
-    for name, value in (config.weighting_options or {}).items():
-        if name not in options:
-            raise MultisigmaError(
-                f"Option --weighting.{name} must be an option of --weighting {config.weighting}, which has "
-                f"{', '.join(options) or 'none'}."
-            )
-        arguments[name] = _parse(name, value, types.get(name, Any))
-    for name in options:
-        if name not in arguments and parameters[name].default is inspect.Parameter.empty:
-            raise MultisigmaError(f"Option --weighting.{name} must be given with --weighting {config.weighting}.")
-    try:
-        weighting = make(**arguments)
-    except MultisigmaError as error:
-        raise MultisigmaError(f"Option --weighting {config.weighting}: {error}") from error
+    given = {"tasks": names, "likelihoods": {task.name: task.likelihood for task in tasks}}
+    of_run = {"steps_per_epoch": steps_per_epoch, "seed": config.seed}
+    options = {name: value for name, value in of_run.items() if name in inspect.signature(make).parameters}
+    options |= config.weighting_options or {}
+    weighting = call_with_options(make, options, given, "--weighting", f"--weighting {config.weighting}")
     if set(weighting.tasks) != set(names):
         raise MultisigmaError(
             f"Option --weighting {config.weighting} must weigh the tasks {', '.join(names)}. "
@@ -112,32 +93,10 @@ def _find(name: str) -> Callable[..., Weighting]:
     """Return a weighting's constructor by its name or class path."""
     if name in WEIGHTINGS:
         return WEIGHTINGS[name]
-    module, _, attribute = name.rpartition(".")
-    if not module:
+    if "." not in name:
         raise MultisigmaError(
             f"Option --weighting must be one of {', '.join(WEIGHTINGS)}, or the path of a class such as "
             f"mypackage.module.MyWeighting. Found {name!r}."
         )
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise MultisigmaError(
-            f"Option --weighting: {name!r} cannot be imported ({error}). Put it on the Python path (PYTHONPATH)."
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, Weighting)) or inspect.isabstract(found):
-        raise MultisigmaError(
-            "Option --weighting must be a subclass of multisigma.Weighting with `combine` and `weights`. "
-            f"Found {name!r}."
-        )
-    return found
-
-
-def _parse(name: str, value: Any, type_: Any) -> Any:
-    """Return an option's value as its type; text such as '1e-3' becomes a number."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--value", type=type_)
-    try:
-        return parser.parse_object({"value": value}).value
-    except ArgumentError as error:
-        rule = f"must be of type {inspect.formatannotation(type_)}"
-        raise MultisigmaError(f"Option --weighting.{name} {rule}. Found {value!r}.") from error
+    # The base class is abstract, which a type may not be for mypy.
+    return import_class(name, Weighting, "--weighting")  # type: ignore[type-abstract]

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from multisigma.weighting.base import Weighting
-from multisigma.weighting.losses import TaskLosses
+from multisigma.weighting.base import TaskLosses, Weighting
 
 
 class AdaptiveWeighting(Weighting):

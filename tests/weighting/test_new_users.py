@@ -29,6 +29,7 @@ from multisigma import (
     Softmax,
     StudentT,
     UncertaintyWeighting,
+    Weighting,
 )
 
 
@@ -222,13 +223,6 @@ def test_gradnorm_survives_a_gradient_that_is_not_finite() -> None:
     assert gradnorm({"a": x, "b": x.square()}, shared=x).isfinite()
 
 
-def test_made_on_the_meta_device_is_an_error_and_not_garbage() -> None:
-    with torch.device("meta"):
-        empty = EqualWeighting(["a"])
-    with pytest.raises(MultisigmaError, match="cannot be made on the meta device"):
-        empty.to_empty(device="cpu")
-
-
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -246,17 +240,30 @@ def test_settings_of_the_wrong_type_are_named(make: Callable[[], object], words:
         make()
 
 
-def test_settings_that_a_loader_left_uninitialised_are_repaired() -> None:
-    """As transformers does: a model is made on the meta device, its tensors are replaced, then it is set to `eval`."""
-    for make in (lambda: UncertaintyWeighting({"a": Gaussian()}), lambda: FixedWeighting({"a": 0.3})):
-        with torch.device("meta"):
-            weighting = make()
-        for name, buffer in [*weighting.named_buffers()]:
-            weighting._buffers[name] = torch.full(buffer.shape, 1e30)
-        for name, parameter in [*weighting.named_parameters()]:
-            weighting._parameters[name] = nn.Parameter(torch.zeros(parameter.shape))
-        weighting.eval()
-        assert weighting({"a": torch.tensor(1.0)}).item() == make()({"a": torch.tensor(1.0)}).item()
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: UncertaintyWeighting({"a": Gaussian()}),
+        lambda: FixedWeighting({"a": 0.3}),
+        lambda: FAMO(["a"], lower_bounds={"a": 0.5}),
+        lambda: SmoothTchebycheff(["a"], preferences={"a": 3.0}, ideal={"a": 0.5}),
+        lambda: RLW(["a"], seed=3),
+    ],
+)
+def test_settings_are_kept_where_a_model_is_made_on_the_meta_device(make: Callable[[], Weighting]) -> None:
+    """As `from_pretrained` of transformers does: it fills the parameters and buffers from a file."""
+    with torch.device("meta"):
+        weighting = make()
+    weighting.to_empty(device="cpu").load_state_dict(make().state_dict())
+    assert weighting({"a": torch.tensor(1.0)}).item() == make()({"a": torch.tensor(1.0)}).item()
+
+
+def test_settings_that_are_first_used_in_inference_mode_can_be_trained_with() -> None:
+    weighting, loss = FixedWeighting({"a": 0.123456}), torch.tensor(2.0, requires_grad=True)
+    with torch.inference_mode():
+        weighting({"a": loss})
+    weighting({"a": loss}).backward()
+    assert loss.grad == torch.tensor(0.123456)
 
 
 def test_a_likelihood_without_a_formula_is_an_error() -> None:

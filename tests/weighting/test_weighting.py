@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multisigma import FixedWeighting, Gaussian, Laplace, MultisigmaError, Softmax, UncertaintyWeighting
-from multisigma.weighting.base import TaskLosses
+from multisigma.weighting.losses import TaskLosses
 
 
 def make() -> UncertaintyWeighting:

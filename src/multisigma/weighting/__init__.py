@@ -1,6 +1,6 @@
 """Weigh the losses of several tasks. Needs torch alone."""
 
-from multisigma.weighting.base import Loss, TaskLosses, Weighting
+from multisigma.weighting.base import Weighting
 from multisigma.weighting.dynamic_weight_average import DynamicWeightAverage
 from multisigma.weighting.famo import FAMO
 from multisigma.weighting.fixed import EqualWeighting, FixedWeighting
@@ -24,6 +24,7 @@ from multisigma.weighting.likelihoods import (
     StudentT,
 )
 from multisigma.weighting.log_transform import LogTransform
+from multisigma.weighting.losses import Loss, TaskLosses
 from multisigma.weighting.revised_uncertainty import RevisedUncertaintyWeighting
 from multisigma.weighting.rlw import RLW
 from multisigma.weighting.smooth_tchebycheff import SmoothTchebycheff

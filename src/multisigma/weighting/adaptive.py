@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from multisigma.weighting.base import TaskLosses, Weighting
+from multisigma.weighting.base import Weighting
+from multisigma.weighting.losses import TaskLosses
 
 
 class AdaptiveWeighting(Weighting):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
+from multisigma.weighting.likelihoods import Likelihood
 
 
 def check_names(tasks: Iterable[str]) -> tuple[str, ...]:
@@ -59,18 +60,66 @@ def check_positive(parameter: str, value: float) -> None:
         raise MultisigmaError(f"Parameter `{parameter}` must be a number, positive and finite. Found {value!r}.")
 
 
-def check_count(name: str, count: Any) -> Tensor | float:
-    """Return the count as a number, or as a tensor where reading it would wait for a device."""
+def check_interval(parameter: str, value: Any) -> None:
+    """Raise `MultisigmaError` if the parameter's value is not (lowest, highest)."""
+    pair = isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(end, Real) for end in value)
+    if not (pair and value[0] < value[1]):
+        raise MultisigmaError(f"Parameter `{parameter}` must be (lowest, highest). Found {value!r}.")
+
+
+def check_likelihoods(likelihoods: Any) -> None:
+    """Raise `MultisigmaError` if these are not likelihoods by task name."""
+    if not isinstance(likelihoods, Mapping):
+        raise MultisigmaError(
+            "Parameter `likelihoods` must be a dictionary such as {'depth': Laplace()}. "
+            f"Found {type(likelihoods).__name__}."
+        )
+    for name, likelihood in likelihoods.items():
+        if not isinstance(likelihood, Likelihood):
+            raise MultisigmaError(
+                f"Task {name!r}: a likelihood must be an object such as Gaussian(), Laplace() or Softmax(). "
+                f"Found {likelihood!r}."
+            )
+
+
+def check_loss(name: str, loss: Any, device: torch.device) -> Tensor:
+    """Return the loss.
+
+    Raises:
+        MultisigmaError: It is not a real scalar tensor on the weighting's device.
+    """
+    if not (isinstance(loss, Tensor) and loss.ndim == 0 and loss.is_floating_point()):
+        found = f"shape {tuple(loss.shape)} of {loss.dtype}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+        raise MultisigmaError(
+            f"Task {name!r}: the loss must be a real scalar tensor or a pair (sum, count). Found {found}."
+        )
+    if loss.device != device:
+        raise MultisigmaError(
+            f"Task {name!r}: the loss is on {loss.device} and the weighting on {device}. Move the weighting with "
+            f"`.to({str(loss.device)!r})`."
+        )
+    return loss
+
+
+def check_pair(name: str, pair: tuple[Any, ...]) -> tuple[Any, Tensor | float]:
+    """Return a sum and its count: a number, or a tensor where reading it would wait for a device.
+
+    Raises:
+        MultisigmaError: There are not two values, or the count is not one finite number that is not negative.
+    """
+    if len(pair) != 2:
+        raise MultisigmaError(f"Task {name!r}: a pair must be (sum, count). Found {len(pair)} values.")
+    total, count = pair
     if torch.compiler.is_compiling():
-        return count.detach() if isinstance(count, Tensor) else count
+        return total, count.detach() if isinstance(count, Tensor) else count
     if isinstance(count, Tensor) and count.numel() == 1:
         if not count.is_cpu:
-            return count.detach().reshape(())
+            return total, count.detach().reshape(())
         count = count.item()
     if not (isinstance(count, Real) and 0 <= float(count) < math.inf):
         found = f"shape {tuple(count.shape)}" if isinstance(count, Tensor) else repr(count)
         raise MultisigmaError(f"Task {name!r}: a count must be one number, finite and not negative. Found {found}.")
-    return float(count)
+    return total, float(count)
 
 
 def check_shared(shared: Tensor | Iterable[Tensor] | None) -> tuple[Tensor, ...]:

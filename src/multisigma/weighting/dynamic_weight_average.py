@@ -7,8 +7,8 @@ from torch import Tensor
 
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.adaptive import AdaptiveWeighting
-from multisigma.weighting.base import TaskLosses
 from multisigma.weighting.checks import check_positive
+from multisigma.weighting.losses import TaskLosses
 
 
 class DynamicWeightAverage(AdaptiveWeighting):

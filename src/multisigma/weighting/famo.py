@@ -8,8 +8,9 @@ from torch import Tensor
 
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.adaptive import AdaptiveWeighting
-from multisigma.weighting.base import Loss, TaskLosses
 from multisigma.weighting.checks import check_positive, values_by_task
+from multisigma.weighting.constants import constant
+from multisigma.weighting.losses import Loss, TaskLosses, reduce_losses
 
 EPSILON = 1e-8
 
@@ -50,7 +51,6 @@ class FAMO(AdaptiveWeighting):
         True
     """
 
-    lower_bounds: Tensor
     logits: Tensor
     adam_mean: Tensor
     adam_square: Tensor
@@ -72,14 +72,10 @@ class FAMO(AdaptiveWeighting):
         if not 0 <= weight_decay < math.inf:
             raise MultisigmaError(f"Parameter `weight_decay` must be finite and not negative. Found {weight_decay}.")
         self.lr, self.weight_decay = lr, weight_decay
-        bounds = torch.tensor(
-            values_by_task(self.tasks, "lower_bounds", lower_bounds or {}, 0.0), dtype=torch.float32, device="cpu"
-        )
-        self.register_settings({"lower_bounds": bounds})
-        # Rounding a bound to float32 may raise it. Accept losses down to the lower of the two values.
-        self.lowest_losses = [
-            min(b, (lower_bounds or {}).get(n, b)) for n, b in zip(self.tasks, bounds.tolist(), strict=True)
-        ]
+        self.lower_bounds = tuple(values_by_task(self.tasks, "lower_bounds", lower_bounds or {}, 0.0))
+        # Rounding a bound to float32 may lower or raise it. Accept losses down to the lower of the two values.
+        rounded = torch.tensor(self.lower_bounds, dtype=torch.float32, device="cpu").tolist()
+        self.lowest_losses = list(map(min, self.lower_bounds, rounded))
         for name in ("logits", "adam_mean", "adam_square", "adam_steps", "before"):
             self.register_buffer(name, torch.zeros(len(self.tasks), dtype=torch.float32))
         # 1 for tasks whose last loss has not been compared yet. A float, because weight averaging fails on booleans.
@@ -109,7 +105,7 @@ class FAMO(AdaptiveWeighting):
             MultisigmaError: As for `forward`; or there was no `forward` in training mode before.
         """
         with torch.no_grad():
-            batch = self._reduce(*self._collect(losses), ())
+            batch = reduce_losses(*self._collect(losses))
             self._check(batch)
             if not self.training:
                 return
@@ -128,7 +124,7 @@ class FAMO(AdaptiveWeighting):
 
     def _height(self, loss: Tensor) -> Tensor:
         """Return how far each loss is above its bound, at least epsilon; shapes (T,)."""
-        return (loss - self.lower_bounds.to(loss)).clamp_min(0.0) + EPSILON
+        return (loss - constant(self.lower_bounds, loss.device).to(loss)).clamp_min(0.0) + EPSILON
 
     def _learn(self, batch: TaskLosses) -> None:
         """Take a step of Adam on the logits of the tasks that have a loss before and after."""

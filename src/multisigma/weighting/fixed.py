@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterable, Mapping
 from numbers import Real
 
-import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.base import TaskLosses, Weighting
+from multisigma.weighting.base import Weighting
 from multisigma.weighting.checks import check_names
+from multisigma.weighting.constants import constant
+from multisigma.weighting.losses import TaskLosses
 
 
 class FixedWeighting(Weighting):
@@ -33,8 +34,6 @@ class FixedWeighting(Weighting):
         tensor(1.1000)
     """
 
-    fixed_weights: Tensor
-
     def __init__(self, weights: Mapping[str, float]) -> None:
         if not isinstance(weights, Mapping):
             raise MultisigmaError(
@@ -45,11 +44,9 @@ class FixedWeighting(Weighting):
             if not (isinstance(weight, Real) and 0 <= float(weight) < math.inf):
                 raise MultisigmaError(f"Task {name!r}: a weight must be a finite number from 0. Found {weight!r}.")
         self.given = {name: float(weight) for name, weight in weights.items()}
-        values = torch.tensor(list(self.given.values()), dtype=torch.float32, device="cpu")
-        self.register_settings({"fixed_weights": values})
 
     def combine(self, batch: TaskLosses) -> Tensor:
-        return batch.sum(self.fixed_weights * batch.mean)
+        return batch.sum(constant(tuple(self.given.values()), batch.mean.device) * batch.mean)
 
     @property
     def weights(self) -> dict[str, float]:

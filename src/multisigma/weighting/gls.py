@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from multisigma.weighting.adaptive import AdaptiveWeighting
-from multisigma.weighting.base import TaskLosses
+from multisigma.weighting.losses import TaskLosses
 
 LOWEST = 1e-8
 

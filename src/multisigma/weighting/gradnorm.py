@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, distributed
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.base import TaskLosses, Weighting, several_processes
+from multisigma.weighting.base import Weighting
 from multisigma.weighting.checks import check_positive
+from multisigma.weighting.losses import TaskLosses, several_processes
 from multisigma.weighting.shared_gradients import are_replicated, mean_over_processes, shared_gradients
 
 LOWEST_WEIGHT = 1e-3

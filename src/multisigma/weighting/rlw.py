@@ -1,13 +1,14 @@
 """RLW: Lin, Ye, Zhang and Tsang, "Reasonable Effectiveness of Random Weighting", TMLR 2022."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.adaptive import AdaptiveWeighting
-from multisigma.weighting.base import TaskLosses
+from multisigma.weighting.losses import TaskLosses
 
 
 class RLW(AdaptiveWeighting):
@@ -36,14 +37,13 @@ class RLW(AdaptiveWeighting):
         1.0
     """
 
-    seed: Tensor
     step: Tensor
 
     def __init__(self, tasks: Iterable[str], seed: int = 0) -> None:
         super().__init__(tasks)
         if not (isinstance(seed, int) and -(2**63) <= seed < 2**63):
             raise MultisigmaError(f"Parameter `seed` must be a whole number from -2^63 and below 2^63. Found {seed!r}.")
-        self.register_settings({"seed": torch.tensor(seed, dtype=torch.int64, device="cpu")})
+        self.seed = seed
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def combine(self, batch: TaskLosses) -> Tensor:
@@ -54,7 +54,7 @@ class RLW(AdaptiveWeighting):
         return batch.sum(weights * batch.mean)
 
 
-def standard_normal(seed: Tensor, step: Tensor, count: int) -> Tensor:
+def standard_normal(seed: Tensor | int, step: Tensor, count: int) -> Tensor:
     """Return standard normal numbers of shape (count,), a function of the seed and the step alone."""
     place = torch.arange(count, device=step.device)
     bits = _hash(_hash(_hash(_hash(seed >> 32) + seed) + step) + place)
@@ -62,7 +62,7 @@ def standard_normal(seed: Tensor, step: Tensor, count: int) -> Tensor:
     return ((bits >> 9).float() + 0.5).mul(2.0**-22).sub(1.0).erfinv() * 2**0.5
 
 
-def _hash(x: Tensor) -> Tensor:
+def _hash(x: Any) -> Any:
     """Hash 32 bits to 32 bits, held in int64: lowbias32 of Wellons, "Prospecting for Hash Functions", 2018."""
     bits = 0xFFFFFFFF
     x = x & bits

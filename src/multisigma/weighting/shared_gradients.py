@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, distributed, nn
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.base import TaskLosses, several_processes
 from multisigma.weighting.likelihoods import at_least_float32
+from multisigma.weighting.losses import TaskLosses, several_processes
 
 
 def shared_gradients(batch: TaskLosses, tasks: Sequence[str], method: str) -> tuple[list[Tensor], Tensor]:

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from multisigma.errors import MultisigmaError
 from multisigma.weighting.adaptive import AdaptiveWeighting
-from multisigma.weighting.base import TaskLosses
 from multisigma.weighting.checks import check_positive, values_by_task
+from multisigma.weighting.constants import constant
+from multisigma.weighting.losses import TaskLosses
 
 
 class SmoothTchebycheff(AdaptiveWeighting):
@@ -39,9 +40,6 @@ class SmoothTchebycheff(AdaptiveWeighting):
         1.0
     """
 
-    preferences: Tensor
-    ideal: Tensor
-
     def __init__(
         self,
         tasks: Iterable[str],
@@ -52,23 +50,21 @@ class SmoothTchebycheff(AdaptiveWeighting):
         super().__init__(tasks)
         check_positive("mu", mu)
         self.mu = mu
-        chosen = {
-            "preferences": values_by_task(self.tasks, "preferences", preferences or {}, 1 / len(self.tasks)),
-            "ideal": values_by_task(self.tasks, "ideal", ideal or {}, 0.0),
-        }
-        for name, value in zip(self.tasks, chosen["preferences"], strict=True):
+        self.preferences = tuple(values_by_task(self.tasks, "preferences", preferences or {}, 1 / len(self.tasks)))
+        self.ideal = tuple(values_by_task(self.tasks, "ideal", ideal or {}, 0.0))
+        for name, value in zip(self.tasks, self.preferences, strict=True):
             if value <= 0:
                 raise MultisigmaError(f"Parameter `preferences` must be positive. Found {value} for task {name!r}.")
-        self.register_settings({k: torch.tensor(v, dtype=torch.float32, device="cpu") for k, v in chosen.items()})
 
     def combine(self, batch: TaskLosses) -> Tensor:
-        terms = self.preferences * (batch.mean - self.ideal)
+        preferences = constant(self.preferences, batch.mean.device)
+        terms = preferences * (batch.mean - constant(self.ideal, batch.mean.device))
         # Subtract the largest term first, as in logsumexp, so that dividing by a small mu cannot overflow.
         greatest = terms.detach().where(batch.labelled, -torch.inf).max().nan_to_num(neginf=0.0)
         # A small mu may underflow to 0 in float32, and 0 / 0 is NaN.
         mu = max(self.mu, torch.finfo(terms.dtype).tiny)
         below = (terms - greatest) / mu
-        self.remember(self.preferences * batch.softmax(below), batch)
+        self.remember(preferences * batch.softmax(below), batch)
         # The greatest term makes the sum at least 1. Without any label there is none.
         total = batch.sum(torch.exp(below)) + ~batch.labelled.any()
         return greatest + mu * torch.log(total)

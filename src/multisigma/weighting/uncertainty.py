@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.base import Loss, TaskLosses, Weighting
-from multisigma.weighting.checks import check_positive, values_by_task
+from multisigma.weighting.base import Weighting
+from multisigma.weighting.checks import check_interval, check_likelihoods, check_positive, listed, values_by_task
+from multisigma.weighting.constants import constant
 from multisigma.weighting.lag import LagWatch
 from multisigma.weighting.likelihoods import ExactLikelihood, Likelihood, Prediction
+from multisigma.weighting.losses import Loss, TaskLosses
 
 
 class UncertaintyWeighting(Weighting):
@@ -56,12 +58,7 @@ class UncertaintyWeighting(Weighting):
         {'semantic': 1.0, 'depth': 1.0}
     """
 
-    factor: Tensor
-    power: Tensor
-    slope: Tensor
-    initial: Tensor
-    running_loss: Tensor
-    running_share: Tensor
+    running: Tensor
 
     def __init__(
         self,
@@ -72,64 +69,70 @@ class UncertaintyWeighting(Weighting):
         closed_form: bool = False,
         decay: float = 0.99,
     ) -> None:
-        if not isinstance(likelihoods, Mapping):
-            raise MultisigmaError(
-                "Parameter `likelihoods` must be a dictionary such as {'depth': Laplace()}. "
-                f"Found {type(likelihoods).__name__}."
-            )
+        check_likelihoods(likelihoods)
         super().__init__(likelihoods)
+        check_interval("bounds", bounds)
+        if normalise is not None:
+            check_positive("normalise", normalise)
+        if not 0 <= decay < 1:
+            raise MultisigmaError(f"Parameter `decay` must be at least 0 and below 1. Found {decay}.")
         self.likelihoods = dict(likelihoods)
         self.bounds, self.normalise, self.closed_form, self.decay = bounds, normalise, closed_form, decay
-        self._check_settings()
-        starts = values_by_task(self.tasks, "initial", initial, 0.0)
-        for name, start in zip(self.tasks, starts, strict=True):
+        self.exact = {name: one for name, one in likelihoods.items() if isinstance(one, ExactLikelihood)}
+        if self.exact and (closed_form or normalise is not None):
+            raise MultisigmaError(
+                f"Parameters `closed_form` and `normalise` cannot be used with {listed(list(self.exact))}, whose noise "
+                "is inside the loss. Leave them out, or use likelihoods of a mean loss."
+            )
+        self.initial = tuple(values_by_task(self.tasks, "initial", initial, 0.0))
+        for name, start in zip(self.tasks, self.initial, strict=True):
             if not bounds[0] <= start <= bounds[1]:
                 raise MultisigmaError(
                     f"Parameter `initial` must be within the bounds {bounds}. Found {start} for task {name!r}."
                 )
-        self._keys = [f"log_variance_{name}" for name in self.tasks]
-        numbers = {
-            "factor": [lik.preference * lik.factor for lik in self.likelihoods.values()],
-            "power": [lik.power for lik in self.likelihoods.values()],
-            "slope": [lik.preference * lik.slope for lik in self.likelihoods.values()],
-            "initial": starts,
-        }
-        self.register_settings({k: torch.tensor(v, dtype=torch.float32, device="cpu") for k, v in numbers.items()})
+        self.factor = tuple(one.preference * one.factor for one in likelihoods.values())
+        self.power = tuple(one.power for one in likelihoods.values())
+        self.slope = tuple(one.preference * one.slope for one in likelihoods.values())
+        self.parameter_names = [f"log_variance_{name}" for name in self.tasks]
         if closed_form:
-            self.lowest_losses = [0.0 if lik.slope else -math.inf for lik in self.likelihoods.values()]
-            # Sums over steps with weights that decay; `running_share` is the sum of these weights.
-            self.register_buffer("running_loss", torch.zeros(len(starts), dtype=torch.float32))
-            self.register_buffer("running_share", torch.zeros(len(starts), dtype=torch.float32))
+            self.lowest_losses = [0.0 if slope else -math.inf for slope in self.slope]
+            # Two rows: the running sum of losses, with weights that decay, and the sum of these weights.
+            self.register_buffer("running", torch.zeros(2, len(self.tasks), dtype=torch.float32))
         else:
             # One parameter for each task: in one process an absent task's gradient is then None, and the optimiser
             # skips it. Of shape (1,), because FSDP shards no scalars.
-            for key, start in zip(self._keys, starts, strict=True):
-                self.register_parameter(key, nn.Parameter(torch.tensor([start], dtype=torch.float32)))
+            for name, start in zip(self.parameter_names, self.initial, strict=True):
+                self.register_parameter(name, nn.Parameter(torch.tensor([start], dtype=torch.float32)))
         self._lag = LagWatch(self.tasks)
 
     def weight(self, log_variance: Tensor) -> Tensor:
         """Return each task's weight; shapes (T,)."""
-        return self.factor * torch.exp(-self.power * log_variance)
+        device = log_variance.device
+        return constant(self.factor, device) * torch.exp(-constant(self.power, device) * log_variance)
 
     def regulariser(self, log_variance: Tensor) -> Tensor:
         """Return each task's term that keeps the noise from growing without end; shapes (T,)."""
-        return self.slope * log_variance
+        return constant(self.slope, log_variance.device) * log_variance
 
     def optimum(self, mean: Tensor) -> Tensor:
         """Return the log variances that minimise the objective at given mean losses; shapes (T,).
 
-        Where the slope is 0 (Poisson and exact likelihoods) this is the initial value, which is then no optimum.
+        NaN where there is none: for a slope of 0 (Poisson and exact likelihoods) and for a negative loss.
         """
-        best = torch.log(self.factor * self.power / self.slope * mean) / self.power
-        return best.where(self.slope > 0, self.initial).clamp(*self.bounds)
+        factor, power, slope = (constant(values, mean.device) for values in (self.factor, self.power, self.slope))
+        return (torch.log(factor * power / slope * mean) / power).clamp(*self.bounds)
 
     def combine(self, batch: TaskLosses) -> Tensor:
         log_variance = self._log_variances(batch)
-        inside = log_variance.clamp(*self.bounds)
-        # The clamp blocks the loss's gradient beyond the bounds. This penalty pulls the parameter back.
-        beyond = (log_variance - inside).abs()
-        weight = self.weight(inside)
-        rest = self.regulariser(inside) + 0.5 * (beyond + beyond.square())
+        inside = log_variance if self._is_inside(log_variance) else log_variance.clamp(*self.bounds)
+        weight, rest = self.weight(inside), self.regulariser(inside)
+        if inside is not log_variance:
+            # The clamp blocks the loss's gradient beyond the bounds. This penalty, 0 within, pulls the parameter back.
+            beyond = (log_variance - inside).abs()
+            rest = rest + 0.5 * (beyond + beyond.square())
+        learned = self.training and not self.closed_form
+        if learned and not torch.compiler.is_compiling() and self._lag.is_due():
+            self._lag.look(inside.detach(), self.optimum(batch.mean.detach()), batch.labelled)
         if self.normalise is None:
             return batch.sum(weight * batch.mean + rest)
         # The first sum has the gradient of the network alone, the second that of the noise alone.
@@ -158,10 +161,11 @@ class UncertaintyWeighting(Weighting):
     def sigma(self) -> dict[str, float]:
         return self.by_name(torch.exp(0.5 * self._whole_log_variances()))
 
-    def sum_and_count(self, name: str, loss: Loss) -> tuple[Tensor, Tensor | float]:
-        likelihood = self.likelihoods[name]
-        if not isinstance(likelihood, ExactLikelihood) or loss is None:
-            return super().sum_and_count(name, loss)
+    def prepare(self, name: str, loss: Loss) -> Loss:
+        """Return a task's loss; an exact likelihood makes it from a `Prediction`."""
+        likelihood = self.exact.get(name)
+        if likelihood is None or loss is None:
+            return loss
         if not isinstance(loss, Prediction):
             raise MultisigmaError(
                 f"Task {name!r}: {likelihood!r} takes a Prediction(output, target). Found {type(loss).__name__}."
@@ -177,31 +181,21 @@ class UncertaintyWeighting(Weighting):
 
     def _log_variances(self, batch: TaskLosses) -> Tensor:
         """Return all tasks' log variances, shape (T,)."""
-        if self.closed_form:
-            if self.training:
-                self._update_running(batch)
-            return self._running_optimum()
-        parameters = [getattr(self, key) for key in self._keys]
-        # Detach absent tasks, so that their gradient is None. With a gradient of zero, momentum would still move them.
-        used = [p if here else p.detach() for p, here in zip(parameters, batch.present, strict=True)]
-        log_variances = torch.cat(used)
-        if self.training and not torch.compiler.is_compiling() and self._lag.is_due():
-            now = log_variances.detach().clamp(*self.bounds)
-            self._lag.look(now, self.optimum(batch.mean.detach()), batch.labelled & (self.slope > 0))
-        return log_variances
-
-    def _update_running(self, batch: TaskLosses) -> None:
-        ones = torch.ones_like(batch.mean)
-        for name, value in (("running_loss", batch.mean.detach()), ("running_share", ones)):
-            running = self.get_buffer(name)
-            updated = running.lerp(value.to(running), 1 - self.decay)
+        if not self.closed_form:
+            parameters = [getattr(self, name) for name in self.parameter_names]
+            # Detach absent tasks, so that their gradient is None. With a gradient of 0, momentum would still move them.
+            return torch.cat([p if here else p.detach() for p, here in zip(parameters, batch.present, strict=True)])
+        if self.training:
+            mean = batch.mean.detach().to(self.running)
+            updated = self.running.lerp(torch.stack([mean, torch.ones_like(mean)]), 1 - self.decay)
             # `_check` skips most calls on an accelerator. Leave out a loss that is not finite: it would stay for good.
-            self.replace_buffer(name, updated.where(batch.labelled & batch.mean.isfinite(), running))
+            self.replace_buffer("running", updated.where(batch.labelled & mean.isfinite(), self.running))
+        return self._running_optimum()
 
     def _running_optimum(self) -> Tensor:
-        """Return the closed form's log variances, shape (T,). A task never labelled so far has its initial value."""
-        seen = self.running_share > 0
-        return self.optimum(self.running_loss / self.running_share.where(seen, 1.0)).where(seen, self.initial)
+        """Return the closed form's log variances, shape (T,): initial values where there is no optimum yet, or none."""
+        best = self.optimum(self.running[0] / self.running[1])
+        return constant(self.initial, best.device).where(best.isnan(), best)
 
     def _whole_log_variances(self) -> Tensor:
         """Return all tasks' log variances within the bounds, shape (T,), gathered where FSDP shards them."""
@@ -209,23 +203,8 @@ class UncertaintyWeighting(Weighting):
         whole = [part.full_tensor() if hasattr(part, "full_tensor") else part for part in parts]
         return torch.cat(whole).clamp(*self.bounds)
 
-    def _check_settings(self) -> None:
-        numbers = isinstance(self.bounds, tuple | list) and all(isinstance(bound, int | float) for bound in self.bounds)
-        if not (numbers and len(self.bounds) == 2 and self.bounds[0] < self.bounds[1]):
-            raise MultisigmaError(f"Parameter `bounds` must be (lowest, highest). Found {self.bounds}.")
-        if self.normalise is not None:
-            check_positive("normalise", self.normalise)
-        if not 0 <= self.decay < 1:
-            raise MultisigmaError(f"Parameter `decay` must be at least 0 and below 1. Found {self.decay}.")
-        for name, likelihood in self.likelihoods.items():
-            if not isinstance(likelihood, Likelihood):
-                raise MultisigmaError(
-                    f"Task {name!r}: a likelihood must be an object such as Gaussian(), Laplace() or Softmax(). "
-                    f"Found {likelihood!r}."
-                )
-            if isinstance(likelihood, ExactLikelihood) and (self.closed_form or self.normalise is not None):
-                option = "closed_form" if self.closed_form else "normalise"
-                raise MultisigmaError(
-                    f"Task {name!r}: {likelihood!r} has its noise inside the loss, so `{option}` cannot be used. Leave "
-                    "it out, or use a likelihood of a mean loss."
-                )
+    def _is_inside(self, log_variance: Tensor) -> bool:
+        """Return whether all log variances are known to be within the bounds, without waiting for an accelerator."""
+        if torch.compiler.is_compiling() or not log_variance.is_cpu:
+            return False
+        return all(self.bounds[0] <= value <= self.bounds[1] for value in log_variance.tolist())

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from multisigma.weighting.adaptive import AdaptiveWeighting
-from multisigma.weighting.base import TaskLosses
 from multisigma.weighting.checks import check_positive
+from multisigma.weighting.losses import TaskLosses
 
 
 class UWSO(AdaptiveWeighting):

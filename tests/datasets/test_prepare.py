@@ -43,7 +43,7 @@ def nearest(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 def test_ids_and_disparity_take_the_nearest_pixel(
     make_root: MakeRoot, arrays_of: ArraysOf, tmp_path: Path, height: int, width: int
 ) -> None:
-    prepare(make_root(extras=True), tmp_path / "tiny", height, width)
+    prepare(make_root(extras=True), tmp_path / "tiny", (height, width))
     arrays = arrays_of(0, (16, 32))
     for ending, kind in (("labelIds", "labels"), ("instanceIds", "instances")):
         small = stored(tmp_path / f"tiny/gtFine/{AACHEN}_gtFine_{ending}.png")
@@ -57,7 +57,7 @@ def test_ids_and_disparity_take_the_nearest_pixel(
 
 
 def test_images_are_averaged_by_area(make_root: MakeRoot, arrays_of: ArraysOf, tmp_path: Path) -> None:
-    prepare(make_root(extras=True), tmp_path / "tiny", 4, 4)
+    prepare(make_root(extras=True), tmp_path / "tiny", (4, 4))
     for kind, folder in (("image", "leftImg8bit"), ("right", "rightImg8bit")):
         blocks = arrays_of(0, (16, 32))[kind].reshape(4, 4, 4, 8, 3).mean(axis=(1, 3))
         small = stored(tmp_path / f"tiny/{folder}/{AACHEN}_{folder}.png")
@@ -65,7 +65,7 @@ def test_images_are_averaged_by_area(make_root: MakeRoot, arrays_of: ArraysOf, t
 
 
 def test_cameras_are_scaled_about_the_corner_of_the_image(make_root: MakeRoot, tmp_path: Path) -> None:
-    prepare(make_root(), tmp_path / "tiny", 8, 8)
+    prepare(make_root(), tmp_path / "tiny", (8, 8))
     camera = json.loads((tmp_path / f"tiny/camera/{AACHEN}_camera.json").read_text())
     assert camera["extrinsic"] == {"baseline": 0.2, "pitch": 0.03}
     # The stored principal point (15.5, 7.5) is the middle of a 16x32 image; it must become that of an 8x8 image.
@@ -76,7 +76,7 @@ def test_depth_is_kept(make_root: MakeRoot, tmp_path: Path) -> None:
     root = make_root(["train/aachen_000000_000019"])
     path = root / f"disparity/{AACHEN}_disparity.png"
     assert cv2.imwrite(str(path), np.full((16, 32), 256 * 80 + 1, dtype=np.uint16))
-    prepare(root, tmp_path / "tiny", 8, 8)
+    prepare(root, tmp_path / "tiny", (8, 8))
     depths = []
     for source in (root, tmp_path / "tiny"):
         frame = read_frame(list_frames(source, "train")[0])
@@ -89,8 +89,8 @@ def test_copy_is_a_sound_root_with_the_same_files(make_root: MakeRoot, tmp_path:
     root = make_root(extras=True)
     shutil.rmtree(root / "disparity/val")
     (tmp_path / "empty").mkdir()
-    prepare(root, tmp_path / "empty", 8, 16)
-    prepare(root, tmp_path / "deep/er", 8, 16)
+    prepare(root, tmp_path / "empty", (8, 16))
+    prepare(root, tmp_path / "deep/er", (8, 16))
     assert files_of(tmp_path / "empty") == files_of(tmp_path / "deep/er") == files_of(root)
     report = check_root(tmp_path / "empty")
     assert report.problems == []
@@ -106,7 +106,7 @@ def test_a_root_of_any_make(make_root: MakeRoot, tmp_path: Path) -> None:
     expected = files_of(root)
     (root / "leftImg8bit/@eaDir").mkdir()
     (root / "leftImg8bit/train/aachen/desktop.ini").touch()
-    prepare(root, tmp_path / "tiny", 8, 16)
+    prepare(root, tmp_path / "tiny", (8, 16))
     assert files_of(tmp_path / "tiny") == expected
 
 
@@ -114,7 +114,7 @@ def refused(root: Path, out: Path, words: str, size: tuple[int, int] = (8, 16)) 
     """`prepare` fails with the words, and nothing has changed in the folder around."""
     before = {path: path.stat().st_mtime_ns for path in root.parent.rglob("*")}
     with pytest.raises(MultisigmaError, match=words):
-        prepare(root, out, *size)
+        prepare(root, out, size)
     after = {path: path.stat().st_mtime_ns for path in root.parent.rglob("*")}
     assert after == before
 
@@ -165,9 +165,9 @@ def test_an_interruption_leaves_nothing_behind(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("multisigma.datasets.prepare.read_frame", interrupt)
+    monkeypatch.setattr("multisigma.datasets.cityscapes.shrink.read_frame", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        prepare(root, tmp_path / "tiny", 8, 16)
+        prepare(root, tmp_path / "tiny", (8, 16))
     assert [path.name for path in tmp_path.iterdir()] == ["root"]
 
 
@@ -177,5 +177,5 @@ def test_a_full_disk_is_told(make_root: MakeRoot, tmp_path: Path, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("multisigma.datasets.prepare.write_png", full)
+    monkeypatch.setattr("multisigma.datasets.cityscapes.shrink.write_png", full)
     refused(root, tmp_path / "tiny", "No space left on device")

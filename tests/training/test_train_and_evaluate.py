@@ -418,7 +418,7 @@ def test_paths_are_printed_as_they_are(
     assert main(["report", str(copy)]) == 0
     assert f"open {(copy / 'report.html').as_uri()}\n" in capsys.readouterr().out
     assert main(["prepare", str(root), str(tmp_path / "x[red]"), "--size", "16x32"]) == 0
-    assert f"frames of 16x32 in {tmp_path / 'x[red]'}\n" in capsys.readouterr().out
+    assert f"frames in {tmp_path / 'x[red]'}\n" in capsys.readouterr().out
 
 
 def test_a_city_without_disparity_beside_one_with(root: Path, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
-"""`multisigma check`: list every fault of a root."""
+"""`multisigma check`: list every fault of a data set."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -11,16 +10,16 @@ from multisigma.errors import MultisigmaError
 
 def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     """Make the parser of the command."""
-    parser = ArgumentParser(description="Go over a whole root in the Cityscapes format and list every fault.")
-    parser.add_argument("root", type=Path, help="root of the data")
+    parser = ArgumentParser(description="Go over a whole data set and list every fault.")
+    parser.add_argument("data", type=str, help="root of the data, YAML file, or class")
     return parser
 
 
 def run(options: Namespace) -> None:
     """Check the root; raise `MultisigmaError` with all faults."""
-    from multisigma.datasets.cityscapes.check import check_root
+    from multisigma.datasets.check import check_data
 
-    report = check_root(options.root, make_progress())
+    report = check_data(options.data, make_progress())
     if report.splits:
         console.print(report.table())
     for warning in report.warnings:

@@ -16,7 +16,7 @@ register_type(Names, str, Names.parse)
 COMMANDS = {
     "generate": "make street scenes in the Cityscapes format",
     "check": "list every fault of a root",
-    "prepare": "make a smaller copy of a root",
+    "prepare": "make a smaller or a packed copy of a data set",
     "train": "train the network",
     "evaluate": "measure a trained run on a split",
     "predict": "predict pictures of your own",

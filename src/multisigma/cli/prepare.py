@@ -1,4 +1,4 @@
-"""`multisigma prepare`: make a smaller copy of a root."""
+"""`multisigma prepare`: make a smaller or a packed copy of a data set."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +11,15 @@ from multisigma.training.config import Size
 
 def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     """Make the parser of the command."""
-    parser = ArgumentParser(description="Make a smaller copy of a root, such as Tiny Cityscapes.")
-    parser.add_argument("root", type=Path, help="root of the data")
+    parser = ArgumentParser(description="Make a copy of a data set: smaller, such as Tiny Cityscapes, or packed.")
+    parser.add_argument("data", type=str, help="root of the data, YAML file, or class")
     parser.add_argument("out", type=Path, help="folder to make")
-    parser.add_argument("--size", type=Size, default=Size(128, 256), help="size of the copies, HxW")
+    parser.add_argument(
+        "--size", type=Size | None, default=None, help="size of the copies, HxW; 128x256, or the frames' own if packed"
+    )
+    parser.add_argument(
+        "--packed", action="store_true", help="write arrays that are read without decoding; always so unless Cityscapes"
+    )
     return parser
 
 
@@ -22,5 +27,6 @@ def run(options: Namespace) -> None:
     """Make the copy."""
     from multisigma.datasets.prepare import prepare
 
-    prepare(options.root, options.out, options.size.height, options.size.width, make_progress())
-    print_line(f"frames of {options.size} in {options.out}")
+    size = options.size and (options.size.height, options.size.width)
+    packed = prepare(options.data, options.out, size, options.packed, make_progress())
+    print_line(f"{'packed frames' if packed else 'frames'} in {options.out}")

@@ -1,8 +1,8 @@
 """Reading, checking, shrinking and augmenting data in the Cityscapes format."""
 
 from multisigma.datasets.augment import AugmentSettings, apply_transform, draw_transform
+from multisigma.datasets.check import check_data
 from multisigma.datasets.cityscapes import CityscapesDataset
-from multisigma.datasets.cityscapes.check import CheckReport, SplitCounts, check_root
 from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.fields import ClassMap, Directions, Disparity, Field, Image, InstanceMap
 from multisigma.datasets.frame import Camera, Frame, instance_vectors
@@ -10,7 +10,9 @@ from multisigma.datasets.images import decode_disparity, encode_disparity, read_
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.labels import IGNORE, Label
 from multisigma.datasets.open import find_splits, open_dataset
-from multisigma.datasets.problems import DataError, Problem
+from multisigma.datasets.packed import pack
+from multisigma.datasets.prepare import prepare
+from multisigma.datasets.problems import CheckReport, DataError, Problem
 from multisigma.datasets.transform import Transform
 
 __all__ = [
@@ -32,16 +34,17 @@ __all__ = [
     "LabelSpace",
     "Problem",
     "SceneDataset",
-    "SplitCounts",
     "Transform",
     "apply_transform",
-    "check_root",
+    "check_data",
     "decode_disparity",
     "draw_transform",
     "encode_disparity",
     "find_splits",
     "instance_vectors",
     "open_dataset",
+    "pack",
+    "prepare",
     "read_png",
     "write_png",
 ]

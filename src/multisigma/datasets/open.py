@@ -11,11 +11,37 @@ from typing import Literal, cast
 from multisigma.datasets.cityscapes import CityscapesDataset, list_frames
 from multisigma.datasets.cityscapes import find_splits as find_cityscapes_splits
 from multisigma.datasets.dataset import SceneDataset
+from multisigma.datasets.folder import list_folder, list_splits
+from multisigma.datasets.folder_config import read_config
+from multisigma.datasets.kitti import find_kitti_splits, is_kitti, open_kitti
+from multisigma.datasets.packed import INDEX, find_packed_splits, open_packed
 from multisigma.errors import MultisigmaError
 
-__all__ = ["find_splits", "open_dataset"]
+__all__ = ["Layout", "find_splits", "layout_of", "open_dataset"]
+
+Layout = Literal["class", "folder", "packed", "kitti", "cityscapes"]
+"""The layouts of data sets that `open_dataset` knows."""
 
 _CLASS_PATH = re.compile(r"([^\W\d]\w*\.)+[^\W\d]\w*")
+
+_YAML = (".yaml", ".yml")
+
+
+def layout_of(data: str | Path) -> Layout:
+    """Return which layout a path or a name means.
+
+    Args:
+        data: A class as 'package.module.Class'; or a YAML file that describes folders; or the root of a packed copy, of
+            KITTI 2015, or else of Cityscapes.
+    """
+    path = Path(data)
+    if _CLASS_PATH.fullmatch(str(data)) and not path.exists() and path.suffix.lower() not in _YAML:
+        return "class"
+    if path.suffix.lower() in _YAML and not path.is_dir():
+        return "folder"
+    if (path / INDEX).is_file():
+        return "packed"
+    return "kitti" if is_kitti(path) else "cityscapes"
 
 
 def open_dataset(
@@ -24,16 +50,24 @@ def open_dataset(
     """Open one split of a data set.
 
     Args:
-        data: Root of a Cityscapes data set; or a class as 'package.module.Class', which is called with the split.
+        data: As for `layout_of`; a class is called with the split.
         split: Name of the split, such as 'train'.
         missing_labels: 'unlabelled' lets frames with a single missing file pass as unlabelled for that field.
 
     Raises:
         MultisigmaError: There is no such data set or split, or it is malformed.
     """
-    if own := _own_class(data):
-        return own(split)
-    return CityscapesDataset(Path(data), split, list_frames(Path(data), split, missing_labels))
+    match layout_of(data):
+        case "class":
+            return _own_class(str(data))(split)
+        case "folder":
+            return list_folder(read_config(Path(data)), split, missing_labels)
+        case "packed":
+            return open_packed(Path(data), split)
+        case "kitti":
+            return open_kitti(Path(data), split, missing_labels)
+        case "cityscapes":
+            return CityscapesDataset(Path(data), split, list_frames(Path(data), split, missing_labels))
 
 
 def find_splits(data: str | Path) -> list[str]:
@@ -42,21 +76,26 @@ def find_splits(data: str | Path) -> list[str]:
     A class names them by its attribute `splits`; without it, 'train' and 'val' are taken to exist.
 
     Args:
-        data: As for `open_dataset`.
+        data: As for `layout_of`.
 
     Raises:
         MultisigmaError: There is no such data set.
     """
-    if own := _own_class(data):
-        return sorted(getattr(own, "splits", ("train", "val")))
-    return find_cityscapes_splits(Path(data))
+    match layout_of(data):
+        case "class":
+            return sorted(getattr(_own_class(str(data)), "splits", ("train", "val")))
+        case "folder":
+            return list_splits(read_config(Path(data)))
+        case "packed":
+            return find_packed_splits(Path(data))
+        case "kitti":
+            return find_kitti_splits(Path(data))
+        case "cityscapes":
+            return find_cityscapes_splits(Path(data))
 
 
-def _own_class(data: str | Path) -> Callable[[str], SceneDataset] | None:
-    """Return the class that a class path names; None if `data` is no class path."""
-    text = str(data)
-    if not _CLASS_PATH.fullmatch(text) or Path(data).exists():
-        return None
+def _own_class(text: str) -> Callable[[str], SceneDataset]:
+    """Return the class that a class path names. Raises `MultisigmaError`."""
     module, _, name = text.rpartition(".")
     try:
         own = getattr(importlib.import_module(module), name)

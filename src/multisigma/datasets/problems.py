@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
 
 from multisigma.errors import MultisigmaError
 
-__all__ = ["DataError", "Problem"]
+__all__ = ["CheckReport", "DataError", "Problem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +48,28 @@ class DataError(MultisigmaError):
         if len(self.problems) > self._SHOWN:
             lines.append(f"... and {len(self.problems) - self._SHOWN} more; `multisigma check ROOT` lists all of them.")
         super().__init__("\n".join(lines))
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a data set holds and what is wrong with it.
+
+    Args:
+        splits: For each split by its name, the number of 'frames' and of those with each field of labels.
+        problems: All faults, sorted by path; none if the data set is sound.
+        warnings: Valid but suspicious layouts.
+    """
+
+    splits: dict[str, dict[str, int]]
+    problems: list[Problem]
+    warnings: list[Problem] = field(default_factory=list)
+
+    def table(self) -> Table:
+        """Return the counts as a table for the terminal, one row per split."""
+        columns = list(dict.fromkeys(name for counts in self.splits.values() for name in counts))
+        table = Table("split", title="frames and those with each kind of label")
+        for column in columns:
+            table.add_column(column, justify="right")
+        for split, counts in self.splits.items():
+            table.add_row(escape(split), *(str(counts.get(column, 0)) for column in columns))
+        return table

@@ -6,11 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
-
-from rich.markup import escape
-from rich.table import Table
 
 from multisigma.datasets.cityscapes.layout import (
     EXTRAS,
@@ -25,58 +21,15 @@ from multisigma.datasets.cityscapes.layout import (
 )
 from multisigma.datasets.cityscapes.reading import inspect_frame, read_disparity, read_image, require_size
 from multisigma.datasets.folders import is_folder, list_files, list_folders
-from multisigma.datasets.problems import DataError, Problem
+from multisigma.datasets.problems import CheckReport, DataError, Problem
 from multisigma.progress import SILENT, Progress
 
-__all__ = ["CheckReport", "SplitCounts", "check_root"]
+__all__ = ["check_root"]
 
 _PACKAGE = re.compile(
     r"(?P<folder>leftImg8bit|rightImg8bit|gtFine|gtCoarse|disparity|camera)(_(?P<part>[A-Za-z]+))?\.zip"
 )
 _SPLITS_OF = {"trainvaltest": ("train", "val", "test"), "trainextra": ("train_extra",), "demoVideo": ("demoVideo",)}
-
-
-@dataclass(frozen=True, slots=True)
-class SplitCounts:
-    """How many frames a split has, and how many of them with each kind of label.
-
-    Args:
-        frames: Images.
-        semantic: Frames with label ids.
-        instance: Frames with instance ids.
-        disparity: Frames with disparity.
-        camera: Frames with a camera.
-    """
-
-    frames: int
-    semantic: int
-    instance: int
-    disparity: int
-    camera: int
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """What a root holds and what is wrong with it.
-
-    Args:
-        splits: Counts of every split by its name.
-        problems: All faults, sorted by path; none if the root is sound.
-        warnings: What a sound root may be, but is mostly by mistake.
-    """
-
-    splits: dict[str, SplitCounts]
-    problems: list[Problem]
-    warnings: list[Problem] = field(default_factory=list)
-
-    def table(self) -> Table:
-        """The counts as a table for the terminal, one row per split."""
-        table = Table("split", title="frames and those with each kind of label")
-        for column in fields(SplitCounts):
-            table.add_column(column.name, justify="right")
-        for split, counts in self.splits.items():
-            table.add_row(escape(split), *map(str, astuple(counts)))
-        return table
 
 
 def check_root(root: Path, progress: Progress = SILENT) -> CheckReport:
@@ -98,12 +51,12 @@ def check_root(root: Path, progress: Progress = SILENT) -> CheckReport:
         return CheckReport({}, list(error.problems), list(_zipped(root)))
     problems: list[Problem] = []
     frames: list[FrameFiles] = []
-    splits: dict[str, SplitCounts] = {}
+    splits: dict[str, dict[str, int]] = {}
     for split in names:
         found, faults = scan_split(root, split, PARTNERS + EXTRAS)
         frames += found
         problems += faults
-        splits[split] = SplitCounts(len(found), **count_labels(found))
+        splits[split] = {"frames": len(found)} | count_labels(found)
     if is_folder(root / IMAGE.folder):
         problems += _orphans(root, {frame.name for frame in frames})
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -1,0 +1,315 @@
+"""A user's own data: folders of images and labels that a YAML file describes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multisigma.datasets.arrays import class_ids, instance_ids, read_map, read_rgb, read_values, unit_vectors
+from multisigma.datasets.cameras import camera_from_numbers, read_camera_file
+from multisigma.datasets.dataset import SceneDataset
+from multisigma.datasets.fields import ClassMap, Directions, Disparity, Field, Image, InstanceMap, instance_centroids
+from multisigma.datasets.folder_config import FolderConfig
+from multisigma.datasets.frame import Camera, Frame
+from multisigma.datasets.label_space import LabelSpace
+from multisigma.datasets.problems import DataError, Problem
+
+__all__ = ["FolderDataset", "find_names", "list_folder", "list_splits"]
+
+_T = TypeVar("_T")
+# Files that a pattern without an ending means.
+_ENDINGS: Final = "png|jpe?g|bmp|tiff?|webp|ppm|pgm|pfm|gif|npy|json|ya?ml|txt"
+
+
+@dataclass(frozen=True)
+class FolderDataset(SceneDataset):
+    """One split of a data set in folders.
+
+    Args:
+        config: What the YAML file says.
+        names: Names of the frames.
+        files: Each frame's files by key of the configuration.
+    """
+
+    config: FolderConfig
+    names: Sequence[str]
+    files: Sequence[Mapping[str, Path]]
+
+    @property
+    def labels(self) -> LabelSpace:
+        """The classes of the YAML file."""
+        return self.config.labels
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, i: int) -> str:
+        """Return the name of a frame, with `_` for each slash."""
+        return self.names[i].replace("/", "_")
+
+    def label_counts(self) -> dict[str, int]:
+        """Return the number of frames with each field that the configuration names, by their files."""
+        counts = {_field_of(key): sum(key in files for files in self.files) for key in self.config.files}
+        counts.pop("image", None)
+        return counts | ({} if self.config.camera is None else {"camera": len(self)})
+
+    def subset(self, indices: Sequence[int]) -> FolderDataset:
+        """Return the data set of some frames, in the order of the indices."""
+        return replace(self, names=[self.names[i] for i in indices], files=[self.files[i] for i in indices])
+
+    def remedy(self, field: str) -> str:
+        """Return where files of a field are expected."""
+        for key, pattern in self.config.files.items():
+            if _field_of(key) == field:
+                return f"Add the files {self.config.root / pattern}, which the key `{key}` names."
+        key = "disparity` or `depth" if field == "disparity" else field
+        return f"Add the key `{key}` to {self.config.path}."
+
+    def read(self, i: int, only: Collection[str] | None = None) -> Frame:
+        """Read a frame.
+
+        Raises:
+            DataError: Files of the frame are at fault; the error names all of them.
+        """
+        config, files = self.config, self.files[i]
+        problems: list[Problem] = []
+        first: tuple[Path, NDArray[Any]] | None = None
+        size: tuple[int, int] | None = None
+
+        def attempt(key: str, read: Callable[[Path], _T]) -> _T | None:
+            nonlocal first, size
+            if key not in files:
+                return None
+            try:
+                value = read(files[key])
+                if isinstance(value, np.ndarray):
+                    first = first or (files[key], value)
+                    size = (first[1].shape[0], first[1].shape[1])
+                    _require_size(files[key], value, *first)
+                return value
+            except DataError as error:
+                problems.extend(error.problems)
+                return None
+
+        def wanted(field: str) -> bool:
+            return only is None or field in only
+
+        fields: dict[str, Field] = {}
+        void = self.labels.void
+        image = attempt("image", read_rgb) if wanted("image") else None
+        if image is not None:
+            fields["image"] = Image(image)
+        elif "image" not in files and only is not None and "image" in only:
+            rule = "the key `image` must be there to train or to predict"
+            problems.append(Problem(config.path, rule, "none", "Name the files of the images."))
+        needs_classes = wanted("instance") and "instance" in files and config.encoding == "number"
+        semantic = attempt("semantic", self._read_semantic) if wanted("semantic") or needs_classes else None
+        if semantic is not None and wanted("semantic"):
+            fields["semantic"] = ClassMap(semantic, void)
+        if wanted("instance") and not (needs_classes and semantic is None):
+            ids = attempt("instance", lambda path: self._read_instances(path, semantic))
+            if ids is not None:
+                fields["instance"] = InstanceMap(ids, instance_centroids(ids, self.labels.instance_ids), void)
+        camera = None
+        near = attempt("disparity", self._read_numbers) if wanted("disparity") else None
+        far = attempt("depth", self._read_numbers) if wanted("disparity") else None
+        vectors = attempt("normals", self._read_normals) if wanted("normals") else None
+        if size is not None:
+            frame_size = size
+            camera = attempt("camera", lambda path: read_camera_file(path, frame_size))
+            if config.camera is not None:
+                camera = camera_from_numbers(config.camera, size, config.path, "camera.")
+        if near is not None:
+            fields["disparity"] = Disparity(np.where(near >= 0, near, np.float32(np.nan)))
+        if far is not None and camera is not None:
+            fields["disparity"] = Disparity(_disparity_of(far, camera))
+        elif far is not None and "camera" not in files:
+            rule = "a frame with depth must have a camera, which makes inverse depth of it"
+            problems.append(Problem(files["depth"], rule, "none", "Add its camera file, or an inline `camera`."))
+        if vectors is not None:
+            fields["normals"] = Directions(vectors)
+        if problems:
+            raise DataError(*problems)
+        return Frame(self.name(i), fields, camera, self.labels)
+
+    def _read_semantic(self, path: Path) -> NDArray[np.uint8]:
+        return class_ids(path, read_map(path), dict(self.config.ids_of), self.labels)
+
+    def _read_instances(self, path: Path, classes: NDArray[np.uint8] | None) -> NDArray[np.int32]:
+        stored, config = read_map(path), self.config
+        if classes is not None:
+            _require_size(path, stored, path, classes)
+        return instance_ids(path, stored, config.encoding, classes, dict(config.ids_of), self.labels)
+
+    def _read_numbers(self, path: Path) -> NDArray[np.float32]:
+        """Read disparity or depth, shape (H, W); NaN where invalid."""
+        stored, numbers = read_values(path), self.config.numbers
+        if stored.ndim != 2:
+            rule, remedy = "disparity or depth must have one channel", "Save it as 16-bit grey PNG, TIFF or .npy."
+            raise DataError(Problem(path, rule, f"the shape {stored.shape}", remedy))
+        values = stored.astype(np.float32) * np.float32(numbers.scale) + np.float32(numbers.offset)
+        valid = np.isfinite(values) if numbers.invalid is None else np.isfinite(values) & (stored != numbers.invalid)
+        return np.where(valid, values, np.float32(np.nan))
+
+    def _read_normals(self, path: Path) -> NDArray[np.float32]:
+        return unit_vectors(path, read_values(path), self.config.axes)
+
+
+def list_folder(
+    config: FolderConfig, split: str, missing_labels: Literal["error", "unlabelled"] = "error"
+) -> FolderDataset:
+    """List the frames of a split.
+
+    A key of which the split has no file at all leaves its frames unlabelled. A single missing file is an error.
+
+    Args:
+        config: Where the files are.
+        split: Name of the split.
+        missing_labels: 'unlabelled' lets frames with a single missing file pass as unlabelled for that key.
+
+    Raises:
+        DataError: There is no such split, it is empty, or a file is missing.
+    """
+    splits = list_splits(config)
+    if split not in splits:
+        rule = f"the split '{split}' must exist"
+        raise DataError(Problem(config.path, rule, f"the splits {', '.join(splits)}", "Choose one of these."))
+    first, *others = config.files
+    found = find_names(config, first, split)
+    names = sorted(found) if config.splits is None else _chosen(config, split, found)
+    files: list[dict[str, Path]] = [{first: found[name]} for name in names]
+    problems: list[Problem] = []
+    for key in others:
+        pattern = config.files[key]
+        if "{name}" not in pattern and key == "camera":
+            shared = config.root / pattern.replace("{split}", split)
+            files = [entry | {key: shared} for entry in files]
+            continue
+        paths = find_names(config, key, split)
+        if not paths and not ("{split}" in pattern and find_names(config, key, None)):
+            rule = f"the key `{key}` must name files"
+            remedy = f"Correct the pattern {pattern}, or remove the key."
+            problems.append(Problem(config.path, rule, f"none that matches {config.root / pattern}", remedy))
+        missing = [name for name in names if name not in paths]
+        if missing and len(missing) < len(names) and missing_labels == "error":
+            rule = f"every frame of a split must have its file of the key `{key}` where one has"
+            remedy = "Restore it. To go on without, train with --missing-labels unlabelled."
+            place = config.root / pattern.replace("{split}", split)
+            problems += [Problem(place, rule, f"none for the frame {name}", remedy) for name in missing]
+        for name, entry in zip(names, files, strict=True):
+            if name in paths:
+                entry[key] = paths[name]
+    if problems:
+        raise DataError(*problems)
+    return FolderDataset(config, names, files)
+
+
+def list_splits(config: FolderConfig) -> list[str]:
+    """Return the names of the splits, sorted: those of the key `splits`, those of the folders, or 'train' alone.
+
+    Raises:
+        DataError: There is no file.
+    """
+    if config.splits is not None:
+        return sorted(config.splits)
+    first = next(iter(config.files))
+    pattern = config.files[first]
+    splits = sorted({split for split, _, _ in _walk(config.root, pattern, None)})
+    if not splits:
+        rule = f"the key `{first}` must name files"
+        place = config.root / pattern
+        raise DataError(Problem(config.path, rule, f"none that matches {place}", "Correct the pattern or the root."))
+    return splits if "{split}" in pattern else ["train"]
+
+
+def find_names(config: FolderConfig, key: str, split: str | None) -> dict[str, Path]:
+    """Return the files of a key by name of their frame.
+
+    Args:
+        config: Where the files are.
+        key: Key of the configuration, such as 'semantic'.
+        split: The split; None for all.
+
+    Raises:
+        DataError: Two files have one name.
+    """
+    found: dict[str, Path] = {}
+    for in_split, name, path in _walk(config.root, config.files[key], split):
+        if split is not None and name in found:
+            rule, remedy = f"each frame must have one file of the key `{key}`", "Remove one, or narrow the pattern."
+            raise DataError(Problem(path, rule, f"{found[name].name} too", remedy))
+        found[name if split is not None else f"{in_split}/{name}"] = path
+    return found
+
+
+def _chosen(config: FolderConfig, split: str, found: Collection[str]) -> list[str]:
+    """The names that a list of the configuration gives to a split; in a list, a name may have its ending."""
+    assert config.splits is not None
+    names, problems = [], []
+    for name in config.splits[split]:
+        bare = re.sub(rf"\.({_ENDINGS})$", "", name, flags=re.IGNORECASE)
+        if name in found or bare in found:
+            names.append(name if name in found else bare)
+        else:
+            rule, remedy = f"the key `splits.{split}` must hold names of frames", "Correct the list."
+            like = next(iter(sorted(found)), "no file at all")
+            problems.append(Problem(config.path, rule, f"{name!r}, where names are such as {like!r}", remedy))
+    if problems:
+        raise DataError(*problems)
+    return names
+
+
+def _walk(root: Path, pattern: str, split: str | None) -> list[tuple[str, str, Path]]:
+    """The files that match a pattern, sorted, as (split, name, path)."""
+    if split is not None:
+        pattern = pattern.replace("{split}", split)
+    if "{name}" not in pattern:
+        pattern = f"{pattern.rstrip('/')}/{{name}}"
+    expression = ""
+    for part in re.split(r"(\{name\}|\{split\}|\*)", pattern):
+        group = part.strip("{}")
+        if part == "*":
+            expression += "[^/]*"
+        elif part in ("{name}", "{split}"):
+            first_time = f"(?P<{group}>" not in expression
+            kind = ".+?" if group == "name" else "[^/]+"
+            expression += f"(?P<{group}>{kind})" if first_time else f"(?P={group})"
+        else:
+            expression += re.escape(part)
+    if "." not in pattern.rpartition("/")[2] and not pattern.endswith("*"):
+        expression += rf"\.({_ENDINGS})"
+    matcher = re.compile(expression, re.IGNORECASE if pattern.isascii() else 0)
+    fixed = re.split(r"[{*]", pattern)[0].rpartition("/")[0]
+    found = []
+    for folder, folders, files in os.walk(root / fixed):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for file in files:
+            path = Path(folder, file)
+            match = None if file.startswith(".") else matcher.fullmatch(path.relative_to(root).as_posix())
+            if match:
+                found.append((match.groupdict().get("split") or split or "train", match["name"], path))
+    return sorted(found)
+
+
+def _field_of(key: str) -> str:
+    """The field of a frame that a key's files become."""
+    return "disparity" if key == "depth" else key
+
+
+def _disparity_of(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(depth > 0, np.float32(camera.baseline * camera.fx) / depth, np.float32(np.nan))
+
+
+def _require_size(path: Path, array: NDArray[Any], other_path: Path, other: NDArray[Any]) -> None:
+    if array.shape[:2] != other.shape[:2]:
+        rule = "all files of a frame must have the same size (height x width)"
+        found = f"{array.shape[0]}x{array.shape[1]} beside {other.shape[0]}x{other.shape[1]} of {other_path}"
+        raise DataError(Problem(path, rule, found, "Make the files of the frame from the same image."))

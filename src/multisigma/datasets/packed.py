@@ -1,0 +1,197 @@
+"""A packed copy of any data set: arrays that are mapped into memory, so that reading decodes nothing.
+
+    ROOT/packed.json                        label space, and the names of the splits
+    ROOT/SPLIT/frames.json                  name, camera and fields of each frame
+    ROOT/SPLIT/NNNNNN_FIELD.npy             one field of one frame, as numpy stores arrays
+
+A frame of 1024x2048 pixels with image, classes, instances and disparity takes 25 MB.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections import Counter
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from multisigma.datasets.augment import apply_transform
+from multisigma.datasets.dataset import SceneDataset
+from multisigma.datasets.fields import ClassMap, Directions, Disparity, Field, Image, InstanceMap
+from multisigma.datasets.frame import Camera, Frame
+from multisigma.datasets.label_space import LabelSpace
+from multisigma.datasets.problems import DataError, Problem
+from multisigma.datasets.transform import Transform
+from multisigma.errors import MultisigmaError
+from multisigma.files import new_folder, write_text
+from multisigma.progress import SILENT, Progress
+
+__all__ = ["INDEX", "PackedDataset", "find_packed_splits", "open_packed", "pack"]
+
+INDEX: Final = "packed.json"
+"""Name of the file by which a packed copy is known."""
+
+_FORMAT: Final = 1
+_TYPES: Final[dict[str, Any]] = {kind.__name__: kind for kind in (Image, ClassMap, InstanceMap, Disparity, Directions)}
+
+
+@dataclass(frozen=True)
+class PackedDataset(SceneDataset):
+    """One split of a packed copy.
+
+    Args:
+        folder: Folder of the split.
+        space: The label space.
+        frames: What `frames.json` says of each frame.
+    """
+
+    folder: Path
+    space: LabelSpace
+    frames: Sequence[dict[str, Any]]
+
+    @property
+    def labels(self) -> LabelSpace:
+        """The classes of the source."""
+        return self.space
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def name(self, i: int) -> str:
+        """Return the name of a frame in the source."""
+        return str(self.frames[i]["name"])
+
+    def read(self, i: int, only: Collection[str] | None = None) -> Frame:
+        """Read a frame; its arrays are mapped, and read where they are looked at. Raises `DataError`."""
+        entry = self.frames[i]
+        fields = {name: self._field(stored) for name, stored in entry["fields"].items() if only is None or name in only}
+        camera = None if entry["camera"] is None else Camera(**entry["camera"])
+        return Frame(entry["name"], fields, camera, self.space)
+
+    def label_counts(self) -> dict[str, int]:
+        """Return the number of frames with each field that any frame has, and with a camera."""
+        counts = Counter(name for entry in self.frames for name in entry["fields"] if name != "image")
+        return {**counts, "camera": sum(entry["camera"] is not None for entry in self.frames)}
+
+    def subset(self, indices: Sequence[int]) -> PackedDataset:
+        """Return the data set of some frames, in the order of the indices."""
+        return replace(self, frames=[self.frames[i] for i in indices])
+
+    def remedy(self, field: str) -> str:
+        """Return that the copy must be made again."""
+        return f"Add the field '{field}' to the source of {self.folder.parent}, and pack it again."
+
+    def _field(self, stored: dict[str, Any]) -> Field:
+        path = self.folder / stored["file"]
+        try:
+            # Copy on write: torch wants arrays that it may write to.
+            array = np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
+        except (OSError, ValueError, EOFError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise DataError(Problem(path, "the array must be readable", reason, "Pack the data again.")) from error
+        options = dict(stored["options"])
+        if "centroids" in options:
+            options["centroids"] = {int(key): (x, y) for key, (x, y) in options["centroids"].items()}
+        field: Field = _TYPES[stored["type"]](array, **options)
+        return field
+
+
+def pack(
+    splits: dict[str, SceneDataset], out: Path, size: tuple[int, int] | None = None, progress: Progress = SILENT
+) -> None:
+    """Write a packed copy of the splits of a data set.
+
+    The copy is built in a temporary folder beside `out` and appears whole or not at all.
+
+    Args:
+        splits: Each split by its name; at least one.
+        out: Folder to write; must not exist, or be empty.
+        size: Height and width of the copies; None keeps each frame's own, and then the content is identical.
+        progress: Takes how many frames are done.
+
+    Raises:
+        MultisigmaError: If `out` is not free, a frame is malformed or smaller than `size`, or has a field of a type of
+            its own.
+    """
+    labels = next(iter(splits.values())).labels
+    with new_folder(out) as temporary, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for split, dataset in splits.items():
+            folder = temporary / split
+            folder.mkdir()
+            jobs = [pool.submit(_pack_frame, dataset, i, folder, size) for i in range(len(dataset))]
+            try:
+                frames = [job.result() for job in progress.track(jobs, f"packing {split}")]
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+            write_text(folder / "frames.json", json.dumps(frames))
+        write_text(
+            temporary / INDEX,
+            json.dumps({"format": _FORMAT, "splits": sorted(splits), "labels": labels.to_json()}, indent=1),
+        )
+
+
+def open_packed(root: Path, split: str) -> PackedDataset:
+    """Open a split of a packed copy.
+
+    Raises:
+        DataError: There is no such split, or an index cannot be read.
+    """
+    index = _read_index(root)
+    if split not in index["splits"]:
+        rule, splits = f"the split '{split}' must exist", ", ".join(index["splits"])
+        raise DataError(Problem(root, rule, f"the splits {splits}", "Choose one of these."))
+    return PackedDataset(root / split, LabelSpace.from_json(index["labels"]), _read_json(root / split / "frames.json"))
+
+
+def find_packed_splits(root: Path) -> list[str]:
+    """Return the names of the splits of a packed copy, sorted. Raises `DataError`."""
+    return list(_read_index(root)["splits"])
+
+
+def _pack_frame(dataset: SceneDataset, i: int, folder: Path, size: tuple[int, int] | None) -> dict[str, Any]:
+    frame = dataset.read(i)
+    if size is not None:
+        if size[0] > frame.size[0] or size[1] > frame.size[1]:
+            raise MultisigmaError(
+                f"Frame {frame.name!r} must not be smaller than the copy of {size[0]}x{size[1]} (height x width). "
+                f"Found {frame.size[0]}x{frame.size[1]}. Ask for a size that no frame falls below."
+            )
+        frame = apply_transform(frame, Transform(False, *size, 0, 0, *size))
+    entries = {}
+    for name, field in frame.fields.items():
+        kind = type(field).__name__
+        if _TYPES.get(kind) is not type(field):
+            raise MultisigmaError(
+                f"Frame {frame.name!r}: a field to pack must be of one of the types {', '.join(_TYPES)}. "
+                f"Found '{name}' of type {kind}."
+            )
+        first, *rest = dataclasses.fields(field)  # type: ignore[arg-type]  # the array, then what goes with it
+        file = f"{i:06d}_{name}.npy"
+        np.save(folder / file, getattr(field, first.name), allow_pickle=False)
+        options = {option.name: getattr(field, option.name) for option in rest}
+        entries[name] = {"type": kind, "file": file, "options": options}
+    camera = None if frame.camera is None else asdict(frame.camera)
+    return {"name": frame.name, "camera": camera, "fields": entries}
+
+
+def _read_index(root: Path) -> dict[str, Any]:
+    index: dict[str, Any] = _read_json(root / INDEX)
+    if index.get("format") != _FORMAT:
+        rule, found = f"a packed copy must have the format {_FORMAT}", str(index.get("format"))
+        raise DataError(Problem(root / INDEX, rule, found, "Pack the data again with this version."))
+    return index
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(Problem(path, "the index must be readable", reason, "Pack the data again.")) from error

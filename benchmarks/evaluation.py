@@ -22,6 +22,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -34,8 +35,8 @@ from multisigma.datasets.images import read_png, write_png
 from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.labels import INSTANCE_CLASSES
 from multisigma.datasets.predictions import PredictionFiles, inspect_prediction, write_predictions
-from multisigma.datasets.scene import Scene, cut_instances
-from multisigma.metrics import AveragePrecision, CityscapesIoU
+from multisigma.datasets.scene import cut_instances
+from multisigma.metrics import AveragePrecision, IoU, Metric
 from multisigma.synthetic import StreetSettings, make_frame
 from multisigma.training.environment import describe_environment
 
@@ -93,16 +94,16 @@ def timed(call: Callable[[], Any]) -> float:
     return time.process_time() - begin
 
 
-def from_files(truth: FrameFiles, predictions: PredictionFiles, root: Path, metric: Any) -> None:
+def from_files(truth: FrameFiles, predictions: PredictionFiles, root: Path, metric: Metric) -> None:
     """What evaluation of files does for a frame, for one metric alone."""
     true = read_frame(truth, ["semantic", "instance"])
     scene, faults = inspect_prediction(predictions, root, (HEIGHT, WIDTH))
     assert not faults
-    metric.update(scene, true)
+    assert metric.count(scene, true)
 
 
 def our_parts(
-    root: Path, truth: Frame, scene: Scene, objects: tuple[np.ndarray, list[int], list[float]]
+    root: Path, truth: Frame, scene: dict[str, Any], objects: tuple[np.ndarray, list[int], list[float]]
 ) -> dict[str, Callable[[], None]]:
     """What is timed on our side for a frame, whose files stand in `root`."""
     semantic, listed = root / "semantic" / f"{truth.name}_labelIds.png", root / "instance" / f"{truth.name}.txt"
@@ -111,11 +112,11 @@ def our_parts(
     one = FrameFiles(truth.name, "lindenau", "val", paths[0], None, paths[1], None, None)
     pixel, instance = PredictionFiles(truth.name, semantic), PredictionFiles(truth.name, None, listed)
     return {
-        "pixel rules, from files": lambda: from_files(both, pixel, root, CityscapesIoU()),
-        "pixel rules, from arrays": lambda: CityscapesIoU().update(scene, truth),
-        "instance rules, from files": lambda: from_files(one, instance, root, AveragePrecision()),
-        "instance rules, from arrays": lambda: AveragePrecision().update(
-            Scene(instances=cut_instances(*objects)), truth
+        "pixel rules, from files": lambda: from_files(both, pixel, root, IoU(CITYSCAPES)),
+        "pixel rules, from arrays": lambda: IoU(CITYSCAPES).count(scene, truth),
+        "instance rules, from files": lambda: from_files(one, instance, root, AveragePrecision(CITYSCAPES)),
+        "instance rules, from arrays": lambda: AveragePrecision(CITYSCAPES).count(
+            {"instance": SimpleNamespace(regions=cut_instances(*objects))}, truth
         ),
     }
 
@@ -162,7 +163,8 @@ def measure(folder: Path, frames: int, instances: int, seed: int) -> dict[str, A
         paths = [root / f"{truth.name}_gtFine_{kind}.png" for kind in ("labelIds", "instanceIds")]
         write_png(paths[0], maps(truth)[0])
         write_png(paths[1], maps(truth)[1].astype(np.uint16))
-        scene = Scene(labels, cut_instances(ids, class_ids, confidences))
+        regions = cut_instances(ids, class_ids, confidences)
+        scene = {"semantic": SimpleNamespace(ids=labels), "instance": SimpleNamespace(regions=regions)}
         write_predictions(root, truth.name, scene, (HEIGHT, WIDTH))
         semantic, listed = root / "semantic" / f"{truth.name}_labelIds.png", root / "instance" / f"{truth.name}.txt"
 

@@ -7,9 +7,10 @@ import pytest
 
 from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.labels import TRAIN_CLASSES
-from multisigma.datasets.scene import Scene, SceneInstance
+from multisigma.datasets.scene import SceneInstance
 from tests.frames import class_ids, frame_of, instance_ids
 from tests.frames import disparity as disparity_of
+from tests.scenes import Scene, scene_of
 
 HEIGHT, WIDTH = 72, 128
 CAMERA = Camera(0.2, 280.0, 280.0, 64.0, 36.0)
@@ -73,7 +74,7 @@ def make_scene(truth: Frame, kind: str, seed: int) -> Scene:
     labels = class_ids(truth).copy()
     disparity = (np.nan_to_num(disparity_of(truth)) * rng.uniform(0.5, 2, labels.shape)).astype(np.float32)
     if kind == "empty":
-        return Scene(np.zeros_like(labels), [], disparity)
+        return scene_of(np.zeros_like(labels), [], disparity)
     if kind in ("noisy", "overlapping"):
         labels[rng.random(labels.shape) < 0.2] = rng.integers(0, 34)
         for index, (mask, class_id) in enumerate(masks):
@@ -115,7 +116,7 @@ def make_scene(truth: Frame, kind: str, seed: int) -> Scene:
     # Few distinct confidences, so that there are ties.
     levels = rng.choice([3, 1000])
     scene = [whole(mask, c, 1.0 if kind == "perfect" else rng.integers(1, levels + 1) / levels) for mask, c in masks]
-    return Scene(labels, scene, disparity)
+    return scene_of(labels, scene, disparity)
 
 
 @pytest.fixture(scope="session")

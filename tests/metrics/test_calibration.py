@@ -1,87 +1,138 @@
 """Reliability and coverage against distributions whose calibration is known."""
 
+from dataclasses import replace
 from itertools import pairwise
 from math import isnan, log
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from scipy.special import softmax
 
+from multisigma.datasets.frame import Frame
+from multisigma.datasets.label_space import LabelSpace
+from multisigma.datasets.labels import Label
 from multisigma.errors import MultisigmaError
-from multisigma.metrics import LaplaceCoverage, Reliability
+from multisigma.metrics import IntervalCoverage, Reliability
+from tests.frames import class_ids, frame_of
+from tests.scenes import Scene, numbers
+
+VOID = 9
+FIVE = LabelSpace(
+    "five",
+    (
+        *(Label(str(i), i, i, str(i), i, False, False, (i, 0, 0)) for i in range(5)),
+        Label("void", VOID, 255, "void", 9, False, True, (0, 0, 0)),
+    ),
+)
 
 
-def drawn(temperature: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits, and classes drawn from their softmax at a temperature; a tenth is not labelled."""
-    generator = torch.Generator().manual_seed(seed)
-    logits = 3 * torch.randn(2, 5, 200, 250, generator=generator)
-    flat = (logits / temperature).softmax(1).movedim(1, -1).reshape(-1, 5)
-    target = torch.multinomial(flat, 1, generator=generator).reshape(2, 200, 250)
-    target[torch.rand(target.shape, generator=generator) < 0.1] = 255
-    return logits, target
+def drawn(temperature: float, seed: int = 0) -> list[tuple[Scene, Frame]]:
+    """Two frames whose classes are drawn from the softmax of logits at a temperature; a tenth is not labelled.
+
+    The model's probability is of temperature 1, the learned one of temperature 2.
+    """
+    rng = np.random.default_rng(seed)
+    case = []
+    for index in range(2):
+        logits = 3 * rng.standard_normal((200, 250, 5))
+        chances = softmax(logits / temperature, -1).cumsum(-1)
+        target = (rng.random((200, 250, 1)) > chances).sum(-1).clip(0, 4).astype(np.uint8)
+        target[rng.random(target.shape) < 0.1] = VOID
+        result = SimpleNamespace(
+            ids=logits.argmax(-1).astype(np.uint8),
+            probability=softmax(logits, -1).max(-1).astype(np.float32),
+            learned_probability=softmax(logits / 2, -1).max(-1).astype(np.float32),
+        )
+        case.append(({"semantic": result}, replace(frame_of(str(index), None, target), labels=FIVE)))
+    return case
 
 
 def test_the_temperature_that_drew_the_classes_calibrates() -> None:
-    metric = Reliability("semantic", {"": 1.0, "temperature": 2.0})
-    metric.update(*drawn(2.0))
-    result = metric.compute()
-    assert result["semantic_ece_temperature"] < 0.01
-    assert result["semantic_ece"] > 0.1
+    found = numbers(Reliability(FIVE), drawn(2.0))
+    assert found["semantic_ece_temperature"] < 0.01
+    assert found["semantic_ece"] > 0.1
 
 
 def test_equals_an_obvious_version() -> None:
-    logits, target = drawn(1.0)
-    probability, guess = logits.softmax(1).max(1)
-    labelled = (target != 255).numpy()
-    p, right = probability.numpy()[labelled].astype(float), (guess == target).numpy()[labelled]
-    edges = np.linspace(0, 1, 16)
+    case = drawn(1.0)
+    true = np.concatenate([class_ids(frame).ravel() for _, frame in case])
+    p = np.concatenate([scene["semantic"].probability.ravel() for scene, _ in case])[true != VOID].astype(float)
+    right = (np.concatenate([scene["semantic"].ids.ravel() for scene, _ in case]) == true)[true != VOID]
     expected = 0.0
-    for low, high in pairwise(edges):
+    for low, high in pairwise(np.linspace(0, 1, 16)):
         inside = (p > low) & (p <= high)
         if inside.any():
             expected += inside.mean() * abs(p[inside].mean() - right[inside].mean())
-    metric = Reliability("semantic", {"": 1.0})
-    metric.update(logits[:1], target[:1])
-    other = Reliability("semantic", {"": 1.0})
-    other.update(logits[1:], target[1:])
-    metric.merge_state(other)
-    result = metric.compute()
+    metric = Reliability(FIVE)
+    ece, _ = metric.summarise([metric.count(scene, frame) for scene, frame in case])
     # A pixel on an edge may round into either bin.
-    assert result["semantic_ece"] == pytest.approx(expected, abs=1e-6)
-    bins = result["semantic_reliability"]["none"]
-    assert sum(bins["share"]) == pytest.approx(1)
-    assert isnan(bins["accuracy"][0])  # of five classes the surest has at least 1/5
+    assert ece.value == pytest.approx(100 * expected, abs=1e-4)
+    assert sum(ece.details["share"]) == pytest.approx(1)
+    assert ece.details["accuracy"][0] is None  # of five classes the surest has at least 1/5
 
 
-def test_nothing_labelled_is_nan() -> None:
-    metric = Reliability("semantic", {"": 1.0})
-    metric.update(torch.zeros(1, 3, 2, 2), torch.full((1, 2, 2), 255))
-    assert isnan(metric.compute()["semantic_ece"])
-    coverage = LaplaceCoverage("depth", 1.0)
-    coverage.update(torch.zeros(2), torch.full((2,), torch.nan))
-    assert all(isnan(value) for value in coverage.compute().values())
+def test_what_was_not_given_is_left_out() -> None:
+    (scene, frame), _ = drawn(1.0)
+    scene["semantic"].learned_probability = None
+    assert set(numbers(Reliability(FIVE), [(scene, frame)])) == {"semantic_ece"}
+    void = replace(frame_of("f", None, np.full((200, 250), VOID, np.uint8)), labels=FIVE)
+    assert numbers(Reliability(FIVE), [(scene, void)]) == {}
+    scene["semantic"].probability = None
+    assert not Reliability(FIVE).count(scene, frame)
 
 
 def test_bad_input_is_named() -> None:
-    with pytest.raises(MultisigmaError, match="positive"):
-        Reliability("semantic", {"": 0.0})
-    with pytest.raises(MultisigmaError, match=r"\(1, 3, 2, 2\) and \(1, 2, 3\)"):
-        Reliability("semantic", {"": 1.0}).update(torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 3))
+    (scene, frame), _ = drawn(1.0)
+    scene["semantic"].probability = np.zeros((2, 2), np.float32)
+    with pytest.raises(MultisigmaError, match=r"\(2, 2\).* and \(200, 250\)"):
+        Reliability(FIVE).count(scene, frame)
+
+
+def coverage(errors: list[np.ndarray], noise: str = "laplace", **scales: float) -> dict[str, Any]:
+    """The numbers of predictions of zero over frames whose true values are the errors."""
+    metric = IntervalCoverage("depth", lambda frame: errors[int(frame.name)][None, None])
+    image = np.zeros((1, 1, 3), np.uint8)
+    return numbers(
+        metric,
+        [
+            (
+                {"depth": SimpleNamespace(values=np.zeros((1, 1, len(e))), noise=noise, **scales)},
+                frame_of(str(i), image),
+            )
+            for i, e in enumerate(errors)
+        ],
+    )
 
 
 @pytest.mark.parametrize("scale", [0.3, 4.0])
 def test_intervals_hold_what_they_say_under_laplace_noise(scale: float) -> None:
-    noise = torch.from_numpy(np.random.default_rng(0).laplace(0, scale, 100_000))
-    metric = LaplaceCoverage("depth", scale)
-    metric.update(torch.zeros(50_000, dtype=torch.float64), noise[:50_000])
-    metric.update(torch.zeros(50_000, dtype=torch.float64), noise[50_000:])
+    noise = np.random.default_rng(0).laplace(0, scale, 100_000)
+    found = coverage([noise[:50_000], noise[50_000:]], sigma=scale, noise_scale=2 * scale)
     for level in (50, 80, 90, 95):
         # Four standard errors.
-        assert metric.compute()[f"depth_coverage_{level}"] == pytest.approx(level / 100, abs=0.007)
+        assert found[f"depth_coverage_{level}"] == pytest.approx(level / 100, abs=0.007)
+        # An interval twice as wide leaves the square of the share outside.
+        wide = 1 - (1 - level / 100) ** 2
+        assert found[f"depth_fitted_coverage_{level}"] == pytest.approx(wide, abs=0.007)
+
+
+def test_intervals_of_gaussian_noise_are_those_of_the_normal_distribution() -> None:
+    noise = np.random.default_rng(0).normal(0, 3.0, 100_000)
+    found = coverage([noise], "gaussian", noise_scale=3.0)
+    for level in (50, 80, 90, 95):
+        assert found[f"depth_fitted_coverage_{level}"] == pytest.approx(level / 100, abs=0.007)
 
 
 def test_an_interval_ends_where_the_distribution_says() -> None:
-    metric = LaplaceCoverage("depth", 2.0)
     edge = 2 * log(2)  # half of Laplace noise of scale 2 lies within
-    metric.update(torch.zeros(3), torch.tensor([edge - 1e-4, edge + 1e-4, torch.nan]))
-    assert metric.compute()["depth_coverage_50"] == 0.5
+    found = coverage([np.array([edge - 1e-4, edge + 1e-4, np.nan])], sigma=2.0)
+    assert found["depth_coverage_50"] == 0.5
+    assert set(found) == {f"depth_coverage_{level}" for level in (50, 80, 90, 95)}
+    assert not isnan(found["depth_coverage_95"])
+
+
+def test_without_a_scale_or_a_label_nothing_is_covered() -> None:
+    assert coverage([np.zeros(3)]) == {}
+    assert coverage([np.full(3, np.nan)], sigma=1.0) == {}

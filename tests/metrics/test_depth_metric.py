@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from multisigma.datasets.frame import Camera, Frame
-from multisigma.datasets.scene import Scene
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import DepthErrors
 from tests.frames import class_ids, frame_of, without
 from tests.frames import disparity as disparity_of
+from tests.scenes import Scene, numbers, scene_of
 
 SKY = 23
 
@@ -27,15 +27,12 @@ def frames(seed: int = 0) -> list[tuple[Scene, Frame]]:
         labels = np.where(rng.random(true.shape) < 0.2, SKY, 7).astype(np.uint8)
         guess = (np.nan_to_num(true) * rng.uniform(0.5, 2, true.shape)).astype(np.float32)
         guess[0, :3] = 0
-        made.append((Scene(disparity=guess), frame_of(str(index), None, labels, None, true, camera)))
+        made.append((scene_of(disparity=guess), frame_of(str(index), None, labels, None, true, camera)))
     return made
 
 
-def counted(case: list[tuple[Scene, Frame]]) -> DepthErrors:
-    metric = DepthErrors()
-    for scene, truth in case:
-        metric.update(scene, truth)
-    return metric
+def counted(case: list[tuple[Scene, Frame]]) -> dict[str, float]:
+    return numbers(DepthErrors(), case)
 
 
 def test_equals_numpy() -> None:
@@ -43,7 +40,7 @@ def test_equals_numpy() -> None:
     land, everything, metres = [], [], []
     for scene, truth in case:
         for y, x in np.ndindex(disparity_of(truth).shape):
-            guess, true = float(scene.disparity[y, x]), float(disparity_of(truth)[y, x])
+            guess, true = float(scene["depth"].disparity[y, x]), float(disparity_of(truth)[y, x])
             if class_ids(truth)[y, x] == SKY:
                 everything.append(guess)
                 continue
@@ -76,33 +73,26 @@ def test_equals_numpy() -> None:
         "depth_delta_3": np.mean(ratio < 1.25**3),
     }
     # Predicted disparities are 32-bit numbers.
-    assert counted(case).compute() == pytest.approx(expected, rel=1e-6)
-
-
-def test_merging_is_exact() -> None:
-    case = frames(1)
-    last, rest = counted(case[2:]), counted(case[:2])
-    last.merge_state(rest)
-    assert last.compute() == counted(case).compute()
+    assert counted(case) == pytest.approx(expected, rel=1e-6)
 
 
 def test_what_is_missing_is_nan() -> None:
     scene, truth = frames()[0]
-    assert all(isnan(value) for value in counted([(scene, without(truth, "disparity"))]).compute().values())
-    without_camera = counted([(scene, replace(truth, camera=None))]).compute()
+    assert all(isnan(value) for value in counted([(scene, without(truth, "disparity"))]).values())
+    without_camera = counted([(scene, replace(truth, camera=None))])
     assert isnan(without_camera["depth_rmse_m"])
     assert not isnan(without_camera["disparity_error_px"])
 
 
 def test_without_labels_the_sky_is_not_known() -> None:
     labelled, (scene, truth) = frames()[1], frames()[0]
-    alone = counted([(scene, without(truth, "semantic"))]).compute()
+    alone = counted([(scene, without(truth, "semantic"))])
     assert not isnan(alone["disparity_error_px"])
     assert isnan(alone["disparity_without_sky_error_px"])
     assert isnan(alone["disparity_without_sky_rms_px"])
     assert isnan(alone["disparity_native_without_sky_error_px"])
-    both = counted([labelled, (scene, without(truth, "semantic"))]).compute()
-    assert both["disparity_without_sky_error_px"] == counted([labelled]).compute()["disparity_without_sky_error_px"]
+    both = counted([labelled, (scene, without(truth, "semantic"))])
+    assert both["disparity_without_sky_error_px"] == counted([labelled])["disparity_without_sky_error_px"]
 
 
 def test_thresholds_are_decided_in_64_bits() -> None:
@@ -113,18 +103,17 @@ def test_thresholds_are_decided_in_64_bits() -> None:
     bf = camera.baseline * camera.fx
     ratio = (bf / guess.astype(float)) / (bf / true.astype(float))
     labels = np.full(true.shape, 7, np.uint8)
-    found = counted([(Scene(disparity=guess), frame_of("x", None, labels, None, true, camera))]).compute()
-    assert found["depth_delta_1"] == np.mean(ratio < 1.25)
+    found = counted([(scene_of(disparity=guess), frame_of("x", None, labels, None, true, camera))])
+    assert found["depth_delta_1"] == pytest.approx(np.mean(ratio < 1.25), rel=1e-12)
 
 
 def test_a_diverged_prediction_is_not_hidden() -> None:
     scene, truth = frames()[0]
-    assert counted([(replace(scene, disparity=np.full_like(scene.disparity, np.nan)), truth)]).compute()[
-        "depth_rmse_m"
-    ] == float("inf")
+    diverged = scene_of(disparity=np.full_like(scene["depth"].disparity, np.nan))
+    assert counted([(diverged, truth)])["depth_rmse_m"] == float("inf")
 
 
 def test_wrong_shapes_are_named() -> None:
     scene, truth = frames()[0]
     with pytest.raises(MultisigmaError, match=r"\(5, 16\) and \(6, 16\)"):
-        counted([(Scene(disparity=scene.disparity[1:]), truth)])
+        counted([(scene_of(disparity=scene["depth"].disparity[1:]), truth)])

@@ -7,19 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve
 
 from multisigma.datasets.frame import Camera, Frame
+from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.labels import INSTANCE_CLASSES, LABELS
-from multisigma.datasets.scene import Scene, SceneInstance, cut_instances
+from multisigma.datasets.scene import SceneInstance, cut_instances
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import AveragePrecision
 from multisigma.metrics.instance import average_precision
 from multisigma.synthetic import StreetSettings, make_frame
 from tests.frames import disparity as disparity_of
 from tests.frames import frame_of, instance_ids, without
+from tests.scenes import Scene, numbers, scene_of
 
 Case = list[tuple[Scene, Frame]]
 VOID = [label.id for label in LABELS if label.ignore_in_eval]
@@ -48,7 +50,7 @@ def obvious(case: Case, least: int, farthest: float, density: float) -> float:
                 total += sum(counts and not group for _, counts, group in objects)
                 void = np.isin(instance_ids(truth), VOID)
                 taken: dict[int, list[float]] = {}
-                for p in scene.instances:
+                for p in scene["instance"].regions:
                     mask = np.zeros(instance_ids(truth).shape, bool)
                     mask[p.top : p.top + p.mask.shape[0], p.left : p.left + p.mask.shape[1]] = p.mask
                     if p.class_id != label.id or not mask.any():
@@ -83,17 +85,14 @@ def area(entries: list[tuple[float, bool]], total: int) -> float:
     return sum(p * (recalls[k + 2] - recalls[k]) / 2 for k, (_, p) in enumerate(points))
 
 
-def counted(case: Case) -> AveragePrecision:
-    metric = AveragePrecision()
-    for scene, truth in case:
-        metric.update(scene, truth)
-    return metric
+def counted(case: Case) -> dict[str, Any]:
+    return numbers(AveragePrecision(CITYSCAPES), case)
 
 
 @pytest.mark.parametrize("seed", [100, 102, 103])
 def test_equals_the_obvious_version(make_case: Any, kinds: tuple[str, ...], seed: int) -> None:
     case = make_case(seed, [*kinds, "perfect", "noisy", "shifted", *kinds])
-    result = counted(case).compute()
+    result = counted(case)
     for key, rule in (("ap", (100, inf, -inf)), ("ap100m", (1000, 100, 0.5)), ("ap50m", (1000, 50, 0.5))):
         assert result[key] == pytest.approx(obvious(case, *rule), abs=1e-12, nan_ok=True), key
     assert len({0.0, result["ap"], result["ap100m"], result["ap50m"]}) == 4
@@ -110,14 +109,16 @@ def test_distances_of_generated_scenes(make_case: Any) -> None:
         ids = [i for i in np.unique(frame.instances) if i >= 1000]
         rolled = np.roll(np.searchsorted(ids, frame.instances) * np.isin(frame.instances, ids), 1, 1)
         place = np.where(np.roll(np.isin(frame.instances, ids), 1, 1), rolled + 1, 0)
-        case.append((Scene(instances=cut_instances(place, [i // 1000 for i in ids], rng.random(len(ids)))), truth))
-    result = counted(case).compute()
+        case.append((scene_of(regions=cut_instances(place, [i // 1000 for i in ids], rng.random(len(ids)))), truth))
+    result = counted(case)
     for key, farthest in (("ap100m", 100), ("ap50m", 50)):
         assert result[key] == pytest.approx(obvious(case, 1000, farthest, 0.5), abs=1e-12)
     # The same scene five times as far away, by a camera of five times the focal length: fewer objects are near.
     far = [(scene, replace(truth, camera=replace(truth.camera, fx=5 * truth.camera.fx))) for scene, truth in case]
-    assert counted(far).truths[2].sum() < counted(case).truths[2].sum()
-    assert counted(far).compute()["ap50m"] == pytest.approx(obvious(far, 1000, 50, 0.5), abs=1e-12)
+    metric = AveragePrecision(CITYSCAPES)
+    near = [[metric.count(scene, truth)["truths"][2].sum() for scene, truth in of] for of in (far, case)]
+    assert sum(near[0]) < sum(near[1])
+    assert counted(far)["ap50m"] == pytest.approx(obvious(far, 1000, 50, 0.5), abs=1e-12)
 
 
 def test_a_median_of_half_the_pixels_decides() -> None:
@@ -125,12 +126,12 @@ def test_a_median_of_half_the_pixels_decides() -> None:
     camera = Camera(0.2, 1000.0, 1000.0, 0.0, 0.0)
     instances = np.full((40, 60), 7, np.int32)
     instances[5:25, :] = 26001
-    scene = Scene(instances=[SceneInstance(26, 1.0, 5, 0, np.ones((20, 60), bool))])
+    scene = scene_of(regions=[SceneInstance(26, 1.0, 5, 0, np.ones((20, 60), bool))])
 
     def scores(metres: float, valid: int) -> tuple[float, float]:
         disparity = np.full(instances.shape, np.nan, np.float32)
         disparity[5 : 5 + valid] = 200 / metres
-        result = counted([(scene, frame_of("f", None, None, instances, disparity, camera))]).compute()
+        result = counted([(scene, frame_of("f", None, None, instances, disparity, camera))])
         return result["ap100m"], result["ap50m"]
 
     assert scores(40, 20) == (1, 1)
@@ -141,26 +142,15 @@ def test_a_median_of_half_the_pixels_decides() -> None:
 
 def test_without_disparity_nothing_is_near(make_case: Any) -> None:
     case = [(scene, without(truth, "disparity")) for scene, truth in make_case(0, ["perfect"] * 4)]
-    result = counted(case).compute()
+    result = counted(case)
     assert result["ap"] == 1
     assert isnan(result["ap100m"])
 
 
-@given(
-    seed=st.integers(0, 99),
-    parts=st.lists(st.integers(0, 2), min_size=10, max_size=10),
-    order=st.permutations(range(10)),
-)
-@settings(max_examples=15)
-def test_any_order_and_any_split_gives_exactly_the_same(
-    make_case: Any, kinds: tuple[str, ...], seed: int, parts: list[int], order: list[int]
-) -> None:
-    case = make_case(seed, list(kinds))
-    one = counted(case).compute()
-    pieces = [counted([case[i] for i in order if parts[i] == part]) for part in range(3)]
-    for other in pieces[1:]:
-        pieces[0].merge_state(other)
-    assert repr(pieces[0].compute()) == repr(one)
+def area_of(confidences: np.ndarray, right: np.ndarray, truths: int) -> float:
+    """The area under one curve, each prediction once."""
+    weights = np.ones((1, len(confidences)))
+    return float(average_precision(confidences, right, np.array([float(truths)]), weights)[0])
 
 
 @given(entries=st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=12), missed=st.integers(0, 3))
@@ -168,12 +158,12 @@ def test_the_curve_has_the_points_of_scikit_learn(entries: list[tuple[int, bool]
     scores, right = np.array([s for s, _ in entries], float), np.array([r for _, r in entries])
     total = int(right.sum()) + missed
     if not right.any():
-        assert average_precision(scores, right, max(total, 1)) == 0
+        assert area_of(scores, right, max(total, 1)) == 0
         return
     precision, recall, _ = precision_recall_curve(right, scores)
     recall = recall * right.sum() / total
     widths = (np.r_[recall[0], recall[:-1]] - np.r_[recall[1:], 0.0]) / 2
-    assert average_precision(scores, right, total) == pytest.approx(float(precision @ widths))
+    assert area_of(scores, right, total) == pytest.approx(float(precision @ widths))
 
 
 def test_bad_input_is_named(make_case: Callable[..., Case]) -> None:
@@ -185,4 +175,4 @@ def test_bad_input_is_named(make_case: Callable[..., Case]) -> None:
         (SceneInstance(26, nan, 0, 0, mask), "finite"),
     ):
         with pytest.raises(MultisigmaError, match=words):
-            AveragePrecision().update(Scene(instances=[instance]), truth)
+            AveragePrecision(CITYSCAPES).count(scene_of(regions=[instance]), truth)

@@ -1,68 +1,100 @@
-"""Two processes, each with its share of the frames, compute exactly what one computes with all of them."""
+"""The counts of any number of processes, in any order, give exactly the numbers of one."""
 
-import pickle
-import subprocess
-import sys
-from math import nan
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
-import torch.distributed as dist
-from torchmetrics import Metric
+import pytest
 
-from multisigma.metrics import ClassIoU, LaplaceCoverage, MaskedError, Reliability, VectorError, scene_metrics
+from multisigma.datasets.frame import Frame
+from multisigma.datasets.label_space import CITYSCAPES
+from multisigma.metrics import (
+    AveragePrecision,
+    Counts,
+    DenseErrors,
+    DepthErrors,
+    IntervalCoverage,
+    IoU,
+    Metric,
+    PanopticQuality,
+    Reliability,
+    VectorErrors,
+)
+from multisigma.metrics.evaluation import measure
+from tests.scenes import Scene
 
-FRAMES = 10
-# What the first of two processes takes: then it has no labelled vector, or no frame at all.
-FIRST_SHARES = (4, 0)
+Case = list[tuple[Scene, Frame]]
 
 
-def results(scenes: list[Any], first: int, last: int) -> dict[str, Any]:
-    """All values over frames first .. last-1."""
+def vectors_of(frame: Frame) -> np.ndarray:
+    """True vectors, a third of them not labelled; none in the first frames."""
+    rng = np.random.default_rng(int(frame.name.split("_")[1]))
+    vectors = rng.normal(0, 20, (2, *frame.size))
+    vectors[:, rng.random(frame.size) < (1.1 if frame.name.endswith("0_000019") else 0.3)] = np.nan
+    return vectors
+
+
+def metrics() -> list[Metric]:
+    return [
+        IoU(CITYSCAPES),
+        AveragePrecision(CITYSCAPES),
+        PanopticQuality(CITYSCAPES),
+        DepthErrors(),
+        Reliability(CITYSCAPES),
+        DenseErrors("vectors", vectors_of, "px"),
+        VectorErrors("vectors", vectors_of),
+        IntervalCoverage("vectors", vectors_of),
+    ]
+
+
+def count(case: Case) -> list[list[Counts]]:
+    """What each metric counts of each frame."""
+    return [[metric.count(scene, frame) for scene, frame in case] for metric in metrics()]
+
+
+@pytest.fixture(scope="module")
+def case(make_case: Any, kinds: tuple[str, ...]) -> Case:
+    made = make_case(5, list(kinds))
     rng = np.random.default_rng(0)
-    classes = torch.from_numpy(rng.integers(0, 3, (2, FRAMES, 4, 5)))
-    logits = torch.from_numpy(rng.normal(0, 2, (FRAMES, 3, 4, 5)))
-    vectors = torch.from_numpy(rng.normal(0, 20, (2, FRAMES, 2, 4, 5)))
-    vectors[1, :4] = nan
-    metrics: list[tuple[Metric, Any, Any]] = [
-        (ClassIoU(["road", "sky", "car"]), *classes),
-        (MaskedError("normals"), *vectors),
-        (VectorError("instance"), *vectors),
-        (LaplaceCoverage("instance", 10.0), *vectors),
-        (Reliability("semantic", {"": 1.0, "temperature": 3.0}), logits, classes[1]),
-    ]
-    found: dict[str, Any] = {}
-    for metric, prediction, target in metrics:
-        for frame in range(first, last):
-            metric.update(prediction[frame : frame + 1], target[frame : frame + 1])
-        found |= metric.compute()
-    for metric in scene_metrics():
-        for scene, truth in scenes[first:last]:
-            metric.update(scene, truth)
-        found |= metric.compute()
-    return found
+    for scene, frame in made:
+        scene["semantic"].probability = rng.random(frame.size).astype(np.float32)
+        scene["vectors"] = SimpleNamespace(
+            values=rng.normal(0, 20, (2, *frame.size)), sigma=12.0, noise_scale=15.0, noise="laplace"
+        )
+    return made
 
 
-def test_two_processes_equal_one(make_case: Any, kinds: tuple[str, ...], tmp_path: Path) -> None:
-    scenes = make_case(5, list(kinds))
-    (tmp_path / "scenes.pickle").write_bytes(pickle.dumps(scenes))
-    processes = [
-        subprocess.Popen([sys.executable, "-W", "ignore", __file__, str(tmp_path), str(rank)]) for rank in range(2)
-    ]
-    assert [process.wait(timeout=300) for process in processes] == [0, 0]
-    alone = results(scenes, 0, FRAMES)
-    assert {"iou_class", "ap", "pq", "disparity_error_px", "instance_error_px", "semantic_ece"} <= set(alone)
-    for rank in range(2):
+@pytest.mark.parametrize("share", [4, 0])
+def test_two_processes_equal_one(case: Case, share: int) -> None:
+    alone = count(case)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        first, second = pool.map(count, (case[:share], case[share:]))
+    for metric, one, *halves in zip(metrics(), alone, first, second, strict=True):
+        frames = {frame.name: counts for (_, frame), counts in zip(case, one, strict=True)}
+        merged = {frame.name: counts for (_, frame), counts in zip(case, halves[0] + halves[1], strict=True)}
         # As text: not-a-number equals itself, and every digit counts.
-        assert (tmp_path / f"{rank}.txt").read_text().splitlines() == [repr(alone)] * len(FIRST_SHARES)
+        assert repr(measure(metric, merged)) == repr(measure(metric, frames))
+        assert measure(metric, frames)
 
 
-if __name__ == "__main__":
-    folder, rank = sys.argv[1:]
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=int(rank), world_size=2)
-    scenes = pickle.loads((Path(folder) / "scenes.pickle").read_bytes())
-    shares = [((0, first), (first, FRAMES))[int(rank)] for first in FIRST_SHARES]
-    (Path(folder) / f"{rank}.txt").write_text("\n".join(repr(results(scenes, *share)) for share in shares))
-    dist.destroy_process_group()
+def test_any_order_gives_the_same_numbers(case: Case) -> None:
+    rng = np.random.default_rng(1)
+    for metric, counts in zip(metrics(), count(case), strict=True):
+        known = [of_frame for of_frame in counts if of_frame]
+        expected = repr(metric.summarise(known))
+        for _ in range(3):
+            assert repr(metric.summarise([known[i] for i in rng.permutation(len(known))])) == expected
+
+
+def test_resamples_are_summaries_of_repeated_frames(case: Case) -> None:
+    """What a metric computes for all draws at once is what it computes for each draw's frames."""
+    rng = np.random.default_rng(2)
+    for metric, counts in zip(metrics(), count(case), strict=True):
+        known = [of_frame for of_frame in counts if of_frame]
+        weights = rng.multinomial(len(known), np.full(len(known), 1 / len(known)), 5)
+        found, slow = metric.resample(known, weights), Metric.resample(metric, known, weights)
+        assert slow.keys() <= found.keys()
+        for key, values in slow.items():
+            np.testing.assert_allclose(found[key], values, rtol=1e-10, err_msg=key)

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from multisigma.datasets.cityscapes import FrameFiles
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.images import write_png
+from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.predictions import inspect_prediction, list_predictions, write_predictions
-from multisigma.datasets.scene import Scene
-from multisigma.metrics import AveragePrecision, CityscapesIoU, PanopticQuality
+from multisigma.metrics import AveragePrecision, IoU, PanopticQuality
 from multisigma.metrics.panoptic import panoptic_map
 from tests.frames import class_ids, instance_ids
 from tests.frames import disparity as disparity_of
+from tests.scenes import Scene, numbers
 
 pytestmark = pytest.mark.slow
 
@@ -91,7 +92,7 @@ def write_case(root: Path, case: Case) -> list[FrameFiles]:
         write_png(paths[1], instance_ids(truth).astype(np.uint16))
         write_predictions(root, truth.name, scene, class_ids(truth).shape)
         distances[paths[1].name] = {int(i): distance(truth, i) for i in np.unique(instance_ids(truth))}
-        segments, classes = panoptic_map(scene.labels, scene.instances)
+        segments, classes = panoptic_map(scene["semantic"].ids, scene["instance"].regions, CITYSCAPES)
         write_png(
             root / "panoptic" / f"{truth.name}.png",
             np.dstack([segments % 256, segments // 256, 0 * segments]).astype(np.uint8),
@@ -125,13 +126,11 @@ def read_case(root: Path, case: Case, frames: list[FrameFiles]) -> Case:
 
 
 def ours(case: Case) -> dict[str, Any]:
-    metrics = [CityscapesIoU(), AveragePrecision(), PanopticQuality()]
-    numbers: dict[str, Any] = {}
+    metrics = [IoU(CITYSCAPES), AveragePrecision(CITYSCAPES), PanopticQuality(CITYSCAPES)]
+    found: dict[str, Any] = {}
     for metric in metrics:
-        for scene, truth in case:
-            metric.update(scene, truth)
-        numbers |= metric.compute()
-    return numbers
+        found |= numbers(metric, case)
+    return found
 
 
 def compare(found: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -151,10 +150,10 @@ def compare(found: dict[str, Any], expected: dict[str, Any]) -> None:
     same("iiou_class", pixel["averageScoreInstClasses"])
     same("iou_category", pixel["averageScoreCategories"])
     same("iiou_category", pixel["averageScoreInstCategories"])
-    same("iou_per_class", pixel["classScores"], {})
-    same("iiou_per_class", pixel["classInstScores"], {})
-    same("iou_per_category", pixel["categoryScores"], {})
-    same("iiou_per_category", pixel["categoryInstScores"], {})
+    same("iou_class_per_class", pixel["classScores"], {})
+    same("iiou_class_per_class", pixel["classInstScores"], {})
+    same("iou_category_per_class", pixel["categoryScores"], {})
+    same("iiou_category_per_class", pixel["categoryInstScores"], {})
     # The scripts end in an error where every prediction of a class is ignored, or no segment is left to average.
     for scores in (expected["instance"], expected["distance"]):
         for key, name in AVERAGES.items() if "fails" not in scores else ():

@@ -1,16 +1,17 @@
 """Panoptic quality by hand; `test_official_scripts` holds it against the official script."""
 
-from dataclasses import replace
 from math import isnan
 
 import numpy as np
 import pytest
 
 from multisigma.datasets.frame import Frame
-from multisigma.datasets.scene import Scene, SceneInstance
+from multisigma.datasets.label_space import CITYSCAPES
+from multisigma.datasets.scene import SceneInstance
 from multisigma.metrics import PanopticQuality
 from multisigma.metrics.panoptic import panoptic_map
 from tests.frames import class_ids, frame_of, instance_ids
+from tests.scenes import numbers, scene_of
 
 
 def truth_of(instances: np.ndarray) -> Frame:
@@ -26,12 +27,10 @@ def test_by_hand() -> None:
     car[:, :3] = True
     car = np.pad(car, ((0, 1), (0, 0)))
     car[3, 0] = True
-    scene = Scene(
+    scene = scene_of(
         np.full((6, 10), 7, np.uint8), [SceneInstance(26, 0.9, 0, 0, car), SceneInstance(24, 0.5, 4, 0, person)]
     )
-    metric = PanopticQuality()
-    metric.update(scene, truth_of(instances))
-    result = metric.compute()
+    result = numbers(PanopticQuality(CITYSCAPES), [(scene, truth_of(instances))])
     car_overlap = 9 / 13
     road_overlap = (44 - 1 - 4) / (44 + 3 + 4)  # less what the objects cover; more where cars are not found
     assert result["pq_per_class"]["car"] == pytest.approx(car_overlap * 1 / (1 + 0.5))
@@ -51,17 +50,18 @@ def test_the_surest_object_has_the_pixel() -> None:
         SceneInstance(24, 0.9, 0, 1, np.array([[True]])),
         SceneInstance(25, 0.9, 0, 1, np.array([[True]])),
     ]
-    segments, classes = panoptic_map(labels, objects)
+    segments, classes = panoptic_map(labels, objects, CITYSCAPES)
     assert [int(c) if s else 0 for s, c in zip(segments[0], classes[segments[0]], strict=True)] == [26, 24, 0, 0]
-    assert panoptic_map(labels, [])[0].tolist() == [[7, 0, 0, 0]]
+    segments, classes = panoptic_map(labels, [], CITYSCAPES)
+    assert classes[segments].tolist() == [[7, -1, -1, -1]]
+    assert segments.tolist()[0][1:] == [0, 0, 0]
 
 
 def test_a_perfect_scene_has_quality_one(make_case) -> None:  # type: ignore[no-untyped-def]
-    metric = PanopticQuality()
+    case = []
     for scene, truth in make_case(3, ["perfect"] * 6):
         # Without the pixels of groups, which nothing predicts; thing classes without an object are void to both.
-        metric.update(
-            replace(scene, labels=np.where(instance_ids(truth) < 24, class_ids(truth), 0).astype(np.uint8)), truth
-        )
-    result = metric.compute()
+        ids = np.where(instance_ids(truth) < 24, class_ids(truth), 0).astype(np.uint8)
+        case.append((scene_of(ids, scene["instance"].regions), truth))
+    result = numbers(PanopticQuality(CITYSCAPES), case)
     assert result["pq"] == result["sq"] == result["rq"] == 1

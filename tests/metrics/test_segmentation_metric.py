@@ -1,23 +1,21 @@
-"""IoU against scikit-learn, over any split into batches; the Cityscapes rules pixel by pixel."""
+"""IoU against scikit-learn; the Cityscapes rules pixel by pixel."""
 
 from collections import Counter, defaultdict
-from itertools import pairwise
+from dataclasses import replace
 from math import isnan
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 from multisigma.datasets.frame import Frame
-from multisigma.datasets.labels import LABELS, TRAIN_CLASSES, TRAIN_ID_OF
-from multisigma.datasets.scene import Scene
+from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
+from multisigma.datasets.labels import LABELS, Label
 from multisigma.errors import MultisigmaError
-from multisigma.metrics import CityscapesIoU, ClassIoU
+from multisigma.metrics import IoU
 from tests.frames import class_ids, frame_of, instance_ids
+from tests.scenes import Scene, numbers, scene_of
 
 # Of the Cityscapes script, in the order of the labels.
 SIZES = {
@@ -31,88 +29,76 @@ SIZES = {
     "bicycle": 4672.3249222261,
 }
 NAMES = ["road", "sky", "car", "person"]
+IGNORED = 4
+FOUR = LabelSpace(
+    "four",
+    (
+        *(Label(name, i, i, name, i, False, False, (i, 0, 0)) for i, name in enumerate(NAMES)),
+        Label("void", IGNORED, 255, "void", 9, False, True, (0, 0, 0)),
+    ),
+)
 
 
-def maps(seed: int, classes: int = 4, frames: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
-    """Prediction and target with ignored pixels; the last class absent for odd seeds."""
+def maps(seed: int, classes: int = 4, frames: int = 6) -> list[tuple[Scene, Frame]]:
+    """Predictions and truths with ignored pixels; the last class absent for odd seeds."""
     rng = np.random.default_rng(seed)
-    prediction = rng.integers(0, classes - seed % 2, (frames, 5, 7))
-    target = rng.integers(0, classes - seed % 2, (frames, 5, 7))
-    target[rng.random(target.shape) < 0.2] = 255
-    return torch.from_numpy(prediction), torch.from_numpy(target)
+    prediction = rng.integers(0, classes - seed % 2, (frames, 5, 7)).astype(np.uint8)
+    target = rng.integers(0, classes - seed % 2, (frames, 5, 7)).astype(np.uint8)
+    target[rng.random(target.shape) < 0.2] = IGNORED
+    return [
+        (scene_of(p), replace(frame_of(str(i), None, t), labels=FOUR))
+        for i, (p, t) in enumerate(zip(prediction, target, strict=True))
+    ]
 
 
-def counted(*batches: tuple[torch.Tensor, torch.Tensor]) -> ClassIoU:
-    metric = ClassIoU(NAMES)
-    for prediction, target in batches:
-        metric.update(prediction, target)
-    return metric
+def one(prediction: list[int], target: list[int]) -> dict[str, Any]:
+    """The numbers of a frame of one row."""
+    truth = replace(frame_of("f", None, np.array([target], np.uint8)), labels=FOUR)
+    return numbers(IoU(FOUR), [(scene_of(np.array([prediction], np.uint8)), truth)])
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_equals_scikit_learn(seed: int) -> None:
-    prediction, target = maps(seed)
-    metric = counted((prediction, target))
-    labelled = target.numpy() != 255
-    truth, guess = target.numpy()[labelled], prediction.numpy()[labelled]
-    present = np.union1d(truth, guess)
-    result = metric.compute()
+    case = maps(seed)
+    true = np.concatenate([class_ids(frame).ravel() for _, frame in case])
+    guess = np.concatenate([scene["semantic"].ids.ravel() for scene, _ in case])[true != IGNORED]
+    true = true[true != IGNORED]
+    present = np.union1d(true, guess)
+    result = numbers(IoU(FOUR), case)
+    counts = [IoU(FOUR).count(scene, frame) for scene, frame in case]
+    (iou,) = (m for m in IoU(FOUR).summarise(counts) if m.key == "iou_class")
 
-    assert np.array_equal(metric.confusion.numpy(), confusion_matrix(truth, guess, labels=range(4)))
-    assert result["iou_class"] == pytest.approx(jaccard_score(truth, guess, labels=present, average="macro"), abs=1e-12)
-    for index, oracle in zip(present, jaccard_score(truth, guess, labels=present, average=None), strict=True):
-        assert result["iou_per_class"][NAMES[index]] == pytest.approx(oracle, abs=1e-12)
+    assert np.array_equal(iou.details["confusion"], confusion_matrix(true, guess, labels=range(4)))
+    assert result["iou_class"] == pytest.approx(jaccard_score(true, guess, labels=present, average="macro"), abs=1e-12)
+    for index, oracle in zip(present, jaccard_score(true, guess, labels=present, average=None), strict=True):
+        assert result["iou_class_per_class"][NAMES[index]] == pytest.approx(oracle, abs=1e-12)
     for index in set(range(4)) - set(present.tolist()):
-        assert isnan(result["iou_per_class"][NAMES[index]])
+        assert isnan(result["iou_class_per_class"][NAMES[index]])
 
 
-@given(seed=st.integers(0, 999), cuts=st.lists(st.integers(0, 6), max_size=4))
-@settings(max_examples=30, deadline=None)
-def test_any_split_into_batches_counts_the_same(seed: int, cuts: list[int]) -> None:
-    prediction, target = maps(seed)
-    edges = [0, *sorted(cuts), 6]
-    parts = [(prediction[a:b], target[a:b]) for a, b in pairwise(edges)]
-    one, many = counted((prediction, target)), counted(*parts)
-    merged = counted(parts[0])
-    for part in parts[1:]:
-        merged.merge_state(counted(part))
-
-    assert torch.equal(one.confusion, many.confusion)
-    assert torch.equal(one.confusion, merged.confusion)
+def test_what_a_label_space_lacks_is_not_measured() -> None:
+    """Each class its own category, and no class with instances."""
+    assert set(one([0, 1], [0, 1])) == {"iou_class", "iou_class_per_class"}
 
 
 def test_a_class_that_is_only_predicted_counts_as_zero() -> None:
-    result = counted((torch.tensor([[[0, 2]]]), torch.tensor([[[0, 0]]]))).compute()
-    assert result["iou_per_class"]["car"] == 0.0
+    result = one([0, 2], [0, 0])
+    assert result["iou_class_per_class"]["car"] == 0.0
     assert result["iou_class"] == 0.25
 
 
+def test_a_predicted_id_that_is_not_evaluated_is_a_miss() -> None:
+    metric = IoU(FOUR)
+    truth = replace(frame_of("f", None, np.array([[0, 0]], np.uint8)), labels=FOUR)
+    (iou,) = metric.summarise([metric.count(scene_of(np.array([[0, IGNORED]], np.uint8)), truth)])
+    assert iou.value == 50
+    assert iou.details["predicted_other"] == [1, 0, 0, 0]
+
+
 def test_nothing_labelled_is_nan() -> None:
-    result = counted((torch.zeros(1, 2, 2, dtype=torch.int64), torch.full((1, 2, 2), 255))).compute()
+    result = one([0, 1], [IGNORED, IGNORED])
     assert isnan(result["iou_class"])
-    assert all(isnan(value) for value in result["iou_per_class"].values())
-
-
-def test_small_integer_types_do_not_overflow() -> None:
-    names = [str(index) for index in range(19)]
-    metric = ClassIoU(names)
-    everything = torch.arange(19, dtype=torch.uint8).reshape(1, 1, 19)
-    metric.update(everything, everything)
-    assert metric.compute()["iou_class"] == 1.0
-
-
-@pytest.mark.parametrize(
-    ("prediction", "target", "found"),
-    [
-        (torch.zeros(1, 2, 2, dtype=torch.int64), torch.zeros(1, 2, 3, dtype=torch.int64), r"\(1, 2, 3\)"),
-        (torch.full((1, 1, 1), 4), torch.zeros(1, 1, 1, dtype=torch.int64), "Found 4"),
-        (torch.full((1, 1, 1), -1), torch.zeros(1, 1, 1, dtype=torch.int64), "Found -1"),
-        (torch.zeros(1, 1, 1, dtype=torch.int64), torch.full((1, 1, 1), 33), "Found 33"),
-    ],
-)
-def test_bad_input_is_named(prediction: torch.Tensor, target: torch.Tensor, found: str) -> None:
-    with pytest.raises(MultisigmaError, match=found):
-        ClassIoU(NAMES).update(prediction, target)
+    assert all(isnan(value) for value in result["iou_class_per_class"].values())
 
 
 def pixel_by_pixel(case: list[tuple[Scene, Frame]]) -> dict[str, dict[str, float]]:
@@ -125,7 +111,7 @@ def pixel_by_pixel(case: list[tuple[Scene, Frame]]) -> dict[str, dict[str, float
         sizes = Counter(instances)
         for true, guess, instance in zip(
             class_ids(truth).ravel().tolist(),
-            scene.labels.ravel().tolist(),
+            scene["semantic"].ids.ravel().tolist(),
             instance_ids(truth).ravel().tolist(),
             strict=True,
         ):
@@ -158,32 +144,15 @@ def pixel_by_pixel(case: list[tuple[Scene, Frame]]) -> dict[str, dict[str, float
 @pytest.mark.parametrize("seed", range(2))
 def test_cityscapes_rules_pixel_by_pixel(make_case: Any, kinds: tuple[str, ...], seed: int) -> None:
     case = make_case(seed, list(kinds))
-    metric = CityscapesIoU()
-    for scene, truth in case:
-        metric.update(scene, truth)
-    result, expected = metric.compute(), pixel_by_pixel(case)
+    result, expected = numbers(IoU(CITYSCAPES), case), pixel_by_pixel(case)
     for kind in ("iou", "iiou"):
-        found = {**result[f"{kind}_per_class"], **result[f"{kind}_per_category"]}
+        found = {**result[f"{kind}_class_per_class"], **result[f"{kind}_category_per_class"]}
         found = {name: score for name, score in found.items() if not isnan(score)}
         assert found == pytest.approx(expected[kind], abs=1e-12)
         for level in ("class", "category"):
-            scores = [score for score in result[f"{kind}_per_{level}"].values() if not isnan(score)]
+            scores = [score for score in result[f"{kind}_{level}_per_class"].values() if not isnan(score)]
             assert result[f"{kind}_{level}"] == pytest.approx(np.mean(scores), abs=1e-12)
     assert result["iiou_class"] != result["iou_class"]
-
-
-def test_the_scene_and_the_task_agree(make_case: Any) -> None:
-    """Without predictions of ignored labels the IoU in training ids is the IoU in raw ids, to the last digit."""
-    names = [label.name for label in TRAIN_CLASSES]
-    task, whole = ClassIoU(names), CityscapesIoU()
-    raw = np.array([label.id for label in TRAIN_CLASSES], np.uint8)
-    for seed in range(4):
-        ((_, truth),) = make_case(seed, ["perfect"])
-        guess = np.random.default_rng(seed).integers(0, 19, class_ids(truth).shape)
-        task.update(torch.from_numpy(guess)[None], torch.from_numpy(TRAIN_ID_OF[class_ids(truth)])[None])
-        whole.update(Scene(raw[guess]), truth)
-    assert repr(task.compute()["iou_per_class"]) == repr(whole.compute()["iou_per_class"])
-    assert task.compute()["iou_class"] == whole.compute()["iou_class"]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +165,7 @@ def test_the_scene_and_the_task_agree(make_case: Any) -> None:
 def test_bad_labels_are_named(make_case: Any, labels: np.ndarray, words: str) -> None:
     ((_, truth),) = make_case(0, ["perfect"])
     with pytest.raises(MultisigmaError, match=words):
-        CityscapesIoU().update(Scene(labels), truth)
+        IoU(CITYSCAPES).count(scene_of(labels), truth)
     if labels.max() == 34:
         with pytest.raises(MultisigmaError, match="true id should lie in 0 to 33"):
-            CityscapesIoU().update(Scene(class_ids(truth)), frame_of("x", None, labels, None, None, None))
+            IoU(CITYSCAPES).count(scene_of(class_ids(truth)), frame_of("x", None, labels))

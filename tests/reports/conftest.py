@@ -3,13 +3,17 @@
 import csv
 import json
 from collections.abc import Callable
+from math import nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
+from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.labels import TRAIN_CLASSES
+from multisigma.metrics import Evaluation, Measurement
 from multisigma.reports.samples import write_samples
 from multisigma.tasks.instance import colour_vectors
 from multisigma.visualization.picture import Picture, Sample
@@ -123,29 +127,34 @@ def fill_run(run: Path, frames: int = 2, size: tuple[int, int] = (128, 256)) -> 
     (run / "network.json").write_text(json.dumps([dict(zip(keys, part, strict=True)) for part in parts]))
     write_log(run, 0, log_rows(0, 350))
     write_log(run, 300, log_rows(300, 600))
-    per_class = {label.name: float(np.exp(-index / 9)) for index, label in enumerate(TRAIN_CLASSES)} | {"train": None}
-    baseline_per_class = {name: value and value**4 for name, value in per_class.items()}
-    metrics = {
-        "iou_class": 0.4212,
-        "iou_per_class": per_class,
-        "instance_error_px": 3.104,
-        "instance_component_error_px": 1.552,
-        "instance_endpoint_px": 4.92,
-        "disparity_error_px": 0.801,
-        "disparity_rms_px": 1.62,
-        "baseline": {
-            "iou_class": 0.1187,
-            "iou_per_class": baseline_per_class,
-            "instance_error_px": 10.98,
-            "instance_component_error_px": 5.49,
-            "instance_endpoint_px": 17.1,
-            "disparity_error_px": 3.55,
-            "disparity_rms_px": 4.9,
-        },
-        "data": "demo/data",
-        "split": "val",
-        "frames": 24,
-    }
-    (run / "metrics.json").write_text(json.dumps(metrics))
-    write_samples(run, [painted_sample(seed, size) for seed in range(frames)])
+    per_class = {label.name: 100 * float(np.exp(-index / 9)) for index, label in enumerate(TRAIN_CLASSES)}
+    per_class["train"] = nan
+    baseline_per_class = {name: value / 4 for name, value in per_class.items()}
+    write_evaluation(run / "evaluations" / "data-val", per_class, baseline_per_class)
+    write_samples(
+        run / "evaluations" / "data-val" / "samples",
+        [painted_sample(seed, size) for seed in range(frames)],
+        CITYSCAPES,
+    )
     return run
+
+
+def write_evaluation(folder: Path, per_class: dict[str, float], baseline_per_class: dict[str, float]) -> None:
+    """The numbers of a network and its baseline, some with intervals."""
+
+    def number(key: str, name: str, value: float, unit: str = "px", **more: Any) -> Measurement:
+        definition = "Of the vectors." if key.startswith("instance") else f"What {name} is."
+        return Measurement(key, value, unit, unit == "%", definition, name=name, **more)
+
+    def numbers(scale: float, classes: dict[str, float]) -> list[Measurement]:
+        return [
+            number("iou_class", "IoU class", 42.12 / scale**1.829, "%", per_class=classes, is_main=True),
+            number("instance_error_px", "Instance mean error", 3.104 * scale, is_main=True),
+            number("instance_component_error_px", "Instance mean component error", 1.552 * scale),
+            number("disparity_error_px", "Disparity mean error", 0.801 * scale, interval=(0.7, 0.9), is_main=True),
+            number("disparity_rms_px", "Disparity RMS error", 1.62 * scale),
+        ]
+
+    folder.mkdir(parents=True)
+    provenance = {"data": "demo/data", "split": "val", "frames": 24}
+    Evaluation(numbers(1, per_class), numbers(2, baseline_per_class), provenance=provenance).write(folder)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from multisigma.errors import MultisigmaError
+from multisigma.metrics import Evaluation, Measurement
 from multisigma.reports.report import write_report
 from multisigma.reports.samples import write_samples
 from multisigma.visualization.picture import Picture, Sample
@@ -66,8 +68,9 @@ def test_a_whole_run(make_run: RunMaker, tmp_path: Path) -> None:
         "my run",
         "semantic, instance and depth, with uncertainty weighting",
         "trained in 3 min 12 s",
-        "IoU class % ↑ 42.1 11.9 3.55",
-        "Disparity mean error px ↓ 0.801 3.55 0.226",
+        "Results: data-val",
+        "IoU class % ↑ 42.1 - 11.9 3.55",
+        "Disparity mean error px ↓ 0.801 0.700 to 0.900 1.60 0.500",
         "frames 24",
         "traffic light",
         "town_000001_000019",
@@ -82,8 +85,8 @@ def test_a_whole_run(make_run: RunMaker, tmp_path: Path) -> None:
         "decoder: depth 2.95 M 3.2 G",
         "total 23.2 M 25.1 G",
         "0123456789abcdef0123456789abcdef01234567",
-        "Instance mean error, Instance mean component error, Instance end-point error Of the vectors",
-        "Disparity mean error Mean absolute error",
+        "Instance mean error, Instance mean component error Of the vectors",
+        "Disparity mean error What Disparity mean error is.",
     ):
         assert words in page.text, words
     # Two frames of an image and four pairs, one truth not labelled; the colour wheel.
@@ -109,11 +112,15 @@ def test_tasks_come_from_the_data(make_run: RunMaker, tmp_path: Path) -> None:
     (folder / "metrics.csv").write_text("step,epoch,loss/normals,sigma/normals\n0,0,1,1\n1,0,0.5,0.9\n")
     (run / "logs" / "csv" / "300" / "metrics.csv").unlink()
     (run / "network.json").unlink()
-    (run / "metrics.json").write_text(json.dumps({"normals_error_px": 3.0, "baseline": {"normals_error_px": 2.0}}))
-    write_samples(run, [Sample("frame", [Picture("Normals", np.zeros((4, 8, 3), np.uint8), None)])], legend={})
+    shutil.rmtree(run / "evaluations")
+    place = run / "evaluations" / "streets-val"
+    place.mkdir(parents=True)
+    found = [Measurement("normals_cosine", value, "", True, "The cosine.") for value in (3.0, 2.0)]
+    Evaluation(found[:1], found[1:]).write(place)
+    write_samples(place / "samples", [Sample("frame", [Picture("Normals", np.zeros((4, 8, 3), np.uint8), None)])])
     page = Page(write_report(run))
     assert "normals: \N{GREEK SMALL LETTER SIGMA}" in page.text
-    assert "Normals mean error px ↓ 3.00 2.00 1.50" in page.text
+    assert "Normals cosine ↑ 3.00 - 2.00 1.50" in page.text
     assert "semantic" not in page.text
     assert len(page.pictures()) == 1  # no colour wheel where no vectors are shown
 
@@ -124,14 +131,17 @@ def test_a_run_that_has_only_begun(tmp_path: Path, config: str) -> None:
     page = Page(write_report(tmp_path))
     assert "has not been evaluated yet" in page.text
     assert f"multisigma evaluate {tmp_path} --data ROOT" in page.text
-    assert "There are no sample pictures yet" in page.text
     assert "Nothing has been logged yet" in page.text
     assert ("nested.a.b 1" in page.text) == ("nested" in config)
 
 
 def test_wide_pictures_are_reduced_in_the_report_alone(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("{}")
-    write_samples(tmp_path, [Sample("frame", [Picture("Image", np.full((1024, 2048, 3), (9, 8, 7), np.uint8), None)])])
+    place = tmp_path / "evaluations" / "streets-val"
+    place.mkdir(parents=True)
+    Evaluation([]).write(place)
+    pixels = np.full((1024, 2048, 3), (9, 8, 7), np.uint8)
+    write_samples(place / "samples", [Sample("frame", [Picture("Image", pixels, None)])])
     (picture,) = Page(write_report(tmp_path)).pictures()
     assert picture.shape == (512, 1024, 3)
     assert picture[0, 0].tolist() == [7, 8, 9]
@@ -157,20 +167,20 @@ def test_other_folders_are_no_runs(tmp_path: Path) -> None:
     [
         ("config.yaml", "a: [1"),
         ("config.yaml", "- a"),
-        ("metrics.json", '{"iou_class": 0.'),
-        ("metrics.json", "[]"),
+        ("evaluations/data-val/metrics.json", '{"iou_class": 0.'),
+        ("evaluations/data-val/metrics.json", "[]"),
         ("network.json", "{}"),
         ("network.json", '[{"part": "encoder"}]'),
         (
-            "samples/samples.json",
+            "evaluations/data-val/samples/samples.json",
             '[{"frame": "a", "pictures": [{"title": "Image", "prediction": "b.png", "truth": null}]}]',
         ),
-        ("samples/samples.json", '[{"frame": "a", "pictures": [{"title": "Image"}]}]'),
+        ("evaluations/data-val/samples/samples.json", '[{"frame": "a", "pictures": [{"title": "Image"}]}]'),
         (
-            "samples/samples.json",
+            "evaluations/data-val/samples/samples.json",
             '[{"frame": "a", "pictures": [{"title": "I", "prediction": "../x.png", "truth": null}]}]',
         ),
-        ("samples/legend.json", '["road"]'),
+        ("evaluations/data-val/samples/legend.json", '["road"]'),
     ],
 )
 def test_a_damaged_file_is_named_and_the_old_report_stays(

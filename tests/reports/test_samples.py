@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from multisigma.datasets.images import read_png
+from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.labels import TRAIN_CLASSES
 from multisigma.errors import MultisigmaError
 from multisigma.reports.samples import write_samples
@@ -20,8 +21,8 @@ def pixels(seed: int) -> np.ndarray:
 def test_pictures_come_back_as_they_were(tmp_path: Path) -> None:
     first = Sample("a/b", [Picture("Image", pixels(0), None), Picture("Image", pixels(1), pixels(2))])
     second = Sample("a/b", [Picture("?! \u2026", None, pixels(3))])
-    folder = write_samples(tmp_path, [first, second])
-    assert folder == tmp_path / "samples"
+    folder = tmp_path / "samples"
+    write_samples(folder, [first, second], CITYSCAPES)
 
     entries = json.loads((folder / "samples.json").read_text())
     named: list[str] = []
@@ -42,8 +43,9 @@ def test_pictures_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 def test_new_samples_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
-    write_samples(tmp_path, [Sample("old", [Picture("Image", pixels(0), None), Picture("Depth", pixels(1), None)])])
-    folder = write_samples(tmp_path, [Sample("new", [])], legend={})
+    folder = tmp_path / "samples"
+    write_samples(folder, [Sample("old", [Picture("Image", pixels(0), None), Picture("Depth", pixels(1), None)])])
+    write_samples(folder, [Sample("new", [])])
     assert json.loads((folder / "samples.json").read_text()) == [{"frame": "new", "pictures": []}]
     assert json.loads((folder / "legend.json").read_text()) == []
     assert sorted(path.name for path in folder.iterdir()) == ["legend.json", "samples.json"]
@@ -52,8 +54,9 @@ def test_new_samples_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", [np.zeros((4, 5), np.uint8), np.zeros((4, 5, 3)), np.zeros((0, 5, 3), np.uint8)])
 def test_a_bad_picture_leaves_the_old_samples(tmp_path: Path, bad: np.ndarray) -> None:
-    write_samples(tmp_path, [Sample("old", [Picture("Image", pixels(0), None)])])
+    folder = tmp_path / "samples"
+    write_samples(folder, [Sample("old", [Picture("Image", pixels(0), None)])])
     with pytest.raises(MultisigmaError, match=r"'Depth' \(truth\) of frame 'new'"):
-        write_samples(tmp_path, [Sample("new", [Picture("Image", pixels(1), None), Picture("Depth", None, bad)])])
-    assert json.loads((tmp_path / "samples" / "samples.json").read_text())[0]["frame"] == "old"
+        write_samples(folder, [Sample("new", [Picture("Image", pixels(1), None), Picture("Depth", None, bad)])])
+    assert json.loads((folder / "samples.json").read_text())[0]["frame"] == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["samples"]

@@ -11,6 +11,7 @@ from multisigma import Gaussian, Laplace, MultisigmaError, UncertaintyWeighting
 from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.labels import LABELS
+from multisigma.metrics import IntervalCoverage
 from multisigma.tasks import (
     Depth,
     Instance,
@@ -121,10 +122,10 @@ def test_the_learned_scale_is_that_of_each_component() -> None:
     weighting({"instance": task.loss(output, target)})
     sigma = weighting.sigma["instance"]
     assert sigma == pytest.approx(3.0, rel=0.01)
-    (coverage,) = task.calibration(sigma)
-    coverage.update(output, target)
-    for level in (50, 80, 90, 95):
-        assert coverage.compute()[f"instance_coverage_{level}"] == pytest.approx(level / 100, abs=0.007)
+    scene = {"instance": task.postprocess(output[0].numpy(), {}, PostprocessContext(sigmas={"instance": sigma}))}
+    coverage = IntervalCoverage("instance", lambda frame: target[0].numpy())
+    for m in coverage.summarise([coverage.count(scene, frame_of(image=np.zeros((100, 500, 3), np.uint8)))]):
+        assert m.value == pytest.approx(int(m.key.rpartition("_")[2]), abs=0.7)
 
 
 @pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])
@@ -138,28 +139,36 @@ def test_loss_without_labels_is_zero_with_zero_gradients(frame: Frame, task: Tas
     assert not output.grad.any()
 
 
-@pytest.mark.parametrize("task", [Semantic(), Instance(), Depth()])
-def test_predictions_have_the_form_of_targets(frame: Frame, task: Task) -> None:
-    prediction, target = task.predict(torch.randn(1, task.channels(CITYSCAPES), 12, 20)), task.target(frame)[None]
-    assert prediction.shape == target.shape
-    assert prediction.dtype == target.dtype
-    for metric in task.metrics(CITYSCAPES):
-        metric.update(prediction, target)
-        assert all(isinstance(v, dict) or math.isfinite(v) for v in metric.compute().values())
+@pytest.mark.parametrize(
+    ("task", "keys"),
+    [
+        (Semantic(), {"iou_class", "semantic_ece", "semantic_ece_temperature"}),
+        (Instance(), {"instance_error_px", "instance_coverage_90", "instance_fitted_coverage_90"}),
+        (Depth(), {"disparity_error_px", "depth_rmse_m", "depth_coverage_90", "depth_fitted_coverage_90"}),
+    ],
+)
+def test_a_result_has_what_the_metrics_of_its_task_count(frame: Frame, task: Task, keys: set[str]) -> None:
+    context = PostprocessContext(sigmas={task.name: 1.5}, noise_scales={task.name: 2.0})
+    output = np.random.default_rng(0).normal(0, 1, (task.channels(frame.labels), 12, 20)).astype(np.float32)
+    scene = {task.name: task.postprocess(output, {}, context)}
+    counts = [(metric, metric.count(scene, frame)) for metric in task.metrics(frame.labels)]
+    found = {m.key: m.value for metric, counted in counts if counted for m in metric.summarise([counted])}
+    assert keys <= found.keys()
+    assert all(math.isfinite(found[key]) for key in keys)
 
 
 def test_perfect_predictions_have_no_error(frame: Frame) -> None:
     for task, key, best in (
-        (Semantic(), "iou_class", 1),
+        (Semantic(), "iou_class", 100),
         (Instance(), "instance_error_px", 0),
         (Depth(), "disparity_rms_px", 0),
     ):
-        target = task.target(frame)[None]
-        numbers = {}
-        for metric in task.metrics(CITYSCAPES):
-            metric.update(target.nan_to_num() if target.is_floating_point() else target, target)
-            numbers |= metric.compute()
-        assert numbers[key] == best
+        target = task.target(frame).numpy()
+        # Any class will do where there is no label.
+        perfect = np.nan_to_num(target) if target.dtype.kind == "f" else np.where(target == 255, 0, target)
+        scene = {task.name: task.baseline_result(perfect, frame.labels)}
+        metric = task.metrics(frame.labels)[0]
+        assert {m.key: m.value for m in metric.summarise([metric.count(scene, frame)])}[key] == best
 
 
 def test_baselines_against_slow_versions() -> None:
@@ -341,4 +350,4 @@ def test_four_methods_make_a_task(frame: Frame) -> None:
     results = postprocess([task], {"brightness": task.target(frame).numpy()}, PostprocessContext())
     np.testing.assert_allclose(results["brightness"].arrays()["values"], task.target(frame))
     assert task.baseline() is None
-    assert task.visualize(frame, results) == task.metrics(CITYSCAPES) == task.calibration(1.0) == []
+    assert task.visualize(frame, results) == task.metrics(CITYSCAPES) == []

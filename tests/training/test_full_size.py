@@ -1,6 +1,5 @@
 """What takes minutes: the paper's network on frames of the real size, two devices, a GPU."""
 
-import json
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import torch
 
 from multisigma.cli import main
 from multisigma.synthetic import generate
+from tests.evaluations import numbers_in
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,9 @@ def test_the_papers_network_on_full_frames(full_root: Path, tmp_path: Path, with
     ]
     assert main(["train", "--preset", "full", "--data", str(tmp_path / "root"), "--out", str(run), *options]) == 0
     assert main(["evaluate", str(run), "--data", str(tmp_path / "root"), "--pictures", "1"]) == 0
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["iou_class"] is not None
-    assert (metrics["disparity_error_px"] is None) == bool(without)
+    metrics = numbers_in(run)
+    assert "iou_class" in metrics
+    assert ("disparity_error_px" in metrics) != bool(without)
     assert main(["report", str(run)]) == 0
 
 

@@ -1,6 +1,5 @@
 """The whole way through the command line: train, resume, evaluate, report, and what goes wrong."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,9 +9,12 @@ import torch
 
 from multisigma.cli import main
 from multisigma.datasets.images import write_png
+from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.module import Batch
+from multisigma.metrics import Evaluation
 from multisigma.synthetic import generate
 from multisigma.visualization.curves import read_log
+from tests.evaluations import evaluation_in, numbers_in, values
 from tests.frames import class_ids
 from tests.frames import disparity as disparity_of
 
@@ -77,12 +79,14 @@ def test_noise_is_learned_and_logged(run: Path) -> None:
 
 def test_evaluate_and_report(run: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(run), "--data", str(root), "--pictures", "1"]) == 0
-    metrics = json.loads((run / "metrics.json").read_text())
+    evaluation = evaluation_in(run, "streets-val")
     keys = {"iou_class", "instance_error_px", "disparity_error_px", "disparity_rms_px"}
-    assert keys <= set(metrics)
-    assert keys <= set(metrics["baseline"])
-    assert len(metrics["iou_per_class"]) == 19
-    assert all(metrics[key] is not None for key in keys)
+    for found in (values(evaluation.measurements), values(evaluation.baseline)):
+        assert keys <= found.keys()
+        assert all(np.isfinite(found[key]) for key in keys)
+    assert len(evaluation["iou_class"].per_class) == 19
+    assert evaluation["depth_rmse_m"].interval is not None
+    assert len(evaluation["depth_rmse_m"].worst_frames) == 2
     shown = capsys.readouterr().out
     assert "IoU class" in shown
     assert "Table 2 of the paper" in shown
@@ -92,7 +96,7 @@ def test_evaluate_and_report(run: Path, root: Path, capsys: pytest.CaptureFixtur
     assert "data:image" in page
     assert "In the layout of table 2" in page
     assert "Instances by the way from votes" in page
-    assert "Reliability: semantic" in page
+    assert "Reliability: reliability" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
@@ -103,19 +107,73 @@ def test_predictions_that_are_saved_evaluate_to_the_same(run: Path, root: Path, 
     shutil.copytree(run, copy)
     assert main(["evaluate", str(copy), "--data", str(root), "--pictures", "0", "--save-predictions", str(saved)]) == 0
     assert main(["evaluate", "--predictions", str(saved), "--data", str(root)]) == 0
-    from_run, from_files = (json.loads((folder / "metrics.json").read_text()) for folder in (copy, saved))
-    compared = set(from_files) - {"seconds", "predictions", "data"}
-    assert {"iou_class", "iiou_category", "disparity_native_error_px", "depth_rmse_m"} <= compared
-    for key in compared:
-        if isinstance(from_files[key], float):
-            tolerance = 0.02 if key.startswith(("disparity", "depth")) else 0
-            assert from_files[key] == pytest.approx(from_run[key], rel=tolerance, abs=tolerance), key
+    from_run, from_files = evaluation_in(copy), evaluation_in(saved)
+    assert {"iou_class", "iiou_category", "disparity_native_error_px", "depth_rmse_m"} <= {
+        m.key for m in from_files.measurements
+    }
+    for m in from_files.measurements:
+        if m.key.startswith(("disparity", "depth")):
+            assert m.value == pytest.approx(from_run.value(m.key), rel=0.02, abs=0.02, nan_ok=True), m.key
         else:
-            assert from_files[key] == from_run[key], key
-    assert from_run["semantic_reliability"].keys() == {"none", "temperature"}
-    for task in ("instance", "depth"):
-        shares = [from_run[f"{task}_coverage_{level}"] for level in (50, 80, 90, 95)]
+            assert repr(m) == repr(from_run[m.key])
+    for key in ("semantic_ece", "semantic_ece_temperature"):
+        assert from_run[key].details.keys() == {"probability", "accuracy", "share"}
+    for kind in ("instance", "depth", "instance_fitted", "depth_fitted"):
+        shares = [from_run[f"{kind}_coverage_{level}"].value for level in (50, 80, 90, 95)]
         assert shares == sorted(shares)
+
+
+def test_each_evaluation_has_its_own_place(run: Path, root: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    copy, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "evaluations", ignore_errors=True)
+    shutil.copytree(root, other)
+    for options in (
+        ["--data", str(root)],
+        ["--data", str(other)],
+        ["--data", str(root), "--checkpoint", "best"],
+        ["--data", str(root), "--split", "train", "--name", "what it learned"],
+    ):
+        assert main(["evaluate", str(copy), "--pictures", "1", *options]) == 0
+    names = {"streets-val", "other-val", "streets-val-best", "what it learned"}
+    assert {path.name for path in (copy / "evaluations").iterdir()} == names
+    for name in names:
+        files = {path.name for path in (copy / "evaluations" / name).iterdir()}
+        assert files == {"metrics.json", "counts.npz", "samples"}
+    assert numbers_in(copy, "streets-val") == pytest.approx(numbers_in(copy, "other-val"), nan_ok=True)
+    assert evaluation_in(copy, "streets-val-best").provenance["checkpoint"] == "best"
+    assert main(["report", str(copy)]) == 0
+    page = (copy / "report.html").read_text(encoding="utf-8")
+    assert all(f"Results: {name}" in page for name in names)
+    # The same data again takes its own place; other data under the same name do not.
+    assert main(["evaluate", str(copy), "--pictures", "0", "--data", str(root)]) == 0
+    elsewhere = tmp_path / "elsewhere" / "streets"
+    shutil.copytree(root, elsewhere)
+    before = numbers_in(copy, "streets-val")
+    capsys.readouterr()
+    for data, name, words in (
+        (elsewhere, "streets-val", "Found an evaluation with data"),
+        (root, "../x", "must be the name of a folder. Found '../x'"),
+    ):
+        assert main(["evaluate", str(copy), "--data", str(data), "--name", name]) == 2
+        assert words in capsys.readouterr().err
+    assert repr(numbers_in(copy, "streets-val")) == repr(before)
+
+
+def test_stored_counts_give_the_numbers_of_any_frames(run: Path, root: Path, tmp_path: Path) -> None:
+    from multisigma.metrics import IoU
+
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "evaluations", ignore_errors=True)
+    assert main(["evaluate", str(copy), "--data", str(root), "--pictures", "0"]) == 0
+    evaluation = Evaluation.read(copy / "evaluations" / "streets-val", counts=True)
+    counts = evaluation.counts["semantic/IoU"]
+    assert len(counts) == 2
+    (iou, *_) = IoU(CITYSCAPES).summarise(list(counts.values()))
+    assert iou.value == evaluation["iou_class"].value
+    for name, value in evaluation["iou_class"].worst_frames.items():
+        assert IoU(CITYSCAPES).summarise([counts[name]])[0].value == value
 
 
 def test_both_ways_from_votes_to_instances_are_measured(run: Path, root: Path, tmp_path: Path) -> None:
@@ -126,17 +184,19 @@ def test_both_ways_from_votes_to_instances_are_measured(run: Path, root: Path, t
         saved = tmp_path / votes
         options = ["--votes", votes, "--pictures", "0", "--save-predictions", str(saved)]
         assert main(["evaluate", str(copy), "--data", str(root), *options]) == 0
-        found[votes] = json.loads((copy / "metrics.json").read_text())
-        assert found[votes]["votes"] == votes
-        assert {key: found[votes][key] for key in found[votes]["by_votes"][votes]} == found[votes]["by_votes"][votes]
+        found[votes] = evaluation_in(copy, "streets-val" + ("" if votes == "default" else "-votes-paper"))
+        assert found[votes].provenance["votes"] == votes
+        chosen = values(found[votes].by_votes[votes])
+        assert {"ap", "pq"} <= chosen.keys()
+        assert repr({key: found[votes].value(key) for key in chosen}) == repr(chosen)
         # The files hold the instances of the way that was asked for.
         assert main(["evaluate", "--predictions", str(saved), "--data", str(root)]) == 0
-        from_files = json.loads((saved / "metrics.json").read_text())
-        assert "by_votes" not in from_files
+        from_files = evaluation_in(saved)
+        assert not from_files.by_votes
         for key in ("ap", "pq", "pq_things"):
-            assert from_files[key] == found[votes]["by_votes"][votes][key]
-    assert found["default"]["by_votes"] == found["paper"]["by_votes"]
-    assert list(found["paper"]["by_votes"]) == ["default", "paper"]
+            assert from_files.value(key) == chosen[key]
+    assert repr(found["default"].by_votes) == repr(found["paper"].by_votes)
+    assert list(found["paper"].by_votes) == ["default", "paper"]
 
 
 def test_metrics_follow_from_the_predictions(run: Path, root: Path) -> None:
@@ -148,7 +208,7 @@ def test_metrics_follow_from_the_predictions(run: Path, root: Path) -> None:
     from multisigma.training.evaluate import evaluate
     from multisigma.training.run_folder import load_module
 
-    metrics = evaluate(run, root, pictures=0).metrics
+    evaluation = evaluate(run, root, pictures=0).evaluation
     module = load_module(run)
     confusion, errors = np.zeros((19, 19)), {"instance": [], "depth": []}
     for files in list_frames(root, "val"):
@@ -164,9 +224,10 @@ def test_metrics_follow_from_the_predictions(run: Path, root: Path) -> None:
         errors["depth"].append(difference[np.isfinite(difference)])
     union = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
     iou = confusion.diagonal()[union > 0] / union[union > 0]
-    assert metrics["iou_class"] == pytest.approx(iou.mean())
-    assert metrics["instance_error_px"] == pytest.approx(np.concatenate(errors["instance"]).mean(), rel=1e-5)
-    assert metrics["disparity_error_px"] == pytest.approx(np.concatenate(errors["depth"]).mean(), rel=1e-5)
+    expected = {"instance_error_px": errors["instance"], "disparity_error_px": errors["depth"]}
+    assert evaluation.value("iou_class") == pytest.approx(100 * iou.mean())
+    for key, of_frames in expected.items():
+        assert evaluation.value(key) == pytest.approx(np.concatenate(of_frames).mean(), rel=1e-5)
 
 
 def test_a_resumed_run_ends_with_the_same_weights(run: Path, root: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
@@ -289,15 +350,16 @@ def test_a_root_without_a_kind_of_label_trains_the_rest(
         "disparity": 0 if without == "disparity" else 2,
         "camera": 0 if without == "camera" else 2,
     }
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert (metrics["disparity_error_px"] is None) == (without == "disparity")
-    assert (metrics["baseline"]["disparity_error_px"] is None) == (without == "disparity")
-    assert (metrics["iou_class"] is None) == (without == "gtFine")
+    evaluation = evaluation_in(run)
+    for found in (values(evaluation.measurements), values(evaluation.baseline)):
+        assert ("disparity_error_px" in found) == (without != "disparity")
+        assert ("iou_class" in found) == (without != "gtFine")
     assert main(["report", str(run)]) == 0
 
 
 def labelled_frames(run: Path) -> dict[str, int]:
-    return json.loads((run / "metrics.json").read_text())["labelled_frames"]
+    counts: dict[str, int] = evaluation_in(run).provenance["labelled_frames"]
+    return counts
 
 
 @pytest.mark.parametrize(
@@ -391,7 +453,8 @@ def test_what_cannot_be_written_is_shown_all_the_same(
     assert main(["evaluate", str(tmp_path / "run"), "--data", str(root), "--pictures", "0"]) == 2
     shown = capsys.readouterr()
     assert "Table 2 of the paper" in shown.out
-    assert f"{tmp_path / 'run' / 'samples'}: cannot be written: Permission denied" in shown.err
+    assert str(tmp_path / "run" / "evaluations") in shown.err
+    assert "cannot be written: Permission denied" in shown.err
     monkeypatch.undo()
     assert main(["evaluate", str(tmp_path / "run"), "--data", str(root), "--pictures", "0"]) == 0
     monkeypatch.setattr("os.replace", forbid)
@@ -446,7 +509,7 @@ def test_fixed_weights_and_a_subset_of_tasks(root: Path, tmp_path: Path) -> None
     np.testing.assert_allclose(log["loss/total"][1], expected, rtol=1e-5)
     assert "sigma/semantic" not in log
     assert main(["evaluate", str(run), "--data", str(root)]) == 0
-    metrics = json.loads((run / "metrics.json").read_text())
+    metrics = numbers_in(run)
     assert not {"instance_error_px", "ap", "pq", "semantic_ece_temperature"} & metrics.keys()
     assert {"iiou_class", "depth_rmse_m", "semantic_ece"} <= metrics.keys()
 
@@ -461,9 +524,9 @@ def test_the_uniform_form_trains_and_evaluates(root: Path, tmp_path: Path) -> No
     expected = sum(log[f"loss/{task}"][1] / noises[task] + np.log(noises[task]) for task in tasks)
     np.testing.assert_allclose(log["loss/total"][1], expected, rtol=1e-5)
     assert main(["evaluate", str(run), "--data", str(root), "--pictures", "0"]) == 0
-    metrics = json.loads((run / "metrics.json").read_text())
+    metrics = numbers_in(run)
     # The learned noise belongs to no likelihood of the task: there is nothing to calibrate.
-    assert metrics["semantic_ece"] is not None
+    assert "semantic_ece" in metrics
     assert not {"semantic_ece_temperature", "depth_coverage_50", "instance_coverage_50"} & metrics.keys()
 
 
@@ -473,21 +536,17 @@ def test_a_users_own_task(root: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         """
 import torch
 from multisigma.visualization.picture import Picture
-from multisigma.metrics import MaskedError
 from multisigma.tasks import RegressionTask
 from multisigma.tasks.baselines import RowMean
 
 class Boundary(RegressionTask):
-    name = "boundary"
+    name, unit = "boundary", "m"
 
     def target(self, frame):
         ids = torch.from_numpy(frame.get("instance").ids)
         edge = torch.zeros(1, *ids.shape)
         edge[0, :, 1:] = (ids[:, 1:] != ids[:, :-1]).float()
         return edge
-
-    def metrics(self, labels):
-        return [MaskedError("boundary")]
 
     def baseline(self):
         return RowMean()
@@ -501,9 +560,9 @@ class Boundary(RegressionTask):
     run = tmp_path / "run"
     assert train(root, run, "--tasks", "semantic,instance,depth,boundary_task.Boundary", "--iterations", "2") == 0
     assert main(["evaluate", str(run), "--data", str(root)]) == 0
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["boundary_error_px"] is not None
-    assert metrics["baseline"]["boundary_error_px"] is not None
+    evaluation = evaluation_in(run)
+    for found in (values(evaluation.measurements), values(evaluation.baseline)):
+        assert np.isfinite(found["boundary_error_m"])
     assert "sigma/boundary" in read_log(run)
     assert main(["report", str(run)]) == 0
     assert "Boundary" in (run / "report.html").read_text()

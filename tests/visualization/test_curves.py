@@ -101,14 +101,12 @@ def test_values_that_are_not_finite_do_not_break_a_figure() -> None:
 
 def test_a_reliability_diagram_leaves_empty_bins_out() -> None:
     diagram = {
-        "none": {
-            "temperature": 1.0,
+        "as given": {
             "probability": [None, 0.4, 0.9],
             "accuracy": [None, 0.5, 0.8],
             "share": [0, 0.25, 0.75],
         },
-        "temperature": {
-            "temperature": 2.5,
+        "with σ²": {
             "probability": [0.2, 0.5, None],
             "accuracy": [0.2, 0.5, None],
             "share": [0.5, 0.5, 0],
@@ -119,4 +117,4 @@ def test_a_reliability_diagram_leaves_empty_bins_out() -> None:
     assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
     assert plain.get_xydata().tolist() == [[0.4, 0.5], [0.9, 0.8]]
     assert scaled.get_xydata().tolist() == [[0.2, 0.2], [0.5, 0.5]]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["temperature 1", "temperature 2.5"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["as given", "with σ²"]

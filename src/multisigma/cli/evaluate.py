@@ -1,24 +1,27 @@
 """`multisigma evaluate`: measure a trained run, or any system's files, on a split."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from multisigma.cli.console import console, make_progress
+from multisigma.cli.console import console, make_progress, print_line
 from multisigma.cli.options import add_votes
 from multisigma.errors import MultisigmaError
+
+if TYPE_CHECKING:
+    from multisigma.metrics import Evaluation
 
 
 def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     """Make the parser of the command."""
     parser = ArgumentParser(
         description="Evaluate a trained run, or any system's files, on a split by the Cityscapes rules; print tables, "
-        "write metrics.json into the folder of the run or of the predictions."
+        "write them with the counts of frames and pictures to evaluations/NAME/ in the folder of the run or of the "
+        "predictions."
     )
     parser.add_argument("run", type=Path | None, nargs="?", default=None, help="run folder")
     parser.add_argument(
@@ -29,6 +32,12 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     )
     parser.add_argument("--data", type=Path, required=True, help="root of the data")
     parser.add_argument("--split", type=str, default="val", help="split to evaluate on")
+    parser.add_argument(
+        "--name",
+        type=str | None,
+        default=None,
+        help="name of the evaluation; if not given, that of data and split, and of checkpoint and votes unless default",
+    )
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="checkpoint to evaluate")
     add_votes(parser)
     parser.add_argument("--pictures", type=int, default=6, help="frames to make pictures of, for the report")
@@ -44,9 +53,9 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
 def run(options: Namespace) -> None:
     """Evaluate the run or the files."""
     from multisigma.datasets.predictions import write_predictions
-    from multisigma.files import new_folder, write_text
+    from multisigma.files import new_folder
     from multisigma.reports.samples import write_samples
-    from multisigma.training.evaluate import evaluate, evaluate_predictions
+    from multisigma.training.evaluate import evaluate, evaluate_predictions, evaluation_folder
 
     folder, predictions, save = options.run, options.predictions, options.save_predictions
     if (folder is None) == (predictions is None):
@@ -57,9 +66,13 @@ def run(options: Namespace) -> None:
             raise MultisigmaError(f"Option --save-predictions goes with a run; found --predictions {predictions}.")
         if options.votes != "default":
             raise MultisigmaError(f"Option --votes goes with a run; found --predictions {predictions}.")
-        metrics = evaluate_predictions(predictions, options.data, options.split, make_progress())
-        print_metrics(metrics)
+        place = evaluation_folder(predictions, options.name, options.data, options.split)
+        evaluation = evaluate_predictions(predictions, options.data, options.split, make_progress())
+        print_tables(evaluation)
+        with new_folder(place, replace=True) as fresh:
+            evaluation.write(fresh)
     else:
+        place = evaluation_folder(folder, options.name, options.data, options.split, options.checkpoint, options.votes)
         with new_folder(save) if save else nullcontext() as saved:
             keep = partial(write_predictions, saved) if saved else None
             result = evaluate(
@@ -72,17 +85,18 @@ def run(options: Namespace) -> None:
                 keep,
                 options.votes,
             )
-            metrics = result.metrics
-            print_metrics(metrics)
-        write_samples(folder, result.samples)
-    write_text((predictions or folder) / "metrics.json", json.dumps(metrics, indent=2))
+            print_tables(result.evaluation)
+        with new_folder(place, replace=True) as fresh:
+            result.evaluation.write(fresh)
+            write_samples(fresh / "samples", result.samples, result.labels)
+    print_line(f"the evaluation is in {place}")
 
 
-def print_metrics(metrics: Mapping[str, Any]) -> None:
+def print_tables(evaluation: "Evaluation") -> None:
     """Print the tables; called before anything is written, because writing may fail after hours of work."""
     from multisigma.reports.tables import metrics_table, paper_table, votes_table
 
-    console.print(paper_table(metrics))
-    if metrics.get("by_votes"):
-        console.print(votes_table(metrics))
-    console.print(metrics_table(metrics))
+    console.print(paper_table(evaluation))
+    if evaluation.by_votes:
+        console.print(votes_table(evaluation))
+    console.print(metrics_table(evaluation))

@@ -16,10 +16,11 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from types import SimpleNamespace
+from typing import Any, Final
 from urllib.parse import quote
 
 import cv2
@@ -32,7 +33,7 @@ from multisigma.datasets.images import encode_disparity, read_png, write_png
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.labels import LABELS
 from multisigma.datasets.problems import DataError, Problem
-from multisigma.datasets.scene import Scene, SceneInstance
+from multisigma.datasets.scene import SceneInstance
 from multisigma.files import write_text
 
 __all__ = ["ENDINGS", "PredictionFiles", "inspect_prediction", "list_predictions", "write_predictions"]
@@ -64,26 +65,31 @@ class PredictionFiles:
 
 
 def write_predictions(
-    folder: Path, name: str, scene: Scene, size: tuple[int, int], labels: LabelSpace = CITYSCAPES
+    folder: Path, name: str, scene: Mapping[str, Any], size: tuple[int, int], labels: LabelSpace = CITYSCAPES
 ) -> None:
     """Write a frame's scene into `semantic/`, `instance/` and `disparity/`.
 
     Args:
         folder: Folder of the predictions; it must exist.
         name: Name of the frame.
-        scene: What to write; a part that is None is left out. Disparities above 255.99 px are written as that.
+        scene: Each task's result by task name. Written are `ids` of 'semantic', `regions` of 'instance', and
+            `disparity` of 'depth', those above 255.99 px as that; what is missing or None is left out.
         size: Height and width of the frame.
         labels: The classes of the scene.
     """
-    if scene.labels is not None:
-        write_png(_folder(folder, "semantic") / f"{name}_labelIds.png", scene.labels)
-    if scene.disparity is not None:
-        stored = encode_disparity(np.clip(scene.disparity, 0, _LARGEST_DISPARITY).astype(np.float32))
+    ids, regions, disparity = (
+        getattr(scene.get(task), part, None)
+        for task, part in (("semantic", "ids"), ("instance", "regions"), ("depth", "disparity"))
+    )
+    if ids is not None:
+        write_png(_folder(folder, "semantic") / f"{name}_labelIds.png", ids)
+    if disparity is not None:
+        stored = encode_disparity(np.clip(disparity, 0, _LARGEST_DISPARITY).astype(np.float32))
         write_png(_folder(folder, "disparity") / f"{name}_disparity.png", stored)
-    if scene.instances is not None:
+    if regions is not None:
         masks = _folder(folder, "instance/masks")
         lines = []
-        for number, instance in enumerate(scene.instances):
+        for number, instance in enumerate(regions):
             mask = np.zeros(size, np.uint8)
             height, width = instance.mask.shape
             mask[instance.top : instance.top + height, instance.left : instance.left + width] = instance.mask * 255
@@ -149,7 +155,9 @@ def list_predictions(root: Path, names: Sequence[str]) -> tuple[list[PredictionF
     return [PredictionFiles(name, **paths) for name, paths in found.items()], sorted(problems, key=str)
 
 
-def inspect_prediction(files: PredictionFiles, root: Path, size: tuple[int, int] | None) -> tuple[Scene, list[Problem]]:
+def inspect_prediction(
+    files: PredictionFiles, root: Path, size: tuple[int, int] | None
+) -> tuple[dict[str, Any], list[Problem]]:
     """Read the predictions for a frame and collect their faults.
 
     Args:
@@ -158,7 +166,7 @@ def inspect_prediction(files: PredictionFiles, root: Path, size: tuple[int, int]
         size: Height and width of the frame; None if nothing is labelled, and then any size will do.
 
     Returns:
-        What could be read, and the faults found.
+        What could be read, as `write_predictions` takes it; and the faults found.
     """
     problems: list[Problem] = []
 
@@ -170,17 +178,19 @@ def inspect_prediction(files: PredictionFiles, root: Path, size: tuple[int, int]
         problems.append(Problem(path, rule, found, "Resize the prediction: label ids and masks by nearest neighbour."))
         return False
 
-    labels = disparity = instances = None
+    scene: dict[str, Any] = {}
     try:
         if files.semantic:
             pixels = read_labels(files.semantic)
-            labels = pixels if sized(files.semantic, pixels) else None
+            if sized(files.semantic, pixels):
+                scene["semantic"] = SimpleNamespace(ids=pixels)
     except DataError as error:
         problems += error.problems
     try:
         if files.disparity:
             values = read_disparity(files.disparity)
-            disparity = values if sized(files.disparity, values) else None
+            if sized(files.disparity, values):
+                scene["depth"] = SimpleNamespace(disparity=values)
             if np.isnan(values).any():
                 found = f"{np.count_nonzero(np.isnan(values))} pixels without one"
                 problems.append(
@@ -191,7 +201,7 @@ def inspect_prediction(files: PredictionFiles, root: Path, size: tuple[int, int]
     except DataError as error:
         problems += error.problems
     if files.instance:
-        instances = []
+        regions = []
         for mask_path, class_id, confidence in _read_list(files.instance, root, problems):
             try:
                 mask = read_png(mask_path, "grey") != 0
@@ -201,8 +211,9 @@ def inspect_prediction(files: PredictionFiles, root: Path, size: tuple[int, int]
             if sized(mask_path, mask):
                 left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
                 mask = mask[top : top + height, left : left + width].copy()
-                instances.append(SceneInstance(class_id, confidence, top, left, mask))
-    return Scene(labels, instances, disparity), problems
+                regions.append(SceneInstance(class_id, confidence, top, left, mask))
+        scene["instance"] = SimpleNamespace(regions=regions)
+    return scene, problems
 
 
 def _read_list(path: Path, root: Path, problems: list[Problem]) -> list[tuple[Path, int, float]]:

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["Scene", "SceneInstance", "boxes", "cut_instances"]
+__all__ = ["SceneInstance", "boxes", "cut_instances"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +29,6 @@ class SceneInstance:
     top: int
     left: int
     mask: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What a system says about a frame; a part that it does not predict is None.
-
-    Args:
-        labels: Raw label id of each pixel, shape (H, W).
-        instances: The objects; their masks may overlap.
-        disparity: Disparity in pixels at the frame's size, shape (H, W).
-    """
-
-    labels: NDArray[np.uint8] | None = None
-    instances: Sequence[SceneInstance] | None = None
-    disparity: NDArray[np.float32] | None = None
 
 
 @njit(cache=True)

@@ -419,7 +419,7 @@ def study_network(run: Path, data: Path, table: str) -> list[dict[str, dict[str,
         if not len(gt.instance_ids):
             continue
         with torch.inference_mode():
-            predicted = task.predict(module(batch["image"])[task.name])[0].numpy()
+            predicted = module(batch["image"])[task.name][0].float().numpy()
         vectors = predicted[:, gt.y, gt.x].T.astype(float)
         height = frame.image.shape[0]
         min_pixels = VoteSettings.for_height(height).min_pixels

@@ -1,28 +1,29 @@
-"""Metrics with states that merge exactly over batches and processes."""
+"""Metrics count single frames; their counts give Measurements of any set of frames."""
 
-from torchmetrics import Metric
-
-from multisigma.metrics.calibration import LaplaceCoverage, Reliability
+from multisigma.metrics.base import Counts, Measurement, Metric, SumMetric, part
+from multisigma.metrics.calibration import IntervalCoverage, Reliability
 from multisigma.metrics.depth import DepthErrors
+from multisigma.metrics.evaluation import Evaluation, measure, read_evaluations
 from multisigma.metrics.instance import AveragePrecision
 from multisigma.metrics.panoptic import PanopticQuality
-from multisigma.metrics.regression import MaskedError, VectorError
-from multisigma.metrics.segmentation import CityscapesIoU, ClassIoU
+from multisigma.metrics.regression import DenseErrors, VectorErrors
+from multisigma.metrics.segmentation import IoU
 
 __all__ = [
     "AveragePrecision",
-    "CityscapesIoU",
-    "ClassIoU",
+    "Counts",
+    "DenseErrors",
     "DepthErrors",
-    "LaplaceCoverage",
-    "MaskedError",
+    "Evaluation",
+    "IntervalCoverage",
+    "IoU",
+    "Measurement",
+    "Metric",
     "PanopticQuality",
     "Reliability",
-    "VectorError",
-    "scene_metrics",
+    "SumMetric",
+    "VectorErrors",
+    "measure",
+    "part",
+    "read_evaluations",
 ]
-
-
-def scene_metrics() -> list[Metric]:
-    """Fresh metrics of whole scenes, those of table 2 and panoptic quality: `update(scene, truth)` for each frame."""
-    return [CityscapesIoU(), AveragePrecision(), PanopticQuality(), DepthErrors()]

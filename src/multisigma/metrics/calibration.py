@@ -1,144 +1,218 @@
 """How well learned noise describes the errors: reliability of probabilities, coverage of intervals."""
 
-from collections.abc import Mapping
-from math import log, nan
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isnan, log, nan
+from statistics import NormalDist
+from typing import Any, Final
 
 import numpy as np
-import torch
-from torch import Tensor
-from torchmetrics import Metric
+from numpy.typing import NDArray
 
+from multisigma.datasets.fields import ClassMap
+from multisigma.datasets.frame import Frame
+from multisigma.datasets.label_space import LabelSpace
 from multisigma.errors import MultisigmaError
-from multisigma.metrics.counting import exactly, value
+from multisigma.metrics.base import Counts, Measurement, SumMetric, part
+from multisigma.metrics.counting import ratio
+from multisigma.metrics.regression import TargetOf, errors_of
 
-BINS = 15
+__all__ = ["BINS", "LEVELS", "IntervalCoverage", "Reliability"]
+
+BINS: Final = 15
 """Bins of equal width, as in Guo et al. (2017)."""
-LEVELS = (50, 80, 90, 95)
+LEVELS: Final = (50, 80, 90, 95)
 """Per cent of the errors that each interval should hold."""
 
+_ECE: Final = (
+    "Expected calibration error: how far the highest class probability lies from the share of right pixels, on average "
+    "over 15 bins; {}."
+)
+_COVERAGE: Final = (
+    "Share of the true values within the interval that the noise implies around the prediction, with {}. Well "
+    "calibrated is the level itself; more is cautious, less is overconfident."
+)
 
-class Reliability(Metric):
+
+class Reliability(SumMetric):
     """Expected calibration error of class probabilities, and the reliability diagram behind it (Guo et al., 2017).
 
-    The highest probability of each labelled pixel falls into one of 15 bins of equal width; the error is the mean over
-    pixels of the difference between the bin's mean probability and its share of right classes.
+    The probability of each labelled pixel's class falls into one of 15 bins of equal width; the error is the mean over
+    pixels of the difference between the bin's mean probability and its share of right classes. It is measured for the
+    probability that the model gives, `semantic_ece`, and for that of the learned temperature sigma^2,
+    `semantic_ece_temperature`, where there is one.
 
     Args:
-        prefix: What is measured; names the results.
-        temperatures: What the logits are divided by before the softmax, by a name: {"": 1.0} gives `{prefix}_ece`,
-            {"temperature": t} `{prefix}_ece_temperature`.
-        ignore_index: Target value of pixels without a label.
+        labels: The classes.
     """
 
-    is_differentiable = False
-    higher_is_better = False
-    full_state_update = False
+    # Part of the result, by the name of its counts.
+    kinds: Final = {"ece": "probability", "ece_temperature": "learned_probability"}
 
-    counts: Tensor
-    hits: Tensor
-    probabilities: Tensor
+    def __init__(self, labels: LabelSpace) -> None:
+        self.labels = labels
 
-    def __init__(self, prefix: str, temperatures: Mapping[str, float], ignore_index: int = 255) -> None:
-        super().__init__()
-        if not all(temperature > 0 for temperature in temperatures.values()):
-            raise MultisigmaError(f"Every temperature should be positive. Found {dict(temperatures)}.")
-        self.prefix, self.temperatures, self.ignore_index = prefix, dict(temperatures), ignore_index
-        shape = (len(self.temperatures), BINS)
-        self.add_state("counts", torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("hits", torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("probabilities", exactly(np.zeros(shape)), dist_reduce_fx="sum")
+    def blanks(self) -> list[Measurement]:
+        texts = {
+            "ece": ("Semantic calibration error", "of the probability that the model gives"),
+            "ece_temperature": (
+                "Semantic calibration error with σ²",
+                "with the logits over the learned temperature σ²",
+            ),
+        }
+        return [
+            Measurement(f"semantic_{kind}", nan, "%", False, _ECE.format(text), name=name)
+            for kind, (name, text) in texts.items()
+        ]
 
-    def update(self, output: Tensor, target: Tensor) -> None:
-        """Count a batch.
+    def zeros(self) -> Counts:
+        return {
+            f"{kind}_{name}": np.zeros(BINS, type_)
+            for kind in self.kinds
+            for name, type_ in (("pixels", np.int64), ("hits", np.int64), ("probabilities", np.float64))
+        }
 
-        Args:
-            output: Logits of shape (B, C, H, W).
-            target: True class of each pixel, shape (B, H, W).
+    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+        """Count a frame by `scene["semantic"]`, its `ids` and probabilities, and the field "semantic".
 
         Raises:
             MultisigmaError: If shapes do not fit.
         """
-        if output.ndim != 4 or target.shape != (output.shape[0], *output.shape[2:]):
+        ids, truth = part(scene, "semantic", "ids"), frame.get("semantic", ClassMap)
+        given = {kind: part(scene, "semantic", name) for kind, name in self.kinds.items()}
+        given = {kind: probability for kind, probability in given.items() if probability is not None}
+        if not given or truth is None:
+            return {}
+        if any(array.shape != truth.shape for array in (ids, *given.values())):
             raise MultisigmaError(
-                "Logits should have the shape (B, C, H, W) and targets (B, H, W). "
-                f"Found {tuple(output.shape)} and {tuple(target.shape)}."
+                "Classes and probabilities of a frame should have the shape (H, W) of its labels. "
+                f"Found {[array.shape for array in (ids, *given.values())]} and {truth.shape}."
             )
-        labelled = target != self.ignore_index
-        logits = output.float().movedim(1, -1)[labelled]  # (N, C)
-        if not len(logits):
-            return
-        highest, guess = logits.max(1)
-        right = (guess == target[labelled]).double()
-        for row, temperature in enumerate(self.temperatures.values()):
-            probability = 1 / ((logits - highest[:, None]) / temperature).exp().sum(1).double()
+        labelled = self.labels.train_ids_of_ids[truth.ids] < len(self.labels.train_classes)
+        if not labelled.any():
+            return {}
+        right = ids[labelled] == truth.ids[labelled]
+        counts = dict(self.zeros())
+        for kind, probability in given.items():
+            values = probability[labelled].astype(np.float64)
             # A bin holds its upper edge, not its lower one.
-            bins = ((probability * BINS).ceil().long() - 1).clamp(0, BINS - 1)
-            self.counts[row] += torch.bincount(bins, minlength=BINS)
-            self.hits[row] += torch.bincount(bins, right, minlength=BINS).long()
-            sums = torch.bincount(bins, probability, minlength=BINS)
-            self.probabilities[row] += exactly(sums.cpu().numpy()).to(self.probabilities.device)
+            bins = (np.ceil(values * BINS).astype(np.int64) - 1).clip(0, BINS - 1)
+            counts[f"{kind}_pixels"] = np.bincount(bins, minlength=BINS)
+            counts[f"{kind}_hits"] = np.bincount(bins[right], minlength=BINS)
+            counts[f"{kind}_probabilities"] = np.bincount(bins, values, minlength=BINS)
+        return counts
 
-    def compute(self) -> dict[str, Any]:
-        """Give the errors, and each temperature's reliability: probability, accuracy and share of pixels by bin."""
-        counts, hits, sums = self.counts.cpu().numpy(), self.hits.cpu().numpy(), value(self.probabilities)
-        numbers: dict[str, Any] = {}
-        diagrams = {}
-        for row, name in enumerate(self.temperatures):
-            total, filled = counts[row].sum(), counts[row] > 0
-            gaps = np.abs(sums[row] - hits[row])[filled]
-            numbers[f"{self.prefix}_ece{'_' if name else ''}{name}"] = float(gaps.sum() / total) if total else nan
-            with np.errstate(invalid="ignore"):
-                diagrams[name or "none"] = {
-                    "temperature": self.temperatures[name],
-                    "probability": (sums[row] / counts[row]).tolist(),
-                    "accuracy": (hits[row] / counts[row]).tolist(),
-                    "share": (counts[row] / total).tolist(),
+    def summarise(self, counts: Sequence[Counts]) -> list[Measurement]:
+        """Return the numbers that some frame was counted for."""
+        return [m for m in super().summarise(counts) if not isnan(m.value)]
+
+    def scores(self, totals: Counts) -> dict[str, NDArray[np.float64]]:
+        return {
+            f"semantic_{kind}": ratio(
+                np.abs(totals[f"{kind}_probabilities"] - totals[f"{kind}_hits"]).sum(1), totals[f"{kind}_pixels"].sum(1)
+            )
+            for kind in self.kinds
+        }
+
+    def details(self, totals: Counts) -> dict[str, Mapping[str, Any]]:
+        """Return the reliability diagram: mean probability, accuracy and share of pixels of each bin; None if empty."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for kind in self.kinds:
+            pixels, hits, sums = (totals[f"{kind}_{name}"] for name in ("pixels", "hits", "probabilities"))
+            if pixels.any():
+                bins = {"probability": ratio(sums, pixels), "accuracy": ratio(hits, pixels)}
+                diagram = {
+                    name: [value if n else None for value, n in zip(of.tolist(), pixels, strict=True)]
+                    for name, of in bins.items()
                 }
-        return numbers | {f"{self.prefix}_reliability": diagrams}
+                found[f"semantic_{kind}"] = diagram | {"share": (pixels / pixels.sum()).tolist()}
+        return found
 
 
-class LaplaceCoverage(Metric):
-    """The share of labelled values within central intervals of Laplace noise around the network's output.
+class IntervalCoverage(SumMetric):
+    """The share of labelled values within central intervals of the noise around the prediction.
 
-    An interval of level p is output +- b * log(1 / (1 - p)); noise that describes the errors gives the share p. The
-    components of a vector count each: a Laplace of dimension 2 and scale b gives each of them the scale b.
+    For Laplace noise of scale b, an interval of level p is prediction +- b * log(1 / (1 - p)); for Gaussian noise, it
+    follows from the normal distribution. Noise that describes the errors gives the share p. The components of a vector
+    count each: a Laplace of dimension 2 and scale b gives each of them the scale b.
+
+    Two scales are measured, where the result has them: `sigma`, which training learned, gives `{task}_coverage_50` and
+    so on; `noise_scale`, which was fitted on validation frames and makes the intervals that a model predicts, gives
+    `{task}_fitted_coverage_50` and so on.
 
     Args:
-        prefix: What is measured; "depth" gives `depth_coverage_50` and so on, for 50, 80, 90 and 95 %.
-        scale: The scale b of the noise, in the output's unit.
+        task: Name of the task; its result has `values` of shape (channels, H, W), the scales, and the distribution
+            `noise`, which is 'laplace' or 'gaussian'.
+        target: Makes a frame's target.
     """
 
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
+    # Part of the result, and how it is described, by the beginning of the keys.
+    scales: Final = {
+        "coverage": ("sigma", "", "the scale that training has learned"),
+        "fitted_coverage": ("noise_scale", " by the fitted scale", "the scale that was fitted on validation frames"),
+    }
 
-    within: Tensor
-    count: Tensor
+    def __init__(self, task: str, target: TargetOf) -> None:
+        self.task, self.target = task, target
 
-    def __init__(self, prefix: str, scale: float) -> None:
-        super().__init__()
-        self.prefix = prefix
-        self.half_widths = [scale * log(1 / (1 - level / 100)) for level in LEVELS]
-        self.add_state("within", torch.zeros(len(LEVELS), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+    def blanks(self) -> list[Measurement]:
+        name = self.task.replace("_", " ").capitalize()
+        return [
+            Measurement(
+                f"{self.task}_{kind}_{level}",
+                nan,
+                "%",
+                None,
+                _COVERAGE.format(described),
+                name=f"{name} within the {level} % interval{suffix}",
+            )
+            for kind, (_, suffix, described) in self.scales.items()
+            for level in LEVELS
+        ]
 
-    def update(self, output: Tensor, target: Tensor) -> None:
-        """Count a batch.
-
-        Args:
-            output: The network's output, of any shape.
-            target: True values of the same shape; NaN where not labelled.
-        """
-        errors = (output - target)[~target.isnan()].abs()
-        for row, half_width in enumerate(self.half_widths):
-            self.within[row] += (errors <= half_width).sum()
-        self.count += errors.numel()
-
-    def compute(self) -> dict[str, float]:
-        """Give the shares; nan when nothing was labelled."""
-        count = int(self.count)
+    def zeros(self) -> Counts:
         return {
-            f"{self.prefix}_coverage_{level}": int(inside) / count if count else nan
-            for level, inside in zip(LEVELS, self.within, strict=True)
+            f"{kind}_{name}": np.zeros(shape, np.int64)
+            for kind in self.scales
+            for name, shape in (("within", (len(LEVELS),)), ("values", ()))
         }
+
+    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+        """Count a frame by `scene[task]`, its `values` and scales, and its target.
+
+        Raises:
+            MultisigmaError: If shapes differ.
+        """
+        values = part(scene, self.task, "values")
+        given = {kind: part(scene, self.task, name) for kind, (name, *_) in self.scales.items()}
+        given = {kind: scale for kind, scale in given.items() if scale is not None}
+        if values is None or not given:
+            return {}
+        errors = np.abs(errors_of(values, self.target(frame)))
+        if not errors.size:
+            return {}
+        counts = dict(self.zeros())
+        for kind, scale in given.items():
+            half_widths = [scale * _half_width(scene[self.task].noise, level / 100) for level in LEVELS]
+            counts[f"{kind}_within"] = np.array([(errors <= half_width).sum() for half_width in half_widths])
+            counts[f"{kind}_values"] = np.asarray(errors.size)
+        return counts
+
+    def summarise(self, counts: Sequence[Counts]) -> list[Measurement]:
+        """Return the numbers that some frame was counted for."""
+        return [m for m in super().summarise(counts) if not isnan(m.value)]
+
+    def scores(self, totals: Counts) -> dict[str, NDArray[np.float64]]:
+        return {
+            f"{self.task}_{kind}_{level}": share
+            for kind in self.scales
+            for level, share in zip(
+                LEVELS, ratio(totals[f"{kind}_within"], totals[f"{kind}_values"][:, None]).T, strict=True
+            )
+        }
+
+
+def _half_width(noise: str, share: float) -> float:
+    """Return half the width of the central interval that holds a share of noise of scale 1."""
+    return NormalDist().inv_cdf((1 + share) / 2) if noise == "gaussian" else -log(1 - share)

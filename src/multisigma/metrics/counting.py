@@ -1,18 +1,12 @@
-"""Counting pairs of integers over pixels, and sums that do not depend on their order."""
+"""Counting integers and pairs of integers over pixels, and shares of counts."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from multisigma.errors import MultisigmaError
-
-# The fraction's step; a sum of 2^19 of them stays in 63 bits, and so do 2^16 whole numbers up to the largest.
-_STEP = 2.0**-44
-_LARGEST = 2.0**47
 
 
 @njit(cache=True)
@@ -119,24 +113,14 @@ def _check_range(what: str, values: NDArray[np.integer], count: int) -> None:
         raise MultisigmaError(f"Every {what} should lie in 0 to {count - 1}. Found {values.min()} to {values.max()}.")
 
 
-def exactly(values: ArrayLike) -> Tensor:
-    """Numbers as integers, so that their sums are the same in any order and over any number of processes.
-
-    Args:
-        values: Numbers of shape (...). Those that are not finite, or at least 2^47 in size, count as not finite.
-
-    Returns:
-        Whole part, fraction in steps of 2^-44, and whether it is not finite; int64 of shape (..., 3).
-    """
-    numbers = np.asarray(values, dtype=np.float64)
-    finite = np.abs(numbers) < _LARGEST
-    numbers = np.where(finite, numbers, 0.0)
-    whole = np.floor(numbers)
-    fraction = np.rint((numbers - whole) / _STEP)
-    return torch.from_numpy(np.stack((whole, fraction, ~finite), axis=-1).astype(np.int64))
+def ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
+    """Divide, elementwise; nan where the whole is zero."""
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(whole == 0, np.nan, part / whole)
 
 
-def value(total: Tensor) -> NDArray[np.float64]:
-    """The numbers of a sum of what `exactly` gave, shape (...); infinite where a term was not finite."""
-    whole, fraction, infinite = np.moveaxis(total.cpu().numpy(), -1, 0)
-    return np.where(infinite > 0, np.inf, whole + fraction * _STEP)
+def finite_sum(values: NDArray[np.floating]) -> float:
+    """Sum in 64 bits; infinite if a value is not finite, so that a diverged prediction is not hidden."""
+    total = float(values.sum(dtype=np.float64))
+    return total if np.isfinite(total) else np.inf

@@ -1,40 +1,59 @@
 """Errors of disparity and depth over valid ground truth."""
 
-from math import nan, sqrt
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import nan
+from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torchmetrics import Metric
 
+from multisigma.datasets.fields import ClassMap
 from multisigma.datasets.frame import Frame, disparity_with_sky
-from multisigma.datasets.scene import Scene
 from multisigma.errors import MultisigmaError
-from multisigma.metrics.counting import exactly, value
+from multisigma.metrics.base import Counts, Measurement, SumMetric, part
+from multisigma.metrics.counting import finite_sum, ratio
 
-NATIVE_WIDTH = 2048
+__all__ = ["FARTHEST", "NATIVE_WIDTH", "DepthErrors"]
+
+NATIVE_WIDTH: Final = 2048
 """Width of a Cityscapes frame in pixels; disparity grows with the width."""
-FARTHEST = 80.0
+FARTHEST: Final = 80.0
 """Metres up to which errors of depth are counted, as the field does."""
-_NEAREST = 1e-3
-_DELTA = 1.25
+_NEAREST: Final = 1e-3
+_DELTA: Final = 1.25
 
-# Keys of the disparity errors: with and without the sky, each at the frame's own width and at the native one.
-_ALL, _LAND, _NATIVE, _NATIVE_LAND = _DISPARITIES = (
-    "disparity",
-    "disparity_without_sky",
-    "disparity_native",
-    "disparity_native_without_sky",
+_MEAN: Final = "Mean absolute error of the disparity in pixels, over every labelled pixel of all frames{}."
+_RMS: Final = (
+    "Root of the mean squared error of the disparity in pixels, over every labelled pixel of all frames{}; large "
+    "errors weigh more."
 )
+_LAND: Final = " without the sky, whose true disparity counts as zero otherwise; over the frames with class ids"
+_NATIVE: Final = (
+    "Disparity errors times 2048 / width: what they would be in pixels at Cityscapes' own size; with the sky as zero, "
+    "and without the sky. Table 2 of the paper does not say which it has."
+)
+_DEPTH: Final = (
+    "Depth in metres from baseline, focal length and disparity, over pixels of at most 80 m: absolute error over the "
+    "true depth, root of the mean squared error, and the share of pixels whose ratio to the true depth is below 1.25, "
+    "1.25² and 1.25³."
+)
+# Key and name of the disparity errors, at the frame's own width and at the native one, with and without the sky.
+_DISPARITIES: Final = {
+    "disparity": "",
+    "disparity_without_sky": " without sky",
+    "disparity_native": " at 2048 px",
+    "disparity_native_without_sky": " at 2048 px without sky",
+}
 
 
-class DepthErrors(Metric):
+class DepthErrors(SumMetric):
     """Mean and RMS error of disparity in pixels, and the errors of depth in metres that the field reports.
 
     Disparity counts over all valid pixels, the sky as a true disparity of zero (section 5); and without the sky. Both
     are given at the frame's width and times 2048 / width, the equivalent at Cityscapes' own size. Table 2 does not say
-    which of the two it has. A frame without label ids has an unknown sky: it counts with its valid disparities alone,
+    which of the two it has. A frame without class ids has an unknown sky: it counts with its valid disparities alone,
     and not at all for the errors without sky.
 
     Depth is baseline * focal length / disparity of each frame's camera, over pixels with a true depth of at most 80 m;
@@ -42,81 +61,86 @@ class DepthErrors(Metric):
     predicted and true depth, whichever way is above one, is below 1.25, 1.25^2 and 1.25^3: Eigen et al. (2014).
     """
 
-    is_differentiable = False
-    higher_is_better = False
-    full_state_update = False
+    def blanks(self) -> list[Measurement]:
+        found = []
+        for key, where in _DISPARITIES.items():
+            for kind, name, definition in (("error", "mean", _MEAN), ("rms", "RMS", _RMS)):
+                text = _NATIVE if "native" in key else definition.format(_LAND if where else "")
+                main = key == "disparity" and kind == "error"
+                title = f"Disparity {name} error{where}"
+                found.append(Measurement(f"{key}_{kind}_px", nan, "px", False, text, name=title, is_main=main))
+        return [
+            *found,
+            Measurement("depth_abs_rel", nan, "%", False, _DEPTH, name="Depth absolute relative error"),
+            Measurement("depth_rmse_m", nan, "m", False, _DEPTH, name="Depth RMSE"),
+            Measurement("depth_delta_1", nan, "%", True, _DEPTH, name="Depth within 1.25"),
+            Measurement("depth_delta_2", nan, "%", True, _DEPTH, name="Depth within 1.25²"),
+            Measurement("depth_delta_3", nan, "%", True, _DEPTH, name="Depth within 1.25³"),
+        ]
 
-    disparity_sums: Tensor
-    disparity_counts: Tensor
-    depth_sums: Tensor
-    within: Tensor
-    depth_count: Tensor
+    def zeros(self) -> Counts:
+        return {
+            # Absolute and squared error for each of `_DISPARITIES`.
+            "disparity_sums": np.zeros((4, 2)),
+            "disparity_pixels": np.zeros(4, np.int64),
+            # Relative error, and squared error in metres.
+            "depth_sums": np.zeros(2),
+            "depth_within": np.zeros(3, np.int64),
+            "depth_pixels": np.zeros((), np.int64),
+        }
 
-    def __init__(self) -> None:
-        super().__init__()
-        # Absolute and squared error for each of `_DISPARITIES`.
-        self.add_state("disparity_sums", exactly(np.zeros((4, 2))), dist_reduce_fx="sum")
-        self.add_state("disparity_counts", torch.zeros(4, dtype=torch.int64), dist_reduce_fx="sum")
-        # Relative error, and squared error in metres.
-        self.add_state("depth_sums", exactly(np.zeros(2)), dist_reduce_fx="sum")
-        self.add_state("within", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("depth_count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, scene: Scene, truth: Frame) -> None:
-        """Count a frame; nothing happens if scene or truth have no disparity.
-
-        Args:
-            scene: The predicted disparity of each pixel, in pixels at the frame's size.
-            truth: Disparity; labels for the sky and the camera for depth, where there are any.
+    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+        """Count a frame by `scene["depth"].disparity`, in pixels at the frame's size, and the field "disparity".
 
         Raises:
             MultisigmaError: If shapes differ.
         """
-        found = disparity_with_sky(truth)
-        if scene.disparity is None or found is None:
-            return
-        true, sky = found
-        if scene.disparity.shape != true.shape:
+        guess, truth = part(scene, "depth", "disparity"), disparity_with_sky(frame)
+        if guess is None or truth is None:
+            return {}
+        true, sky = truth
+        if guess.shape != true.shape:
             raise MultisigmaError(
                 "Predicted and true disparity of a frame should have the same shape (H, W). "
-                f"Found {scene.disparity.shape} and {true.shape}."
+                f"Found {guess.shape} and {true.shape}."
             )
         # Thresholds must not be decided by the rounding of 32 bits.
-        true, guess = true.astype(np.float64), scene.disparity.astype(np.float64)
+        true, guess = true.astype(np.float64), guess.astype(np.float64)
         errors = guess - true
         valid = ~np.isnan(true)
-        land = valid & ~sky if truth.get("semantic") is not None else np.zeros_like(valid)
+        land = valid & ~sky if frame.get("semantic", ClassMap) is not None else np.zeros_like(valid)
+        sums = np.array([[finite_sum(np.abs(e)), finite_sum(np.square(e))] for e in (errors[valid], errors[land])])
+        pixels = np.array([valid.sum(), land.sum()])
         scale = NATIVE_WIDTH / errors.shape[1]
-        pixels = {_ALL: (valid, 1.0), _LAND: (land, 1.0), _NATIVE: (valid, scale), _NATIVE_LAND: (land, scale)}
-        for row, (kept, factor) in enumerate(pixels[name] for name in _DISPARITIES):
-            some = errors[kept] * factor
-            self.disparity_sums[row] += exactly([np.abs(some).sum(), np.square(some).sum()])
-            self.disparity_counts[row] += some.size
-        if truth.camera is not None:
-            bf = truth.camera.baseline * truth.camera.fx
+        counts = dict(self.zeros()) | {
+            "disparity_sums": np.vstack((sums, sums * (scale, scale**2))),
+            "disparity_pixels": np.hstack((pixels, pixels)),
+        }
+        if frame.camera is not None:
+            bf = frame.camera.baseline * frame.camera.fx
             near = valid & (true * FARTHEST >= bf)
-            self._count_depth(bf / guess[near].clip(bf / FARTHEST, bf / _NEAREST), bf / true[near])
+            counts |= _count_depth(bf / guess[near].clip(bf / FARTHEST, bf / _NEAREST), bf / true[near])
+        return counts
 
-    def _count_depth(self, depth: NDArray[np.floating], true: NDArray[np.floating]) -> None:
-        """Counts predicted and true metres, shape (N,)."""
-        errors = np.abs(depth - true)
-        self.depth_sums += exactly([(errors / true).sum(), np.square(errors).sum()])
-        ratio = np.maximum(depth / true, true / depth)
-        self.within += torch.tensor([int((ratio < _DELTA**power).sum()) for power in (1, 2, 3)])
-        self.depth_count += true.size
-
-    def compute(self) -> dict[str, float]:
-        """Return the errors by name; nan where nothing was valid."""
-        sums = value(self.disparity_sums)
+    def scores(self, totals: Counts) -> dict[str, NDArray[np.float64]]:
+        means = ratio(totals["disparity_sums"], totals["disparity_pixels"][..., None])
         numbers = {}
-        for row, name in enumerate(_DISPARITIES):
-            count = int(self.disparity_counts[row])
-            numbers[f"{name}_error_px"] = float(sums[row, 0] / count) if count else nan
-            numbers[f"{name}_rms_px"] = sqrt(sums[row, 1] / count) if count else nan
-        count = int(self.depth_count)
-        relative, squared = value(self.depth_sums)
-        numbers["depth_abs_rel"] = float(relative / count) if count else nan
-        numbers["depth_rmse_m"] = sqrt(squared / count) if count else nan
-        for power, inside in enumerate(self.within.tolist(), 1):
-            numbers[f"depth_delta_{power}"] = inside / count if count else nan
-        return numbers
+        for row, key in enumerate(_DISPARITIES):
+            numbers[f"{key}_error_px"] = means[:, row, 0]
+            numbers[f"{key}_rms_px"] = np.sqrt(means[:, row, 1])
+        pixels = totals["depth_pixels"][:, None]
+        relative, squared = ratio(totals["depth_sums"], pixels).T
+        within = ratio(totals["depth_within"], pixels).T
+        shares = {f"depth_delta_{power}": share for power, share in enumerate(within, 1)}
+        return numbers | {"depth_abs_rel": relative, "depth_rmse_m": np.sqrt(squared)} | shares
+
+
+def _count_depth(depth: NDArray[np.floating], true: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
+    """Count predicted and true metres, shape (N,)."""
+    errors = np.abs(depth - true)
+    larger = np.maximum(depth / true, true / depth)
+    return {
+        "depth_sums": np.array([finite_sum(errors / true), finite_sum(np.square(errors))]),
+        "depth_within": np.array([(larger < _DELTA**power).sum() for power in (1, 2, 3)]),
+        "depth_pixels": np.asarray(true.size),
+    }

@@ -1,137 +1,167 @@
 """Errors of dense regressions over the labelled pixels alone."""
 
-from math import nan, sqrt
+from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torchmetrics import Metric
+from collections.abc import Callable, Mapping
+from math import nan
+from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from multisigma.datasets.frame import Frame
 from multisigma.errors import MultisigmaError
-from multisigma.metrics.counting import exactly, value
+from multisigma.metrics.base import Counts, Measurement, SumMetric, part
+from multisigma.metrics.counting import finite_sum, ratio
+
+__all__ = ["DenseErrors", "TargetOf", "VectorErrors", "errors_of"]
+
+TargetOf = Callable[[Frame], NDArray[np.floating]]
+"""Makes a frame's target of shape (channels, H, W), NaN where not labelled."""
+
+_VECTORS: Final = (
+    "Of the vectors from pixels to their instance's centroid, over the pixels of instances: mean error is the mean L1 "
+    "norm |dx| + |dy|, the training loss and the error of table 1; mean component error is half of it; end-point error "
+    "is the mean length of the error."
+)
 
 
-def _errors(prediction: Tensor, target: Tensor) -> Tensor:
-    """Difference in float64, so that sums over a data set keep their digits; NaN where the target is."""
+def errors_of(prediction: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the errors of the pixels whose channels are all labelled, in 64 bits.
+
+    Args:
+        prediction: Shape (channels, H, W).
+        target: Shape (channels, H, W); NaN where not labelled.
+
+    Returns:
+        Shape (channels, pixels).
+
+    Raises:
+        MultisigmaError: If shapes differ.
+    """
     if prediction.shape != target.shape:
         raise MultisigmaError(
             "Prediction and target of an error should have the same shape. "
-            f"Found {tuple(prediction.shape)} and {tuple(target.shape)}."
+            f"Found {prediction.shape} and {target.shape}."
         )
-    return prediction.double() - target.double()
+    labelled = ~np.isnan(target).any(0)
+    return prediction[:, labelled].astype(np.float64) - target[:, labelled]
 
 
-class MaskedError(Metric):
-    """Mean absolute and root mean squared error over labelled values.
+class DenseErrors(SumMetric):
+    """Mean absolute and root mean squared error of a regression over the labelled pixels of all frames.
 
-    The mean runs over every labelled scalar of the data set. A prediction that is not finite at a labelled value makes
-    the errors not finite.
+    The mean runs over pixels and channels. A prediction that is not finite at a labelled pixel makes the errors
+    infinite.
 
     Args:
-        prefix: Beginning of the keys: "disparity" gives `disparity_error_px` and `disparity_rms_px`.
+        task: Name of the task; its result has `values` of shape (channels, H, W).
+        target: Makes a frame's target.
+        unit: Unit of the values; it ends the keys, `{task}_error_{unit}` and `{task}_rms_{unit}`.
 
     Example:
-        >>> import torch
-        >>> metric = MaskedError("disparity")
-        >>> metric.update(torch.tensor([4.0, 9.0, 5.0]), torch.tensor([1.0, 5.0, torch.nan]))
-        >>> metric.compute()
-        {'disparity_error_px': 3.5, 'disparity_rms_px': 3.5355339059327378}
+        >>> from types import SimpleNamespace
+        >>> import numpy as np
+        >>> from multisigma.datasets.fields import Image
+        >>> frame = Frame("street", {"image": Image(np.zeros((1, 3, 3), np.uint8))})
+        >>> metric = DenseErrors("edges", lambda frame: np.array([[[1.0, 5.0, np.nan]]]), "px")
+        >>> counts = metric.count({"edges": SimpleNamespace(values=np.array([[[4.0, 9.0, 5.0]]]))}, frame)
+        >>> [(m.key, round(m.value, 3), m.unit) for m in metric.summarise([counts])]
+        [('edges_error_px', 3.5, 'px'), ('edges_rms_px', 3.536, 'px')]
     """
 
-    is_differentiable = False
-    higher_is_better = False
-    full_state_update = False
+    def __init__(self, task: str, target: TargetOf, unit: str = "") -> None:
+        self.task, self.target, self.unit = task, target, unit
 
-    absolute: Tensor
-    squared: Tensor
-    count: Tensor
+    def blanks(self) -> list[Measurement]:
+        name, end = self.task.replace("_", " ").capitalize(), f"_{self.unit}" if self.unit else ""
+        mean = "Mean absolute error over every labelled value of all frames."
+        rms = "Root of the mean squared error over every labelled value of all frames; large errors weigh more."
+        return [
+            Measurement(
+                f"{self.task}_error{end}", nan, self.unit, False, mean, name=f"{name} mean error", is_main=True
+            ),
+            Measurement(f"{self.task}_rms{end}", nan, self.unit, False, rms, name=f"{name} RMS error"),
+        ]
 
-    def __init__(self, prefix: str) -> None:
-        super().__init__()
-        self.prefix = prefix
-        self.add_state("absolute", exactly(0.0), dist_reduce_fx="sum")
-        self.add_state("squared", exactly(0.0), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+    def zeros(self) -> Counts:
+        # The sums are of absolute and squared errors.
+        return {"sums": np.zeros(2), "values": np.zeros((), np.int64)}
 
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Count a batch.
-
-        Args:
-            prediction: Predicted values of any shape.
-            target: True values of the same shape; NaN where not labelled.
+    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+        """Count a frame by `scene[task].values` and its target.
 
         Raises:
             MultisigmaError: If shapes differ.
         """
-        errors = _errors(prediction, target)[~target.isnan()]
-        self.absolute += exactly(errors.abs().sum().item()).to(self.absolute.device)
-        self.squared += exactly(errors.square().sum().item()).to(self.squared.device)
-        self.count += errors.numel()
+        prediction = part(scene, self.task, "values")
+        errors = None if prediction is None else errors_of(prediction, self.target(frame))
+        if errors is None or not errors.size:
+            return {}
+        sums = np.array([finite_sum(np.abs(errors)), finite_sum(np.square(errors))])
+        return {"sums": sums, "values": np.asarray(errors.size)}
 
-    def compute(self) -> dict[str, float]:
-        """Give `{prefix}_error_px` and `{prefix}_rms_px`; nan when nothing was labelled."""
-        count = int(self.count)
-        return {
-            f"{self.prefix}_error_px": float(value(self.absolute)) / count if count else nan,
-            f"{self.prefix}_rms_px": sqrt(value(self.squared) / count) if count else nan,
-        }
+    def scores(self, totals: Counts) -> dict[str, NDArray[np.float64]]:
+        mean, squared = ratio(totals["sums"], totals["values"][:, None]).T
+        return dict(zip((blank.key for blank in self.blanks()), (mean, np.sqrt(squared)), strict=True))
 
 
-class VectorError(Metric):
+class VectorErrors(SumMetric):
     """Mean size of the error of vectors over labelled pixels, by three measures.
 
-    - `{prefix}_error_px`: the L1 norm `|dx| + |dy|`, the instance loss of section 4 and the error of table 1;
-    - `{prefix}_component_error_px`: the mean of `|dx|` and `|dy|`, half of that;
-    - `{prefix}_endpoint_px`: the Euclidean length, from 0.71 to 1 times the L1 norm.
+    - `{task}_error_px`: the L1 norm `|dx| + |dy|`, the instance loss of section 4 and the error of table 1;
+    - `{task}_component_error_px`: the mean of `|dx|` and `|dy|`, half of that;
+    - `{task}_endpoint_px`: the Euclidean length, from 0.71 to 1 times the L1 norm.
 
     Args:
-        prefix: Beginning of the keys, such as "instance".
-
-    Example:
-        >>> import torch
-        >>> metric = VectorError("instance")
-        >>> metric.update(torch.tensor([3.0, 4.0]).reshape(1, 2, 1, 1), torch.zeros(1, 2, 1, 1))
-        >>> metric.compute()
-        {'instance_error_px': 7.0, 'instance_component_error_px': 3.5, 'instance_endpoint_px': 5.0}
+        task: Name of the task, such as 'instance'; its result has `values` of shape (2, H, W).
+        target: Makes a frame's target.
     """
 
-    is_differentiable = False
-    higher_is_better = False
-    full_state_update = False
+    def __init__(self, task: str, target: TargetOf) -> None:
+        self.task, self.target = task, target
 
-    norms: Tensor
-    count: Tensor
+    def blanks(self) -> list[Measurement]:
+        name = self.task.replace("_", " ").capitalize()
+        kinds = {"error": "mean error", "component_error": "mean component error", "endpoint": "end-point error"}
+        return [
+            Measurement(
+                f"{self.task}_{kind}_px",
+                nan,
+                "px",
+                False,
+                _VECTORS,
+                name=f"{name} {described}",
+                is_main=kind == "error",
+            )
+            for kind, described in kinds.items()
+        ]
 
-    def __init__(self, prefix: str) -> None:
-        super().__init__()
-        self.prefix = prefix
+    def zeros(self) -> Counts:
         # Sums over pixels of the L1 norm and of the length.
-        self.add_state("norms", exactly([0.0, 0.0]), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        return {"norms": np.zeros(2), "pixels": np.zeros((), np.int64)}
 
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Count a batch.
-
-        Args:
-            prediction: Predicted vectors of shape (B, 2, H, W).
-            target: True vectors of shape (B, 2, H, W); a pixel with a NaN component is not labelled.
+    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+        """Count a frame by `scene[task].values` and its target.
 
         Raises:
             MultisigmaError: If shapes differ or there are not two components.
         """
-        errors = _errors(prediction, target)
-        if errors.ndim != 4 or errors.shape[1] != 2:
-            raise MultisigmaError(f"Vectors should have the shape (B, 2, H, W). Found {tuple(errors.shape)}.")
-        labelled = ~target.isnan().any(dim=1)
-        sums = [torch.linalg.vector_norm(errors, ord, dim=1)[labelled].sum().item() for ord in (1, 2)]
-        self.norms += exactly(sums).to(self.norms.device)
-        self.count += labelled.sum()
+        vectors = part(scene, self.task, "values")
+        if vectors is None:
+            return {}
+        if vectors.ndim != 3 or len(vectors) != 2:
+            raise MultisigmaError(f"Vectors should have the shape (2, H, W). Found {vectors.shape}.")
+        errors = errors_of(vectors, self.target(frame))
+        if not errors.size:
+            return {}
+        norms = np.array([finite_sum(np.abs(errors).sum(0)), finite_sum(np.hypot(*errors))])
+        return {"norms": norms, "pixels": np.asarray(errors.shape[1])}
 
-    def compute(self) -> dict[str, float]:
-        """Return the three errors; nan when nothing was labelled."""
-        count = int(self.count)
-        l1, length = (float(total) / count if count else nan for total in value(self.norms))
+    def scores(self, totals: Counts) -> dict[str, NDArray[np.float64]]:
+        norm, length = ratio(totals["norms"], totals["pixels"][:, None]).T
         return {
-            f"{self.prefix}_error_px": l1,
-            f"{self.prefix}_component_error_px": l1 / 2,
-            f"{self.prefix}_endpoint_px": length,
+            f"{self.task}_error_px": norm,
+            f"{self.task}_component_error_px": norm / 2,
+            f"{self.task}_endpoint_px": length,
         }

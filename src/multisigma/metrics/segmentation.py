@@ -1,95 +1,24 @@
 """Intersection over union, by the rules of cityscapesScripts' `evalPixelLevelSemanticLabeling`."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from math import isnan, nan
+from math import nan
+from typing import Any, Final
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike
-from torch import Tensor
-from torchmetrics import Metric
+from numpy.typing import NDArray
 
 from multisigma.datasets.fields import ClassMap, InstanceMap
 from multisigma.datasets.frame import Frame
-from multisigma.datasets.labels import INSTANCE_CLASSES, KNOWN_IDS, LABELS, TRAIN_CLASSES
-from multisigma.datasets.scene import Scene
-from multisigma.errors import MultisigmaError
-from multisigma.metrics.counting import count_pairs, exactly, find_ids, value
+from multisigma.datasets.label_space import LabelSpace
+from multisigma.metrics.base import Counts, Measurement, SumMetric, part
+from multisigma.metrics.counting import count_pairs, find_ids, ratio
 
-
-class ClassIoU(Metric):
-    """Intersection over union per class and its mean, from one confusion matrix over the whole data set.
-
-    IoU = TP / (TP + FP + FN), counted in pixels over all frames, never averaged per image. A class that occurs in
-    neither target nor prediction has no IoU (nan) and is left out of the mean; a class that is only ever predicted has
-    IoU 0 and counts. Pixels whose target is `ignore_index` count nowhere.
-
-    Args:
-        class_names: Names of the classes 0 .. C-1, in this order.
-        ignore_index: Target value of pixels without a label.
-
-    Example:
-        >>> import torch
-        >>> metric = ClassIoU(["road", "car"])
-        >>> metric.update(torch.tensor([[[0, 1, 1]]]), torch.tensor([[[0, 0, 255]]]))
-        >>> metric.compute()
-        {'iou_class': 0.25, 'iou_per_class': {'road': 0.5, 'car': 0.0}}
-    """
-
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
-
-    confusion: Tensor
-
-    def __init__(self, class_names: Sequence[str], ignore_index: int = 255) -> None:
-        super().__init__()
-        self.class_names = tuple(class_names)
-        self.ignore_index = ignore_index
-        count = len(self.class_names)
-        # Rows are targets, columns predictions.
-        self.add_state("confusion", torch.zeros(count, count, dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Count a batch.
-
-        Args:
-            prediction: Predicted class per pixel, integers of shape (B, H, W).
-            target: True class per pixel or `ignore_index`, integers of shape (B, H, W).
-
-        Raises:
-            MultisigmaError: If shapes differ or a value is neither a class nor, in the target, `ignore_index`.
-        """
-        if prediction.shape != target.shape:
-            raise MultisigmaError(
-                "Prediction and target of the IoU should have the same shape. "
-                f"Found {tuple(prediction.shape)} and {tuple(target.shape)}."
-            )
-        count = len(self.class_names)
-        labelled = target != self.ignore_index
-        predicted, true = prediction[labelled].long(), target[labelled].long()
-        for name, values in (("prediction", predicted), ("target", true)):
-            outside = values[(values < 0) | (values >= count)]
-            if outside.numel():
-                raise MultisigmaError(
-                    f"Every {name} of the IoU should be a class from 0 to {count - 1}, "
-                    f"a target without a label {self.ignore_index}. Found {int(outside[0])}."
-                )
-        self.confusion += torch.bincount(true * count + predicted, minlength=count * count).reshape(count, count)
-
-    def compute(self) -> dict[str, float | dict[str, float]]:
-        """Give `iou_class`, the mean over classes that occur, and `iou_per_class`, by name; nan where undefined."""
-        hits = self.confusion.diagonal()
-        union = self.confusion.sum(0) + self.confusion.sum(1) - hits
-        per_class = {
-            name: _ratio(hit, total)
-            for name, hit, total in zip(self.class_names, hits.tolist(), union.tolist(), strict=True)
-        }
-        return {"iou_class": _mean(per_class), "iou_per_class": per_class}
-
+__all__ = ["IoU"]
 
 # Average size in pixels of an instance in the training set at 1024x2048, from the Cityscapes script.
-_AVERAGE_SIZES = {
+_AVERAGE_SIZES: Final = {
     "person": 3462.4756337644,
     "rider": 3930.4788056518,
     "car": 12794.0202738185,
@@ -99,123 +28,141 @@ _AVERAGE_SIZES = {
     "motorcycle": 6298.7200839748,
     "bicycle": 4672.3249222261,
 }
-_IDS = len(KNOWN_IDS)
-_EVALUATED = np.array([label.id for label in TRAIN_CLASSES])
-_CATEGORIES = {
-    label.category: tuple(other.id for other in TRAIN_CLASSES if other.category == label.category)
-    for label in TRAIN_CLASSES
-}
-# A category has instances if all its labels do, those that evaluation ignores (caravan, trailer) included.
-_INSTANCE_CATEGORIES = {
-    category: tuple(label.id for label in LABELS if label.category == category and label.id >= 0)
-    for category in _CATEGORIES
-    if all(label.has_instances for label in LABELS if label.category == category and label.id >= 0)
-}
+_IOU: Final = (
+    "Intersection over union, TP / (TP + FP + FN), from pixels counted over all frames together; the mean over {} "
+    "that occur, as the Cityscapes scripts compute it."
+)
+_IIOU: Final = (
+    "IoU with each true pixel weighted by its class's average instance size over its instance's size, as the "
+    "Cityscapes scripts compute it: small objects count as much as large ones. The mean over {}."
+)
 
 
-class CityscapesIoU(Metric):
+class IoU(SumMetric):
     """IoU and instance-level IoU of classes and categories, by the rules of `evalPixelLevelSemanticLabeling`.
 
-    Section 3.1 of Cordts et al. (2016). Counted in raw label ids: pixels whose true label evaluation ignores count
-    nowhere; a predicted label that evaluation ignores is a miss of the true class. iIoU = iTP / (iTP + FP + iFN) weighs
-    each pixel of a true instance by the class's average size over the instance's size; false positives have no weight,
-    for predicted pixels belong to no instance. Groups are no instances. A class that occurs neither in truth nor in
-    prediction is nan and left out of the mean.
+    Section 3.1 of Cordts et al. (2016). IoU = TP / (TP + FP + FN), from one confusion matrix over all frames. Pixels
+    whose true class is not evaluated count nowhere; a predicted class that is not evaluated is a miss of the true one.
+    A class that occurs neither in truth nor in prediction is nan and left out of the mean; one that is only predicted
+    is 0 and counts.
+
+    iIoU = iTP / (iTP + FP + iFN) weighs each pixel of a true instance by the class's average size over the instance's
+    size. False positives have no weight, because predicted pixels belong to no instance. Groups are no instances. It is
+    measured where every class with instances is one of Cityscapes', whose average sizes are known.
+
+    Args:
+        labels: The classes.
     """
 
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
+    def __init__(self, labels: LabelSpace) -> None:
+        self.labels = labels
+        classes, things = labels.train_classes, labels.instance_classes
+        self.ids = max(labels.void, *(label.id for label in labels.classes)) + 1
+        # Confusion has a row for each evaluated class; one more, for all others, is dropped.
+        self.rows = np.full(self.ids, len(classes), np.int32)
+        self.rows[labels.ids_of_train_ids] = np.arange(len(classes))
+        categories = list(dict.fromkeys(label.category for label in classes))
+        self.categories = categories if len(categories) < len(classes) else []
+        self.in_category = np.array([[c.category == name for name in self.categories] for c in classes], np.int64)
+        self.things = things if all(label.name in _AVERAGE_SIZES for label in things) else ()
+        # A category has instances if all its classes do, those that are not evaluated (caravan, trailer) included.
+        members = {
+            name: [label for label in labels.classes if label.category == name and label.id >= 0] for name in categories
+        }
+        self.thing_categories = {
+            name: [label.id for label in found]
+            for name, found in members.items()
+            if self.things and name in self.categories and all(label.has_instances for label in found)
+        }
 
-    confusion: Tensor
-    class_hits: Tensor
-    class_misses: Tensor
-    category_hits: Tensor
-    category_misses: Tensor
+    def blanks(self) -> list[Measurement]:
+        def blank(key: str, name: str, definition: str, over: Sequence[str], is_main: bool = False) -> Measurement:
+            return Measurement(key, nan, "%", True, definition, dict.fromkeys(over, nan), name=name, is_main=is_main)
 
-    def __init__(self) -> None:
-        super().__init__()
-        # Rows are true label ids, columns predicted ones.
-        self.add_state("confusion", torch.zeros((_IDS, _IDS), dtype=torch.int64), dist_reduce_fx="sum")
-        for kind, names in (("class", _AVERAGE_SIZES), ("category", _INSTANCE_CATEGORIES)):
-            for counted in ("hits", "misses"):
-                self.add_state(f"{kind}_{counted}", exactly(np.zeros(len(names))), dist_reduce_fx="sum")
+        classes, things = ([label.name for label in labels] for labels in (self.labels.train_classes, self.things))
+        found = [blank("iou_class", "IoU class", _IOU.format("classes"), classes, True)]
+        if things:
+            found.append(blank("iiou_class", "iIoU class", _IIOU.format("classes with instances"), things))
+        if self.categories:
+            found.append(blank("iou_category", "IoU category", _IOU.format("categories"), self.categories))
+        if self.thing_categories:
+            definition = _IIOU.format("categories with instances")
+            found.append(blank("iiou_category", "iIoU category", definition, list(self.thing_categories)))
+        return found
 
-    def update(self, scene: Scene, truth: Frame) -> None:
-        """Count a frame; nothing happens if scene or truth have no labels.
+    def zeros(self) -> Counts:
+        counts: dict[str, NDArray[Any]] = {"confusion": np.zeros((len(self.labels.train_classes), self.ids), np.int64)}
+        for kind, length in (("class", len(self.things)), ("category", len(self.thing_categories))):
+            counts |= {f"{kind}_{what}": np.zeros(length) for what in ("hits", "misses")}
+        return counts
 
-        Args:
-            scene: The predicted label of each pixel, any of 0 to 33.
-            truth: The true labels; without instance ids the frame counts for the IoU alone.
+    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+        """Count a frame by `scene["semantic"].ids` and the fields "semantic" and "instance".
+
+        Without instance ids the frame counts for the IoU alone.
 
         Raises:
-            MultisigmaError: If shapes differ or a label is unknown.
+            MultisigmaError: If shapes differ or an id is unknown.
         """
-        semantic, instances = truth.get("semantic", ClassMap), truth.get("instance", InstanceMap)
-        if scene.labels is None or semantic is None:
-            return
-        confusion = count_pairs(semantic.ids, np.arange(_IDS, dtype=np.int32), _IDS, scene.labels, _IDS)
-        self.confusion += torch.from_numpy(confusion)
-        if instances is None:
-            return
+        ids, truth = part(scene, "semantic", "ids"), frame.get("semantic", ClassMap)
+        if ids is None or truth is None:
+            return {}
+        counts = dict(self.zeros())
+        evaluated = len(self.labels.train_classes)
+        counts["confusion"] = count_pairs(truth.ids, self.rows, evaluated + 1, ids, self.ids)[:evaluated]
+        instances = frame.get("instance", InstanceMap)
+        if instances is None or not self.things:
+            return counts
         found = find_ids(instances.ids)
-        ids, sizes = found.present, found.pixels
-        predicted = count_pairs(instances.ids, found.place, len(ids), scene.labels, _IDS)  # (instances, labels)
-        for index, label in enumerate(INSTANCE_CLASSES):
-            mine = (ids > 1000) & (ids // 1000 == label.id)
-            weights = _AVERAGE_SIZES[label.name] / sizes[mine]
+        predicted = count_pairs(instances.ids, found.place, len(found.present), ids, self.ids)  # (instances, ids)
+        categories = list(self.thing_categories)
+        for index, label in enumerate(self.things):
+            mine = (found.present > 1000) & (found.present // 1000 == label.id)
+            sizes = found.pixels[mine]
+            weights = _AVERAGE_SIZES[label.name] / sizes
             hits = predicted[mine, label.id]
-            self.class_hits[index] += exactly((hits * weights).sum())
-            self.class_misses[index] += exactly(((sizes[mine] - hits) * weights).sum())
-            if label.category in _INSTANCE_CATEGORIES:
-                place = list(_INSTANCE_CATEGORIES).index(label.category)
-                hits = predicted[mine][:, _INSTANCE_CATEGORIES[label.category]].sum(1)
-                self.category_hits[place] += exactly((hits * weights).sum())
-                self.category_misses[place] += exactly(((sizes[mine] - hits) * weights).sum())
+            counts["class_hits"][index] = (hits * weights).sum()
+            counts["class_misses"][index] = ((sizes - hits) * weights).sum()
+            if label.category in categories:
+                place = categories.index(label.category)
+                hits = predicted[mine][:, self.thing_categories[label.category]].sum(1)
+                counts["category_hits"][place] += (hits * weights).sum()
+                counts["category_misses"][place] += ((sizes - hits) * weights).sum()
+        return counts
 
-    def compute(self) -> dict[str, float | dict[str, float]]:
-        """Give `iou_class`, `iiou_class`, `iou_category`, `iiou_category`, and `_per_` class or category by name."""
-        confusion = self.confusion.cpu().numpy()
+    def scores(self, totals: Counts) -> dict[str, NDArray[np.float64]]:
+        confusion = totals["confusion"]  # (draws, classes, ids)
+        pixels = confusion.sum(2)
+        of_classes = confusion[:, :, self.labels.ids_of_train_ids]  # (draws, classes, classes)
+        hits = of_classes.diagonal(axis1=1, axis2=2)
+        wrong = of_classes.sum(1) - hits
+        scores = {"iou_class": ratio(hits, pixels + wrong)}
+        # Among pixels of evaluated classes.
+        by_category = self.in_category.T @ of_classes @ self.in_category  # (draws, categories, categories)
+        category_hits = by_category.diagonal(axis1=1, axis2=2)
+        category_wrong = by_category.sum(1) - category_hits
+        scores["iou_category"] = ratio(category_hits, pixels @ self.in_category + category_wrong)
 
-        def pixels(true: ArrayLike, predicted: ArrayLike) -> int:
-            return int(confusion[np.asarray(true)][:, np.asarray(predicted)].sum())
+        def weighted(kind: str, false_positives: NDArray[Any]) -> NDArray[np.float64]:
+            hits, misses = totals[f"{kind}_hits"], totals[f"{kind}_misses"]
+            return ratio(hits, hits + misses + false_positives)
 
-        def false_positives(ids: Sequence[int]) -> int:
-            """Pixels with one of these labels predicted whose true label is another that evaluation looks at."""
-            return pixels(np.setdiff1d(_EVALUATED, ids), ids)
+        scores["iiou_class"] = weighted("class", wrong[:, [label.train_id for label in self.things]])
+        false_positives = np.zeros_like(totals["category_hits"])
+        for place, (name, ids) in enumerate(self.thing_categories.items()):
+            others = ~self.in_category[:, self.categories.index(name)].astype(bool)
+            false_positives[:, place] = confusion[:, others][:, :, ids].sum((1, 2))
+        scores["iiou_category"] = weighted("category", false_positives)
+        return scores
 
-        def iou(ids: Sequence[int]) -> float:
-            return _ratio(pixels(ids, ids), pixels(ids, np.arange(_IDS)) + false_positives(ids))
-
-        per_class = {label.name: iou([label.id]) for label in TRAIN_CLASSES}
-        per_category = {name: iou(ids) for name, ids in _CATEGORIES.items()}
-        hits, misses = value(self.class_hits), value(self.class_misses)
-        instance_per_class = {
-            label.name: _ratio(hits[i], hits[i] + misses[i] + false_positives([label.id]))
-            for i, label in enumerate(INSTANCE_CLASSES)
-        }
-        hits, misses = value(self.category_hits), value(self.category_misses)
-        instance_per_category = {
-            name: _ratio(hits[i], hits[i] + misses[i] + false_positives(ids))
-            for i, (name, ids) in enumerate(_INSTANCE_CATEGORIES.items())
-        }
+    def details(self, totals: Counts) -> dict[str, Mapping[str, Any]]:
+        """Return the confusion matrix: pixels by true class (rows) and predicted class, and other predictions."""
+        confusion = totals["confusion"]
+        of_classes = confusion[:, self.labels.ids_of_train_ids]
         return {
-            "iou_class": _mean(per_class),
-            "iiou_class": _mean(instance_per_class),
-            "iou_category": _mean(per_category),
-            "iiou_category": _mean(instance_per_category),
-            "iou_per_class": per_class,
-            "iiou_per_class": instance_per_class,
-            "iou_per_category": per_category,
-            "iiou_per_category": instance_per_category,
+            "iou_class": {
+                "classes": [label.name for label in self.labels.train_classes],
+                "confusion": of_classes.tolist(),
+                "predicted_other": (confusion.sum(1) - of_classes.sum(1)).tolist(),
+            }
         }
-
-
-def _ratio(part: float, whole: float) -> float:
-    return float(part / whole) if whole else nan
-
-
-def _mean(scores: Mapping[str, float]) -> float:
-    """The mean over the scores that are defined; nan without any."""
-    defined = [score for score in scores.values() if not isnan(score)]
-    return sum(defined) / len(defined) if defined else nan

@@ -82,7 +82,14 @@ class SceneModel(nn.Module):
         return outputs
 
     @torch.inference_mode()
-    def predict(self, image: AnyImage, camera: Camera | None = None, height: int | None = None) -> ScenePrediction:
+    def predict(
+        self,
+        image: AnyImage,
+        camera: Camera | None = None,
+        height: int | None = None,
+        *,
+        learned_noise: bool = False,
+    ) -> ScenePrediction:
         """Predict one image, in evaluation mode.
 
         The image is brought to the working height, its aspect kept, and the results to the image's own size.
@@ -91,6 +98,7 @@ class SceneModel(nn.Module):
             image: A path, a Pillow image, an array or a tensor, of any size; see `read_photograph`.
             camera: The camera at the size of the image, for depth in metres.
             height: Height in pixels to work at, instead of the model's own.
+            learned_noise: Whether the results hold the noise that training has learned too, which evaluation measures.
 
         Raises:
             MultisigmaError: The image cannot be read, and the message names the file; or `height` is not positive.
@@ -111,6 +119,7 @@ class SceneModel(nn.Module):
             self.info.labels,
             camera and camera.resized(x, y),
             {name: scale * ratio for name, scale in self.info.noise_scales.items()},
+            self.info.sigmas if learned_noise else {},
         )
         arrays = {name: output[0].float().cpu().numpy() for name, output in outputs.items()}
         results = postprocess(self.tasks, arrays, context)

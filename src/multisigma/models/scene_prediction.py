@@ -20,7 +20,7 @@ from multisigma.datasets.label_space import LabelSpace
 from multisigma.datasets.predictions import write_predictions
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_bytes, write_text
-from multisigma.tasks import Task, TaskResult, scene_of
+from multisigma.tasks import Task, TaskResult
 
 __all__ = ["ScenePrediction"]
 
@@ -128,7 +128,7 @@ class ScenePrediction(Mapping[str, Any]):
         try:
             for part in ("arrays", "pictures", "scenes"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            write_predictions(folder, name, scene_of(self._results), self.image.shape[:2], self.labels)
+            write_predictions(folder, name, self, self.image.shape[:2], self.labels)
         except OSError as error:
             raise MultisigmaError(f"{folder}: cannot be written: {error.strerror or error}. Choose another.") from error
         for task, result in self._results.items():

@@ -1,10 +1,11 @@
 """The report of a run: one HTML file that needs nothing else, neither files nor network."""
 
+from __future__ import annotations
+
 import base64
 import json
 import shlex
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,27 +20,23 @@ from numpy.typing import NDArray
 from multisigma.datasets.images import read_png
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_text
+from multisigma.metrics import Evaluation, read_evaluations
 from multisigma.reports.tables import (
     TABLE_2_NOTE,
     VOTES_NOTE,
+    MetricRow,
     class_rows,
     metric_rows,
     paper_cells,
     votes_cells,
     written,
+    written_interval,
 )
 from multisigma.tasks.instance import colour_vectors
 from multisigma.visualization.curves import PALETTE, Log, curve_figure, figure_svg, read_log, reliability_figure
 
 # Wider pictures are reduced to this width in the report; the files keep their size.
 _WIDEST = 1024
-_FURTHER = (
-    "iiou_class",
-    "instance_component_error_px",
-    "disparity_without_sky_error_px",
-    "disparity_native_error_px",
-    "disparity_native_without_sky_error_px",
-)
 _HEADLINE = ("preset", "encoder", "iterations", "batch_size", "weighting", "seed")
 
 
@@ -49,10 +46,28 @@ class _Curve:
     svg: Markup
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What the page shows of an evaluation."""
+
+    name: str
+    provenance: Mapping[str, str | int]
+    rows: Sequence[MetricRow]
+    main_rows: Sequence[MetricRow]
+    paper: Mapping[str, Mapping[str, str]]
+    votes: Mapping[str, Mapping[str, str]]
+    reliability: Sequence[_Curve]
+    classes: Sequence[MetricRow]
+    samples: Sequence[Mapping[str, Any]]
+    legend: Sequence[Mapping[str, Any]]
+    colours: Mapping[str, str]
+    has_vectors: bool
+
+
 def write_report(run: Path) -> Path:
     """Write RUN/report.html from what the run folder holds; what is not there yet is left out or said to be missing.
 
-    Reads `config.yaml`, `environment.json`, `network.json`, `logs/csv/*/metrics.csv`, `metrics.json` and `samples/`.
+    Reads `config.yaml`, `environment.json`, `network.json`, `logs/csv/*/metrics.csv` and `evaluations/`.
 
     Args:
         run: A run folder, as training made it.
@@ -77,23 +92,12 @@ def write_report(run: Path) -> Path:
         raise _unreadable(config_path, "a YAML mapping", type(config).__name__)
 
     environment = _read_mapping(run / "environment.json")
-    metrics = _read_mapping(run / "metrics.json")
     network = _read_entries(run / "network.json", "part", "parameters", "multiply_adds")
-    legend = _read_entries(run / "samples" / "legend.json", "name", "color")
-    samples = _read_entries(run / "samples" / "samples.json", "frame", "pictures")
     log = read_log(run)
-
-    for sample in samples:
-        _check_entries(sample["pictures"], run / "samples" / "samples.json", ("title", "prediction", "truth"))
-        for picture in sample["pictures"]:
-            for side in ("prediction", "truth"):
-                picture[side] = picture[side] and _picture_uri(run / "samples", picture[side])
-    titles = Counter(picture["title"] for sample in samples for picture in sample["pictures"])
-    rows = metric_rows(metrics)
-    definitions: dict[str, list[str]] = {}
-    for row in rows:
-        if row.definition:
-            definitions.setdefault(row.definition, []).append(row.name)
+    evaluations = [_shown_evaluation(run, name, found) for name, found in read_evaluations(run).items()]
+    definitions: dict[str, dict[str, None]] = {}
+    for row in (row for shown in evaluations for row in shown.rows):
+        definitions.setdefault(row.measurement.definition, {})[row.name] = None
     headline = {name: config[name] for name in _HEADLINE if config.get(name) is not None}
     tasks = config.get("tasks") or []
 
@@ -104,7 +108,14 @@ def write_report(run: Path) -> Path:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    page.filters |= {"written": written, "significant": _significant, "shown": _shown, "label": _label, "count": _count}
+    page.filters |= {
+        "written": written,
+        "interval": written_interval,
+        "significant": _significant,
+        "shown": _shown,
+        "label": _label,
+        "count": _count,
+    }
     text = page.get_template("report.html.j2").render(
         name=run.resolve().name,
         evaluate=shlex.join(
@@ -113,22 +124,11 @@ def write_report(run: Path) -> Path:
         tasks=[name.strip() for name in tasks.split(",")] if isinstance(tasks, str) else tasks,
         headline=headline,
         training_time=_duration(environment.get("training seconds")),
-        rows=rows,
-        main_rows=[row for row in rows if row.network is not None and _is_main(row.key)],
-        votes=votes_cells(metrics),
+        evaluations=evaluations,
+        definitions=definitions,
         votes_note=VOTES_NOTE,
         paper_note=TABLE_2_NOTE,
-        paper=paper_cells(metrics) if metrics.get("notes") else {},
-        reliability=_reliability(metrics),
-        classes=class_rows(metrics),
-        evaluated={
-            key: value for key, value in metrics.items() if isinstance(value, str | int) and not key.endswith("_px")
-        },
-        definitions=definitions,
-        samples=samples,
-        legend=legend,
-        colours={entry["name"]: "rgb({}, {}, {})".format(*entry["color"]) for entry in legend},
-        wheel=_png_uri(_colour_wheel()) if any("vector" in title.lower() for title in titles) else None,
+        wheel=_png_uri(_colour_wheel()) if any(shown.has_vectors for shown in evaluations) else None,
         curves=_curves(log),
         noises=_noise_rows(log),
         config=_flat(config),
@@ -220,20 +220,43 @@ def _curves(log: Log) -> list[_Curve]:
     ]
 
 
-def _is_main(key: str) -> bool:
-    """Whether a metric is shown large: the three of table 1, and those of whole scenes."""
-    return key in ("ap", "pq") or (key.endswith(("iou_class", "error_px")) and key not in _FURTHER)
+def _shown_evaluation(run: Path, name: str, evaluation: Evaluation) -> _Shown:
+    """Read the samples of an evaluation and write its numbers."""
+    folder = run / "evaluations" / name / "samples"
+    legend = _read_entries(folder / "legend.json", "name", "color")
+    samples = _read_entries(folder / "samples.json", "frame", "pictures")
+    for sample in samples:
+        _check_entries(sample["pictures"], folder / "samples.json", ("title", "prediction", "truth"))
+        for picture in sample["pictures"]:
+            for side in ("prediction", "truth"):
+                picture[side] = picture[side] and _picture_uri(folder, picture[side])
+    rows = metric_rows(evaluation)
+    provenance = {key: value for key, value in evaluation.provenance.items() if isinstance(value, str | int)}
+    paper = paper_cells(evaluation)
+    return _Shown(
+        name=name,
+        provenance=provenance,
+        rows=rows,
+        main_rows=[row for row in rows if row.network is not None and row.measurement.is_main],
+        paper=paper if any(cell != "-" for cells in paper.values() for cell in cells.values()) else {},
+        votes=votes_cells(evaluation),
+        reliability=_reliability(name, evaluation),
+        classes=class_rows(evaluation),
+        samples=samples,
+        legend=legend,
+        colours={entry["name"]: "rgb({}, {}, {})".format(*entry["color"]) for entry in legend},
+        has_vectors=any("vector" in p["title"].lower() for sample in samples for p in sample["pictures"]),
+    )
 
 
-def _reliability(metrics: Mapping[str, Any]) -> list[_Curve]:
-    """The reliability diagram of each task that has one."""
+def _reliability(name: str, evaluation: Evaluation) -> list[_Curve]:
+    """Draw the reliability diagrams of an evaluation together, if it has any."""
     diagrams = {
-        key.removesuffix("_reliability"): value for key, value in metrics.items() if key.endswith("_reliability")
+        m.title: m.details for m in evaluation.measurements if {"probability", "accuracy", "share"} <= m.details.keys()
     }
-    return [
-        _Curve(task, Markup(figure_svg(reliability_figure(diagram), f"reliability {task}")))
-        for task, diagram in diagrams.items()
-    ]
+    if not diagrams:
+        return []
+    return [_Curve("reliability", Markup(figure_svg(reliability_figure(diagrams), f"reliability {name}")))]
 
 
 def _picture_uri(folder: Path, name: str) -> str:

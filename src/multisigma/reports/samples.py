@@ -2,38 +2,30 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from multisigma.datasets.images import write_png
-from multisigma.datasets.labels import TRAIN_CLASSES
+from multisigma.datasets.label_space import LabelSpace
 from multisigma.errors import MultisigmaError
 from multisigma.files import new_folder
 from multisigma.visualization.picture import Sample
 
-CLASS_COLOURS = {label.name: label.color for label in TRAIN_CLASSES}
 
-
-def write_samples(
-    run: Path, samples: Sequence[Sample], legend: Mapping[str, tuple[int, int, int]] = CLASS_COLOURS
-) -> Path:
-    """Write RUN/samples anew: the pictures as PNG, `samples.json` and `legend.json`.
+def write_samples(folder: Path, samples: Sequence[Sample], labels: LabelSpace | None = None) -> None:
+    """Write a folder of samples anew: the pictures as PNG, `samples.json` and `legend.json`.
 
     The folder is written under a temporary name and then takes the place of the old one, so that a reader finds the old
     samples or the new ones and never half of them.
 
     Args:
-        run: The run folder; it must exist.
+        folder: The folder.
         samples: The frames in the order in which they are shown.
-        legend: The colour (r, g, b) of each class by its name; empty for no legend.
-
-    Returns:
-        The folder RUN/samples.
+        labels: The classes, whose colours make the legend; None for no legend.
 
     Raises:
         MultisigmaError: If a picture is not RGB of uint8.
     """
-    folder = run / "samples"
     with new_folder(folder, replace=True) as fresh:
         entries: list[dict[str, object]] = []
         for number, sample in enumerate(samples):
@@ -54,10 +46,10 @@ def write_samples(
                     entry[side] = name
                 pictures.append(entry)
             entries.append({"frame": sample.frame, "pictures": pictures})
-        colours = [{"name": name, "color": list(colour)} for name, colour in legend.items()]
+        classes = labels.train_classes if labels else ()
+        colours = [{"name": label.name, "color": list(label.color)} for label in classes]
         (fresh / "samples.json").write_text(json.dumps(entries, indent=1), encoding="utf-8")
         (fresh / "legend.json").write_text(json.dumps(colours, indent=1), encoding="utf-8")
-    return folder
 
 
 def _slug(title: str) -> str:

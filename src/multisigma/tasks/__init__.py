@@ -4,7 +4,7 @@ from multisigma.tasks.base import RegressionTask, Task, postprocess
 from multisigma.tasks.depth import Depth, DepthResult
 from multisigma.tasks.instance import VOTES, Instance, InstanceResult, PredictedInstance, Votes, choose_votes
 from multisigma.tasks.load import BUILT_IN, load_tasks
-from multisigma.tasks.results import DenseResult, PostprocessContext, TaskResult, scene_of
+from multisigma.tasks.results import DenseResult, PostprocessContext, TaskResult
 from multisigma.tasks.semantic import Semantic, SemanticResult
 
 __all__ = [
@@ -26,5 +26,4 @@ __all__ = [
     "choose_votes",
     "load_tasks",
     "postprocess",
-    "scene_of",
 ]

@@ -3,20 +3,20 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import Metric
 
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import LabelSpace
 from multisigma.errors import MultisigmaError
-from multisigma.metrics import LaplaceCoverage
+from multisigma.metrics import DenseErrors, IntervalCoverage, Metric
+from multisigma.metrics.regression import TargetOf
 from multisigma.tasks.baselines import Baseline
 from multisigma.tasks.results import DenseResult, PostprocessContext, TaskResult
 from multisigma.visualization.picture import Picture
@@ -69,41 +69,42 @@ class Task(ABC):
             The sum over labelled elements and their number, both scalars.
         """
 
-    def predict(self, output: Tensor) -> Tensor:
-        """Turn the network's output of shape (B, channels, H, W) into predictions in the form of the targets."""
-        return output.float()
-
     def metrics(self, labels: LabelSpace) -> Sequence[Metric]:
-        """Make fresh metrics: `update(prediction, target)` on batches, `compute()` returns a dictionary of numbers."""
+        """Return the metrics of this task's result; none by default.
+
+        Args:
+            labels: The classes of the data that the results are held against.
+        """
         return []
 
     def postprocess(
         self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
     ) -> TaskResult:
-        """Return this task's result for one image; by default the prediction as a `DenseResult`.
+        """Return this task's result for one image; by default the output as a `DenseResult`.
 
         Args:
             output: The network's output for this task, shape (channels, H, W).
             scene: The results of the tasks that `requires` names, by task name, as far as the network has them.
             context: The model's classes, the camera, and the scale of the errors.
         """
-        return DenseResult(self.predict(torch.from_numpy(output)[None])[0].numpy())
+        return DenseResult(output)
 
     def noise_scale(self, loss: float) -> float | None:
         """Return the scale of this task's errors that fits a mean loss over validation frames; None by default."""
         return None
 
-    def calibration(self, sigma: float | None) -> Sequence[Metric]:
-        """Make fresh metrics of how well the noise describes the errors: `update(output, target)`; none by default.
+    def baseline(self) -> Baseline | None:
+        """Make a fresh predictor that sees no image, for comparison; none by default."""
+        return None
+
+    def baseline_result(self, prediction: NDArray[Any], labels: LabelSpace) -> Any:
+        """Return the baseline's prediction as a result that the metrics take.
 
         Args:
-            sigma: The noise scale that the run has learned for this task; None where it has learned none.
+            prediction: In the form of the targets, at the size of the frame.
+            labels: The classes.
         """
-        return []
-
-    def baseline(self) -> Baseline | None:
-        """Make a fresh predictor that sees no image, for comparison; None by default."""
-        return None
+        return self.postprocess(prediction, {}, PostprocessContext(labels))
 
     def visualize(self, frame: Frame, scene: Mapping[str, TaskResult]) -> list[Picture]:
         """Draw this task's pictures of a frame; none by default.
@@ -128,9 +129,11 @@ class RegressionTask(Task):
     Attributes:
         dimension: The number of values of a pixel.
         noise: The distribution of the errors.
+        unit: Unit of the values, which the keys of its errors end with; empty for pure numbers.
     """
 
     dimension: ClassVar[int] = 1
+    unit: ClassVar[str] = ""
     # For subclasses whose constructor does not call this one.
     noise: Noise = "laplace"
 
@@ -156,8 +159,18 @@ class RegressionTask(Task):
         mean = loss / self.dimension
         return mean if self.noise == "laplace" else math.sqrt(mean)
 
-    def calibration(self, sigma: float | None) -> Sequence[Metric]:
-        return [LaplaceCoverage(self.name, sigma)] if sigma is not None and self.noise == "laplace" else []
+    def postprocess(
+        self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
+    ) -> TaskResult:
+        return DenseResult(output, context.noise_scales.get(self.name), context.sigmas.get(self.name), self.noise)
+
+    def true_values(self) -> TargetOf:
+        """Return a function that makes the target of a frame as an array, and remembers it for the last frame."""
+        return lru_cache(maxsize=1)(lambda frame: self.target(frame).numpy())
+
+    def metrics(self, labels: LabelSpace) -> Sequence[Metric]:
+        true_values = self.true_values()
+        return [DenseErrors(self.name, true_values, self.unit), IntervalCoverage(self.name, true_values)]
 
 
 def postprocess(

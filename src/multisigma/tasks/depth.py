@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
 
 from multisigma.datasets.frame import Camera, Frame, disparity_with_sky
 from multisigma.datasets.label_space import LabelSpace
 from multisigma.errors import MultisigmaError
-from multisigma.metrics import MaskedError
+from multisigma.metrics import DepthErrors, IntervalCoverage, Metric
 from multisigma.tasks.base import Noise, RegressionTask
 from multisigma.tasks.baselines import RowMean
 from multisigma.tasks.results import PostprocessContext, TaskResult, finite, resize
@@ -33,6 +32,7 @@ class DepthResult(TaskResult):
         disparity: Disparity in pixels at the size of the image, at least 0; shape (H, W).
         camera: The camera at the size of the image; None if not known.
         noise_scale: Scale of the errors of the disparity over validation frames, pixels; None if not measured.
+        sigma: Scale of the noise that training has learned, pixels; None outside evaluation.
         noise: Their distribution, which tells what the scale is: the mean absolute error of a Laplace distribution, or
             the root mean square error of a normal one.
     """
@@ -40,7 +40,13 @@ class DepthResult(TaskResult):
     disparity: NDArray[np.float32]
     camera: Camera | None = None
     noise_scale: float | None = None
+    sigma: float | None = None
     noise: Noise = "laplace"
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The disparity in the form of the targets, shape (1, H, W)."""
+        return self.disparity[None]
 
     @property
     def metres(self) -> NDArray[np.float32]:
@@ -96,11 +102,9 @@ class DepthResult(TaskResult):
             resize(self.disparity, height, width) * np.float32(x),
             self.camera and self.camera.resized(x, y),
             self.noise_scale and self.noise_scale * x,
+            self.sigma and self.sigma * x,
             self.noise,
         )
-
-    def scene_fields(self) -> dict[str, Any]:
-        return {"disparity": self.disparity}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {"disparity": self.disparity}
@@ -128,17 +132,15 @@ class Depth(RegressionTask):
             return torch.full((1, *frame.size), torch.nan)
         return torch.from_numpy(disparity[None])
 
-    def predict(self, output: Tensor) -> Tensor:
-        return output.float().clamp(min=0.0)
-
     def metrics(self, labels: LabelSpace) -> Sequence[Metric]:
-        return [MaskedError("disparity")]
+        return [DepthErrors(), IntervalCoverage(self.name, self.true_values())]
 
     def postprocess(
         self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
     ) -> DepthResult:
-        disparity = self.predict(torch.from_numpy(output)[None])[0, 0].numpy()
-        return DepthResult(disparity, context.camera, context.noise_scales.get(self.name), self.noise)
+        disparity = np.maximum(output[0], np.float32(0))
+        scales = context.noise_scales.get(self.name), context.sigmas.get(self.name)
+        return DepthResult(disparity, context.camera, *scales, self.noise)
 
     def baseline(self) -> RowMean:
         return RowMean()

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
 
 from multisigma.datasets.fields import InstanceMap
 from multisigma.datasets.frame import Frame, instance_vectors
@@ -21,7 +20,7 @@ from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.scene import SceneInstance, cut_instances
 from multisigma.errors import MultisigmaError
 from multisigma.instances import VoteSettings, instances_from_votes
-from multisigma.metrics import VectorError
+from multisigma.metrics import AveragePrecision, IntervalCoverage, Metric, PanopticQuality, VectorErrors
 from multisigma.metrics.instance import median_distance
 from multisigma.tasks.base import Noise, RegressionTask, Task
 from multisigma.tasks.baselines import ZeroVectors
@@ -128,6 +127,9 @@ class InstanceResult(TaskResult, Sequence[PredictedInstance]):
         vectors: Vector (x, y) in pixels from each pixel to its instance's centroid; shape (2, H, W).
         instances: The objects; None if the network has no semantic task, which tells the pixels of objects.
         labels: The label space.
+        noise_scale: Scale of the errors of the vectors over validation frames, pixels; None if not measured.
+        sigma: Scale of the noise that training has learned, pixels; None outside evaluation.
+        noise: The distribution of the errors.
     """
 
     def __init__(
@@ -135,8 +137,22 @@ class InstanceResult(TaskResult, Sequence[PredictedInstance]):
         vectors: NDArray[np.float32],
         instances: Sequence[PredictedInstance] | None,
         labels: LabelSpace = CITYSCAPES,
+        noise_scale: float | None = None,
+        sigma: float | None = None,
+        noise: Noise = "laplace",
     ) -> None:
         self.vectors, self.instances, self.labels = vectors, instances, labels
+        self.noise_scale, self.sigma, self.noise = noise_scale, sigma, noise
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The vectors, in the form of the targets."""
+        return self.vectors
+
+    @property
+    def regions(self) -> list[SceneInstance] | None:
+        """Class, score and mask of each object, as metrics and files take them; None as for `instances`."""
+        return None if self.instances is None else [instance.region for instance in self.instances]
 
     def _found(self) -> Sequence[PredictedInstance]:
         if self.instances is None:
@@ -172,13 +188,13 @@ class InstanceResult(TaskResult, Sequence[PredictedInstance]):
             return self
         ratio = np.array([width, height], np.float32) / self.vectors.shape[:0:-1]
         vectors = resize(self.vectors, height, width) * ratio.astype(np.float32)[:, None, None]
-        if self.instances is None:
-            return InstanceResult(vectors, None, self.labels)
-        moved = [instance.resized(height, width) for instance in self.instances]
-        return InstanceResult(vectors, [instance for instance in moved if instance], self.labels)
-
-    def scene_fields(self) -> dict[str, Any]:
-        return {} if self.instances is None else {"instances": [instance.region for instance in self.instances]}
+        moved = None
+        if self.instances is not None:
+            resized = [instance.resized(height, width) for instance in self.instances]
+            moved = [instance for instance in resized if instance]
+        x = width / self.vectors.shape[2]
+        scales = self.noise_scale and self.noise_scale * x, self.sigma and self.sigma * x
+        return InstanceResult(vectors, moved, self.labels, *scales, self.noise)
 
     def summary(self) -> Any:
         """Return the objects, in the order of the list of masks among the files."""
@@ -208,11 +224,14 @@ class Instance(RegressionTask):
             return torch.full((2, *frame.size), torch.nan)
         return torch.from_numpy(instance_vectors(frame))
 
-    def predict(self, output: Tensor) -> Tensor:
-        return output.float()
-
     def metrics(self, labels: LabelSpace) -> Sequence[Metric]:
-        return [VectorError("instance")]
+        true_values = self.true_values()
+        return [
+            VectorErrors(self.name, true_values),
+            AveragePrecision(labels),
+            PanopticQuality(labels),
+            IntervalCoverage(self.name, true_values),
+        ]
 
     def postprocess(
         self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
@@ -231,8 +250,9 @@ class Instance(RegressionTask):
             votes: How votes become instances.
         """
         semantic = cast(SemanticResult | None, scene.get("semantic"))
+        scales = context.noise_scales.get(self.name), context.sigmas.get(self.name), self.noise
         if semantic is None:
-            return InstanceResult(vectors, None, context.labels)
+            return InstanceResult(vectors, None, context.labels, *scales)
         classes = [label.id for label in context.labels.instance_classes]
         height, width = semantic.ids.shape
         settings = vote_settings(votes, height)
@@ -249,7 +269,7 @@ class Instance(RegressionTask):
                 disparity = depth.disparity[top:bottom, left:right][region.mask]
                 instance = replace(instance, distance=median_distance(disparity, depth.camera))
             instances.append(instance)
-        return InstanceResult(vectors, instances, context.labels)
+        return InstanceResult(vectors, instances, context.labels, *scales)
 
     def baseline(self) -> ZeroVectors:
         return ZeroVectors()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import cv2
@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from multisigma.datasets.frame import Camera
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
-from multisigma.datasets.scene import Scene
 
-__all__ = ["DenseResult", "PostprocessContext", "TaskResult", "finite", "resize", "scene_of"]
+__all__ = ["DenseResult", "PostprocessContext", "TaskResult", "finite", "resize"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +26,14 @@ class PostprocessContext:
         labels: The model's classes.
         camera: The camera at the size of the outputs; None if not known.
         noise_scales: Scale of each task's errors at the size of the outputs, by task name; see `Task.noise_scale`.
+        sigmas: The noise scale that training has learned for each task, by task name; given in evaluation alone, whose
+            calibration measures it.
     """
 
     labels: LabelSpace = CITYSCAPES
     camera: Camera | None = None
     noise_scales: Mapping[str, float] = field(default_factory=dict)
+    sigmas: Mapping[str, float] = field(default_factory=dict)
 
 
 class TaskResult(ABC):
@@ -40,10 +42,6 @@ class TaskResult(ABC):
     @abstractmethod
     def resized(self, height: int, width: int) -> Self:
         """Return the result for the image at another size, lengths in pixels included."""
-
-    def scene_fields(self) -> dict[str, Any]:
-        """Return the result as fields of `multisigma.datasets.scene.Scene`, which evaluation and files share."""
-        return {}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is saved as `.npy` files, by name."""
@@ -61,23 +59,24 @@ class DenseResult(TaskResult):
     Args:
         values: In the form of the task's targets, shape (H, W) or (channels, H, W). Floats are resized linearly and
             keep their unit; integers are resized by nearest neighbour.
+        noise_scale: Scale of the errors over validation frames; None if not measured.
+        sigma: Scale of the noise that training has learned; None outside evaluation.
+        noise: The distribution of the errors, 'laplace' or 'gaussian'.
     """
 
     values: NDArray[Any]
+    noise_scale: float | None = None
+    sigma: float | None = None
+    noise: str = "laplace"
 
     def resized(self, height: int, width: int) -> DenseResult:
-        return DenseResult(resize(self.values, height, width))
+        return replace(self, values=resize(self.values, height, width))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {"values": self.values}
 
     def summary(self) -> Any:
         return {"shape": list(self.values.shape), "type": self.values.dtype.name}
-
-
-def scene_of(results: Mapping[str, TaskResult]) -> Scene:
-    """Return what the results of all tasks say about a frame, as evaluation and files take it."""
-    return Scene(**{name: value for result in results.values() for name, value in result.scene_fields().items()})
 
 
 def resize(values: NDArray[Any], height: int, width: int) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -11,13 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import Metric
 
 from multisigma.datasets.fields import ClassMap
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.labels import IGNORE
-from multisigma.metrics import ClassIoU, Reliability
+from multisigma.metrics import IoU, Metric, Reliability
 from multisigma.tasks.base import Task
 from multisigma.tasks.baselines import MajorityClass
 from multisigma.tasks.results import PostprocessContext, TaskResult, resize
@@ -33,11 +33,14 @@ class SemanticResult(TaskResult):
         ids: Ids of the label space, shape (H, W).
         probability: Probability of each pixel's class by the softmax, shape (H, W).
         labels: The label space.
+        learned_probability: The same with the logits over the temperature that training has learned; None outside
+            evaluation.
     """
 
     ids: NDArray[np.uint8]
     probability: NDArray[np.float32]
     labels: LabelSpace = CITYSCAPES
+    learned_probability: NDArray[np.float32] | None = None
 
     def resized(self, height: int, width: int) -> SemanticResult:
         """Give each pixel the class that is most probable after linear interpolation: borders stay smooth."""
@@ -49,9 +52,6 @@ class SemanticResult(TaskResult):
             ids[share > highest] = class_id
             np.maximum(highest, share, out=highest)
         return SemanticResult(ids, resize(self.probability, height, width), self.labels)
-
-    def scene_fields(self) -> dict[str, Any]:
-        return {"labels": self.ids}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {"probability": self.probability.astype(np.float16)}
@@ -92,23 +92,21 @@ class Semantic(Task):
         total = F.cross_entropy(output.float(), target.long(), ignore_index=IGNORE, reduction="sum")
         return total, (target != IGNORE).sum()
 
-    def predict(self, output: Tensor) -> Tensor:
-        return output.argmax(1).to(torch.uint8)
-
     def metrics(self, labels: LabelSpace) -> Sequence[Metric]:
-        return [ClassIoU([label.name for label in labels.train_classes], IGNORE)]
+        return [IoU(labels), Reliability(labels)]
 
     def postprocess(
         self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
     ) -> SemanticResult:
-        logits = torch.from_numpy(output)[None]
-        ids = context.labels.ids_of_train_ids[self.predict(logits)[0].numpy()]
-        return SemanticResult(ids, logits.softmax(1).amax(1)[0].numpy(), context.labels)
-
-    def calibration(self, sigma: float | None) -> Sequence[Metric]:
+        logits = torch.from_numpy(output)
+        ids = context.labels.ids_of_train_ids[logits.argmax(0).numpy()]
+        sigma = context.sigmas.get(self.name)
         # Softmax(f / sigma^2), equations 8 and 9 of the paper.
-        learned = {} if sigma is None else {"temperature": sigma**2}
-        return [Reliability(self.name, {"": 1.0, **learned}, IGNORE)]
+        learned = None if sigma is None else _highest_probability(logits / sigma**2)
+        return SemanticResult(ids, _highest_probability(logits), context.labels, learned)
+
+    def baseline_result(self, prediction: NDArray[Any], labels: LabelSpace) -> Any:
+        return SimpleNamespace(ids=labels.ids_of_train_ids[prediction])
 
     def baseline(self) -> MajorityClass:
         return MajorityClass(IGNORE)
@@ -118,3 +116,8 @@ class Semantic(Task):
         semantic = frame.get("semantic", ClassMap)
         truth = None if semantic is None else frame.labels.colors[semantic.ids]
         return [Picture("Semantic segmentation", result.labels.colors[result.ids], truth)]
+
+
+def _highest_probability(logits: Tensor) -> NDArray[np.float32]:
+    """Return the probability of the most probable class, shape (H, W), from logits of shape (classes, H, W)."""
+    return logits.softmax(0).amax(0).numpy()

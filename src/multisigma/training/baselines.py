@@ -42,11 +42,11 @@ def write_baselines(
     Raises:
         MultisigmaError: A frame is at fault, or a task's baseline does not go with its targets.
     """
-    predictors = {task.name: task.baseline() for task in tasks}
+    predictors = {task.name: predictor for task in tasks if (predictor := task.baseline()) is not None}
+    labelled: set[str] = set()
     targets = partial(make_targets, tasks)
     loaders = [whole_frame_loader(WholeFrames(data, targets), workers) for data in (train_data, val_data) if data]
     total = sum(map(len, loaders))
-    labelled: set[str] = set()
     with readable_worker_errors():
         for index, (_, batch) in enumerate(progress.track(chain(*loaders), "reading all frames once", total)):
             if index < len(train_data):
@@ -54,12 +54,11 @@ def write_baselines(
                     target = batch["targets"][task.name]
                     if task.name not in labelled and _has_labels(task, target, task.channels(train_data.labels)):
                         labelled.add(task.name)
-                    if predictor := predictors[task.name]:
-                        predictor.update(target[0].numpy())
-    predictions = {name: predictor.predict() for name, predictor in predictors.items() if predictor}
-    known: dict[str, Any] = {name: value for name, value in predictions.items() if value is not None}
+                    if task.name in predictors:
+                        predictors[task.name].update(target[0].numpy())
+    predictions: dict[str, Any] = {name: predictor.predict() for name, predictor in predictors.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **known)
+    np.savez_compressed(buffer, **{name: value for name, value in predictions.items() if value is not None})
     write_bytes(path, buffer.getvalue())
     return labelled
 

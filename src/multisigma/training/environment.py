@@ -16,7 +16,6 @@ _PACKAGES = (
     "torchvision",
     "timm",
     "lightning",
-    "torchmetrics",
     "numpy",
     "opencv-python-headless",
     "scikit-learn",

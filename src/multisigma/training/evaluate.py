@@ -1,55 +1,95 @@
 """Evaluate a trained run, or any system's files, on a split: the numbers of tables 1 and 2 of the paper."""
 
-import math
+from __future__ import annotations
+
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-import torch
-from torchmetrics import Metric
+from torch.utils.data import DataLoader, Dataset
 
+from multisigma import __version__
 from multisigma.datasets.dataset import SceneDataset, unlabelled
 from multisigma.datasets.evenly import evenly
-from multisigma.datasets.module import WholeFrames, readable_worker_errors, whole_frame_loader
+from multisigma.datasets.frame import Frame
+from multisigma.datasets.label_space import LabelSpace
+from multisigma.datasets.module import readable_worker_errors
 from multisigma.datasets.open import open_dataset
 from multisigma.datasets.predictions import inspect_prediction, list_predictions
 from multisigma.datasets.problems import DataError
-from multisigma.datasets.scene import Scene
 from multisigma.errors import MultisigmaError
-from multisigma.metrics import AveragePrecision, PanopticQuality, scene_metrics
+from multisigma.metrics import (
+    AveragePrecision,
+    Counts,
+    DepthErrors,
+    Evaluation,
+    IoU,
+    Measurement,
+    Metric,
+    PanopticQuality,
+    measure,
+    part,
+)
+from multisigma.metrics.evaluation import METRICS_FILE
+from multisigma.models import ModelInfo, SceneModel, ScenePrediction
+from multisigma.models.scene_model import INFO_FILE, default_device
 from multisigma.progress import SILENT, Progress
-from multisigma.tasks import VOTES, Instance, PostprocessContext, Votes, choose_votes, postprocess, scene_of
+from multisigma.tasks import VOTES, Instance, PostprocessContext, Semantic, Task, Votes, choose_votes
 from multisigma.training.baselines import read_baselines
-from multisigma.training.loaders import make_targets
+from multisigma.training.model_files import describe_model
 from multisigma.training.run_folder import load_module
+from multisigma.training.scene_module import SceneModule
 from multisigma.training.weightings import has_tasks_likelihoods
 from multisigma.visualization.picture import Picture, Sample
 
-# In `metrics.json`, beside the numbers that they explain.
-NOTES = {
-    "ap100m, ap50m": "Our reading of a rule that the public scripts leave open: true instances of at least 1000 px "
-    "whose median distance, over the pixels with a valid disparity, is at most 100 or 50 m, and at least half of whose "
-    "pixels have one; predictions of other instances are ignored.",
-    "by_votes": "Instances measured by each way from votes to instances: 'default' clusters each class by itself; "
-    "'paper' clusters all classes together with a plain cut, each pixel to the nearest centre. The key `votes` names "
-    "the way behind all other numbers.",
-}
-
-KeepScene = Callable[[str, Scene, tuple[int, int]], None]
-"""Takes a frame's name, what the network says about it, and its height and width."""
+KeepScene = Callable[[str, Mapping[str, Any], tuple[int, int]], None]
+"""Takes a frame's name, each task's result by task name, and the frame's height and width."""
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """The numbers of a run on a split, as they stand in `metrics.json`, and pictures of some of its frames."""
+class EvaluatedRun:
+    """What the evaluation of a run gives.
 
-    metrics: dict[str, Any]
+    Args:
+        evaluation: The numbers.
+        samples: Pictures of some of the frames.
+        labels: The classes of the data.
+    """
+
+    evaluation: Evaluation
     samples: list[Sample]
+    labels: LabelSpace
+
+
+class _Count:
+    """A metric and what it has counted of each frame."""
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+        self.frames: dict[str, Counts] = {}
+
+    def add(self, scene: Mapping[str, Any], frame: Frame) -> None:
+        self.frames[frame.name] = self.metric.count(scene, frame)
+
+    def measure(self) -> list[Measurement]:
+        return measure(self.metric, self.frames)
+
+
+class _Frames(Dataset[Frame]):
+    """The frames of a data set, for reading by other processes."""
+
+    def __init__(self, dataset: SceneDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Frame:
+        return self.dataset.read(index)
 
 
 @readable_worker_errors()
@@ -62,100 +102,79 @@ def evaluate(
     progress: Progress = SILENT,
     keep: KeepScene | None = None,
     votes: Votes = "default",
-) -> Evaluation:
+) -> EvaluatedRun:
     """Run the network over whole frames of a split at their own size, once.
 
     Args:
         run: The run folder.
-        data: Root of the data.
+        data: The data, as `open_dataset` takes it.
         split: The split's name.
         checkpoint: 'last' or 'best'.
         pictures: Frames to make pictures of, evenly over the split.
         progress: Takes how many frames are done.
-        keep: Called with each frame's scene, to write it.
+        keep: Called with each frame's results, to write them.
         votes: How votes become the instances of scenes and pictures. AP and PQ are measured by every way.
-
-    Returns:
-        The numbers; not-a-number where nothing was labelled.
 
     Raises:
         MultisigmaError: The run or the data is at fault, or no frame has a label and `keep` is None.
     """
+    begin = time.perf_counter()
     module = load_module(run, checkpoint)
-    config, tasks = module.config, module.tasks
-    dataset = open_dataset(data, split, config.missing_labels)
+    dataset = open_dataset(data, split, module.config.missing_labels)
     if keep is None:
         _require_labels(data, split, dataset)
-    shown = {dataset.name(i) for i in evenly(range(len(dataset)), pictures)} if pictures else set()
-    device = torch.device("cuda" if torch.cuda.is_available() and config.accelerator != "cpu" else "cpu")
-    module = module.to(device)
-    metrics = {task.name: list(task.metrics(module.labels)) for task in tasks}
-    baseline_metrics = {task.name: list(task.metrics(module.labels)) for task in tasks}
-    # Only with the tasks' own likelihoods is sigma the scale or the root of the temperature that calibration measures.
-    sigma = module.weighting.sigma if has_tasks_likelihoods(module.weighting) else {}
-    calibration = {task.name: list(task.calibration(sigma.get(task.name))) for task in tasks}
-    joint = scene_metrics()
-    instance_task = next((task for task in tasks if isinstance(task, Instance)), None)
+    model = _model_of(run, module, checkpoint, dataset)
+    tasks, labels = model.tasks, dataset.labels
     choose_votes(tasks, votes)
-    context = PostprocessContext(dataset.labels)
-    other_votes = {way: [AveragePrecision(), PanopticQuality()] for way in VOTES if way != votes}
-    baseline = read_baselines(run)
+    shown = {dataset.name(i) for i in evenly(range(len(dataset)), pictures)}
+
+    own = {task.name: [_Count(metric) for metric in task.metrics(labels)] for task in tasks}
+    baselines = _Baselines(run, tasks, labels, model.info.labels)
+    others = {way: [_Count(AveragePrecision(labels)), _Count(PanopticQuality(labels))] for way in VOTES if way != votes}
     samples: list[Sample] = []
-    begin = time.perf_counter()
-    loader = whole_frame_loader(WholeFrames(dataset, partial(make_targets, tasks)), config.workers)
-    for frame, batch in progress.track(loader, "evaluating", len(loader)):
-        with torch.inference_mode():
-            outputs = {name: output.float().cpu() for name, output in module(batch["image"].to(device)).items()}
-            predictions = {task.name: task.predict(outputs[task.name]) for task in tasks}
-            arrays = {name: output[0].numpy() for name, output in outputs.items()}
-            results = postprocess(tasks, arrays, context)
-        scene = scene_of(results)
-        _update(joint, scene, frame)
-        if instance_task and scene.instances is not None:
-            for way, measured in other_votes.items():
-                found = instance_task.cluster(arrays[instance_task.name], results, context, way)
-                _update(measured, scene_of(results | {instance_task.name: found}), frame)
+    # Frames may differ in size, hence batches of none.
+    loader: DataLoader[Frame] = DataLoader(_Frames(dataset), batch_size=None, num_workers=module.config.workers)
+    for frame in progress.track(loader, "evaluating", len(dataset)):
+        scene = model.predict(frame.image, frame.camera, frame.size[0], learned_noise=True)
+        held = _in_classes_of(labels, scene, model.info.labels)
+        for task in tasks:
+            for counted in own[task.name]:
+                counted.add(held, frame)
+        baselines.count(frame)
+        for way, counts in others.items():
+            other = _in_classes_of(labels, _scene_by_votes(tasks, scene, model.info.labels, way), model.info.labels)
+            for counted in counts:
+                counted.add(other, frame)
         if keep:
             keep(frame.name, scene, frame.size)
-        for task in tasks:
-            target = batch["targets"][task.name]
-            _update(metrics[task.name], predictions[task.name], target)
-            _update(calibration[task.name], outputs[task.name], target)
-            if task.name in baseline and (predictor := task.baseline()):
-                guess = predictor.resize(baseline[task.name], *frame.size)
-                _update(baseline_metrics[task.name], torch.from_numpy(np.ascontiguousarray(guess))[None], target)
         if frame.name in shown:
-            made = [picture for task in tasks for picture in task.visualize(frame, results)]
-            samples.append(Sample(frame.name, [Picture("Image", frame.image, None), *made]))
-    scene_numbers = _measured(joint)
-    by_votes = {way: numbers for way, measured in other_votes.items() if (numbers := _measured(measured))}
-    by_votes |= {votes: {key: scene_numbers[key] for numbers in by_votes.values() for key in numbers}}
-    # Where a task and the scene both measure something, such as the IoU, it is the same number.
-    numbers = (
-        _compute([metric for task in tasks for metric in metrics[task.name]])
-        | scene_numbers
-        | ({"votes": votes, "by_votes": {way: by_votes[way] for way in VOTES}} if len(by_votes) > 1 else {})
-        | _compute([metric for task in tasks for metric in calibration[task.name]])
-        | {"baseline": _compute([metric for task in tasks for metric in baseline_metrics[task.name]])}
-        | _described(data, split, dataset, begin)
-        | {"checkpoint": checkpoint}
+            drawn = [picture for task in tasks for picture in task.visualize(frame, scene)]
+            samples.append(Sample(frame.name, [Picture("Image", frame.image, None), *drawn]))
+    measurements = [m for counts in own.values() for counted in counts for m in counted.measure()]
+    by_votes = {way: [m for counted in counts for m in counted.measure()] for way, counts in others.items()}
+    measured = {m.key for found in by_votes.values() for m in found}
+    by_votes[votes] = [m for m in measurements if m.key in measured]
+    evaluation = Evaluation(
+        measurements,
+        baselines.measure(),
+        {way: by_votes[way] for way in VOTES} if measured else {},
+        _described(data, split, dataset, begin)
+        | {"tasks": [task.name for task in tasks], "checkpoint": checkpoint, "votes": votes},
+        _all_counts(own),
     )
-    return Evaluation(numbers, samples)
+    return EvaluatedRun(evaluation, samples, labels)
 
 
 def evaluate_predictions(
     predictions: Path, data: str | Path, split: str = "val", progress: Progress = SILENT
-) -> dict[str, Any]:
+) -> Evaluation:
     """Evaluate any system's files on a split, by the same rules; images are not read.
 
     Args:
         predictions: Folder of the files; see `multisigma.datasets.predictions`.
-        data: Root of the data.
+        data: The data, as `open_dataset` takes it.
         split: The split's name.
         progress: Takes how many frames are done.
-
-    Returns:
-        The numbers of the scene, as they stand in `metrics.json`.
 
     Raises:
         MultisigmaError: Files are missing, too many or malformed, and the message lists all faults; or no frame has a
@@ -164,22 +183,154 @@ def evaluate_predictions(
     begin = time.perf_counter()
     dataset = open_dataset(data, split)
     _require_labels(data, split, dataset)
-    labels = dataset.label_counts().keys()
+    fields = dataset.label_counts().keys()
     found, problems = list_predictions(predictions, [dataset.name(i) for i in range(len(dataset))])
-    joint = scene_metrics()
+    labels = dataset.labels
+    counts = {
+        "semantic": [_Count(IoU(labels))],
+        "instance": [_Count(AveragePrecision(labels)), _Count(PanopticQuality(labels))],
+        "depth": [_Count(DepthErrors())],
+    }
     for i, files in enumerate(progress.track(found, "evaluating")):
         try:
-            frame = dataset.read(i, labels)
+            frame = dataset.read(i, fields)
         except DataError as error:
             problems += error.problems
             continue
         scene, faults = inspect_prediction(files, predictions, frame.size if frame.fields else None)
         problems += faults
         if not problems:
-            _update(joint, scene, frame)
+            for counted in (counted for of_task in counts.values() for counted in of_task):
+                counted.add(scene, frame)
     if problems:
         raise MultisigmaError("\n".join([f"{len(problems)} faults", *map(str, problems)]))
-    return _measured(joint) | _described(data, split, dataset, begin) | {"predictions": str(predictions)}
+    return Evaluation(
+        [m for of_task in counts.values() for counted in of_task for m in counted.measure()],
+        provenance=_described(data, split, dataset, begin) | {"predictions": str(predictions)},
+        counts=_all_counts(counts),
+    )
+
+
+def evaluation_folder(
+    parent: Path, name: str | None, data: str | Path, split: str, checkpoint: str = "last", votes: str = "default"
+) -> Path:
+    """Return the place of an evaluation: PARENT/evaluations/NAME.
+
+    Args:
+        parent: The run folder, or the folder of predictions.
+        name: The name; None for that of the data and the split, with checkpoint and votes where they are not the
+            defaults.
+        data: The data.
+        split: The split's name.
+        checkpoint: 'last' or 'best'.
+        votes: How votes become instances.
+
+    Raises:
+        MultisigmaError: The name is no name of a folder, or the place holds an evaluation of something else.
+    """
+    source = Path(data).resolve()
+    if name is None:
+        parts = [source.stem if source.is_file() else source.name, split]
+        parts += [checkpoint] if checkpoint != "last" else []
+        parts += [f"votes-{votes}"] if votes != "default" else []
+        name = "-".join(parts)
+    if not name or name != Path(name).name or name in (".", ".."):
+        raise MultisigmaError(f"Option --name must be the name of a folder. Found {name!r}. Use letters and digits.")
+    folder = parent / "evaluations" / name
+    if (folder / METRICS_FILE).is_file():
+        before = Evaluation.read(folder).provenance
+        wanted = {"data": str(source), "split": split, "checkpoint": checkpoint, "votes": votes}
+        held = {"checkpoint": "last", "votes": "default"} | dict(before)
+        held["data"] = str(Path(str(before.get("data"))).resolve())
+        if different := [f"{key} {held.get(key)}" for key, value in wanted.items() if held.get(key) != value]:
+            raise MultisigmaError(
+                f"{folder}: must be a new place, or one of the same data and settings. Found an evaluation with "
+                f"{', '.join(different)}. Choose another --name."
+            )
+    return folder
+
+
+class _Baselines:
+    """The predictors of a run that see no image, and what each task's metrics count of them."""
+
+    def __init__(self, run: Path, tasks: Sequence[Task], labels: LabelSpace, model_labels: LabelSpace) -> None:
+        self.labels, self.model_labels = labels, model_labels
+        stored = read_baselines(run)
+        self.predictors = {
+            task.name: (task, predictor, stored[task.name])
+            for task in tasks
+            if task.name in stored and (predictor := task.baseline()) is not None
+        }
+        self.counts = {
+            name: [_Count(metric) for metric in task.metrics(labels)] for name, (task, *_) in self.predictors.items()
+        }
+
+    def count(self, frame: Frame) -> None:
+        for name, (task, predictor, prediction) in self.predictors.items():
+            guess = predictor.resize(prediction, *frame.size)
+            scene = {name: task.baseline_result(guess, self.model_labels)}
+            held = _in_classes_of(self.labels, scene, self.model_labels)
+            for counted in self.counts[name]:
+                counted.add(held, frame)
+
+    def measure(self) -> list[Measurement]:
+        return [
+            m
+            for counts in self.counts.values()
+            for counted in counts
+            if (known := [of_frame for of_frame in counted.frames.values() if of_frame])
+            for m in counted.metric.summarise(known)
+        ]
+
+
+def _in_classes_of(labels: LabelSpace, scene: Mapping[str, Any], model_labels: LabelSpace) -> Mapping[str, Any]:
+    """Return a scene in the ids of the data, where the model has other classes; see `LabelSpace.onto`."""
+    if labels == model_labels:
+        return scene
+    table = model_labels.onto(labels)
+    results = dict(scene)
+    if (ids := part(scene, Semantic.name, "ids")) is not None:
+        parts = {name: part(scene, Semantic.name, name) for name in ("probability", "learned_probability")}
+        results[Semantic.name] = SimpleNamespace(ids=table[ids], **parts)
+    if (regions := part(scene, Instance.name, "regions")) is not None:
+        parts = {name: part(scene, Instance.name, name) for name in ("values", "sigma", "noise_scale", "noise")}
+        moved = [replace(region, class_id=int(table[region.class_id])) for region in regions]
+        results[Instance.name] = SimpleNamespace(regions=moved, **parts)
+    return results
+
+
+def _model_of(run: Path, module: SceneModule, checkpoint: str, dataset: SceneDataset) -> SceneModel:
+    """Return the model of a checkpoint, with the noise learned for the tasks' own likelihoods."""
+    stored = run / INFO_FILE
+    if checkpoint == "last" and stored.is_file():
+        info = ModelInfo.read(stored)
+    else:
+        info = describe_model(module, dataset.read(0, ["image"]).size[0])
+    # Only with the tasks' own likelihoods is sigma the scale or the root of the temperature that calibration measures.
+    sigmas = module.weighting.sigma if has_tasks_likelihoods(module.weighting) else {}
+    model = SceneModel(replace(info, sigmas=sigmas), module.tasks, module.network).eval()
+    model.to_device("cpu" if module.config.accelerator == "cpu" else default_device())
+    return model
+
+
+def _scene_by_votes(tasks: Sequence[Task], scene: ScenePrediction, labels: LabelSpace, way: Votes) -> Mapping[str, Any]:
+    """Return a frame's scene with the instances of another way from votes; without any if the model finds none."""
+    task = next((task for task in tasks if isinstance(task, Instance)), None)
+    if task is None or scene[task.name].regions is None:
+        return {}
+    found = task.cluster(scene[task.name].vectors, scene, PostprocessContext(labels), way)
+    return dict(scene) | {task.name: found}
+
+
+def _all_counts(counts: Mapping[str, Sequence[_Count]]) -> dict[str, Mapping[str, Counts]]:
+    """Return the counts of all metrics, by TASK/CLASS; a number tells several of one class apart."""
+    found: dict[str, Mapping[str, Counts]] = {}
+    for task, of_task in counts.items():
+        for counted in of_task:
+            name = f"{task}/{type(counted.metric).__name__}"
+            same = sum(other == name or other.startswith(f"{name}-") for other in found)
+            found[f"{name}-{same + 1}" if same else name] = counted.frames
+    return found
 
 
 def _require_labels(data: str | Path, split: str, dataset: SceneDataset) -> None:
@@ -188,42 +339,15 @@ def _require_labels(data: str | Path, split: str, dataset: SceneDataset) -> None
         raise DataError(problem)
 
 
-def _update(metrics: Sequence[Metric], prediction: Any, target: Any) -> None:
-    for metric in metrics:
-        metric.update(prediction, target)
-
-
-def _compute(metrics: Sequence[Metric]) -> dict[str, Any]:
-    """Return all numbers in one dictionary; None where nothing was labelled, because JSON has no NaN."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {k: plain(v) for k, v in value.items()}
-        if isinstance(value, list):
-            return [plain(v) for v in value]
-        return None if math.isnan(value) else float(value)
-
-    numbers: dict[str, Any] = {}
-    with warnings.catch_warnings():
-        # A task without labels was never updated; its numbers are NaN, as they should be.
-        warnings.filterwarnings("ignore", ".*compute.*was called before.*update.*")
-        for metric in metrics:
-            numbers |= plain(metric.compute())
-    return numbers
-
-
-def _measured(joint: Sequence[Metric]) -> dict[str, Any]:
-    """Return the numbers of the metrics that measured anything."""
-    numbers = [_compute([metric]) for metric in joint]
-    return {k: v for part in numbers if any(isinstance(n, float) for n in part.values()) for k, v in part.items()}
-
-
 def _described(data: str | Path, split: str, dataset: SceneDataset, begin: float) -> dict[str, Any]:
+    """Return what was evaluated, for the record."""
     return {
-        "notes": NOTES,
         "data": str(data),
         "split": split,
         "frames": len(dataset),
         "labelled_frames": dataset.label_counts(),
+        "label_space": dataset.labels.name,
+        "evaluated": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - begin, 1),
+        "multisigma_version": __version__,
     }

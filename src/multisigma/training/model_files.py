@@ -1,5 +1,6 @@
 """The model that a run leaves behind: `model.json` and `model.safetensors`, from its weights and validation frames."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import timm
@@ -27,17 +28,32 @@ def write_model(
     Returns:
         The model, in evaluation mode.
     """
+    device = torch.device("cpu") if module.config.accelerator == "cpu" else default_device()
+    info = describe_model(module, train_data.read(0, ["image"]).size[0])
+    if val_data is not None:
+        info = replace(info, noise_scales=measure_noise(module.eval().to(device), val_data))
+    model = SceneModel(info, module.tasks, module.cpu().network).eval()
+    model.save(folder)
+    return model
+
+
+def describe_model(module: SceneModule, working_height: int) -> ModelInfo:
+    """Return the description of a module, without the scales of its errors.
+
+    Args:
+        module: The module.
+        working_height: Height in pixels of the frames that it learned from.
+    """
     config = module.config
-    device = torch.device("cpu") if config.accelerator == "cpu" else default_device()
     encoder = config.encoder
     if encoder.startswith("hf-hub:") and timm.is_model(encoder.rpartition("/")[2]):
         # A stored model must not ask the hub what its encoder is.
         encoder = encoder.rpartition("/")[2]
-    info = ModelInfo(
+    return ModelInfo(
         tasks=config.tasks.values,
         task_options=config.task_options or {},
         outputs={task.name: task.channels(module.labels) for task in module.tasks},
-        working_height=train_data.read(0, ["image"]).size[0],
+        working_height=working_height,
         mean=_three(module.network.mean),
         std=_three(module.network.std),
         encoder=encoder,
@@ -48,11 +64,7 @@ def write_model(
         decoder_kernel=config.decoder_kernel,
         labels=module.labels,
         sigmas=module.weighting.sigma,
-        noise_scales={} if val_data is None else measure_noise(module.eval().to(device), val_data),
     )
-    model = SceneModel(info, module.tasks, module.cpu().network).eval()
-    model.save(folder)
-    return model
 
 
 def _three(values: Tensor) -> tuple[float, float, float]:

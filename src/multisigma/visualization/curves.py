@@ -131,19 +131,18 @@ def reliability_figure(diagram: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draw how often the network is right against how sure it says it is; on the diagonal it is well calibrated.
 
     Args:
-        diagram: For each temperature by its name, `temperature`, and `probability`, `accuracy` and `share` of each bin,
-            None where a bin is empty; as `{task}_reliability` stands in metrics.json.
+        diagram: By the label of its curve, `probability`, `accuracy` and `share` of each bin, None if it is empty.
     """
     with rc_context(_STYLE):
         figure = Figure(figsize=(3.6, 3.4), layout="constrained")
         axes = figure.subplots()
         axes.plot((0, 1), (0, 1), color=_INK, linewidth=1, linestyle="--")
-        for colour, bins in zip(PALETTE, diagram.values(), strict=False):
+        for colour, (label, bins) in zip(PALETTE, diagram.items(), strict=False):
             filled = [
                 (p, a, s) for p, a, s in zip(bins["probability"], bins["accuracy"], bins["share"], strict=True) if s
             ]
             probability, accuracy, share = np.array(filled, dtype=np.float64).reshape(-1, 3).T
-            axes.plot(probability, accuracy, color=colour, linewidth=2, label=f"temperature {bins['temperature']:.3g}")
+            axes.plot(probability, accuracy, color=colour, linewidth=2, label=label)
             axes.scatter(probability, accuracy, 8 + 150 * share, color=colour)
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability", ylabel="share of right pixels")
         axes.grid(color=_INK, alpha=0.12, linewidth=0.8)

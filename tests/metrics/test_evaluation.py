@@ -1,0 +1,163 @@
+"""Measurements and evaluations: files, intervals, worst frames."""
+
+import json
+from collections.abc import Mapping, Sequence
+from math import inf, isnan, nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from multisigma.datasets.frame import Frame
+from multisigma.errors import MultisigmaError
+from multisigma.metrics import Counts, Evaluation, Measurement, Metric, measure, read_evaluations
+
+
+class Mean(Metric):
+    """The mean of one number of each frame, by the slowest way: nothing is overridden."""
+
+    def __init__(self, higher_is_better: bool | None = False) -> None:
+        self.higher_is_better = higher_is_better
+
+    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+        return {"value": np.array(scene["value"])}
+
+    def summarise(self, counts: Sequence[Counts]) -> list[Measurement]:
+        value = float(np.mean([of_frame["value"] for of_frame in counts]))
+        return [Measurement("mean", value, "px", self.higher_is_better, "The mean.")]
+
+
+def counts_of(values: Sequence[float]) -> dict[str, Counts]:
+    return {f"frame {i}": {"value": np.array(value)} for i, value in enumerate(values)}
+
+
+def test_an_interval_of_a_mean_is_that_of_theory() -> None:
+    values = np.random.default_rng(0).normal(10, 2, 400)
+    (found,) = measure(Mean(), counts_of(values.tolist()))
+    assert found.value == pytest.approx(values.mean())
+    assert found.interval is not None
+    error = values.std() / 20  # of the mean of 400
+    assert found.interval == pytest.approx(
+        (values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.3 * error
+    )
+    assert measure(Mean(), counts_of(values.tolist())) == [found]
+
+
+@pytest.mark.parametrize(
+    ("higher_is_better", "worst"),
+    [(False, ["frame 3", "frame 0", "frame 2"]), (True, ["frame 2", "frame 0", "frame 3"]), (None, [])],
+)
+def test_worst_frames_follow_the_direction(higher_is_better: bool | None, worst: list[str]) -> None:
+    (found,) = measure(Mean(higher_is_better), counts_of([2.0, nan, 1.0, 9.0]))
+    assert list(found.worst_frames) == worst
+    if worst:
+        assert found.worst_frames["frame 0"] == 2.0
+
+
+def test_a_single_frame_has_no_interval_and_none_gives_nothing() -> None:
+    (found,) = measure(Mean(), counts_of([3.0]))
+    assert (found.value, found.interval, found.worst_frames) == (3.0, None, {})
+    assert measure(Mean(), {"frame 0": {}}) == []
+
+
+def an_evaluation() -> Evaluation:
+    road = Measurement(
+        "iou_class",
+        61.25,
+        "%",
+        True,
+        "How much overlaps.",
+        {"road": 90.5, "train": nan},
+        (55.0, 66.5),
+        name="IoU class",
+        is_main=True,
+        details={"confusion": [[1, 2], [3, 4]]},
+        worst_frames={"b": 3.5, "a": 4.0},
+    )
+    diverged = Measurement("depth_rmse_m", inf, "m", None, "")
+    counts: dict[str, dict[str, Counts]] = {
+        "semantic/IoU": {
+            "a": {"confusion": np.arange(6).reshape(2, 3), "n": np.asarray(4)},
+            "b": {},
+            "c": {"confusion": np.ones((2, 3), np.int64), "n": np.asarray(5)},
+        },
+        "instance/AP": {
+            "a": {"scores": np.array([0.5, 0.25])},
+            "b": {"scores": np.zeros(0)},
+            "c": {"scores": np.ones(1)},
+        },
+        "depth/None": {"a": {}, "b": {}, "c": {}},
+    }
+    return Evaluation(
+        [road, diverged], [Measurement("iou_class", nan, "%", True, "")], {"paper": [road]}, {"data": "Straße"}, counts
+    )
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    written = an_evaluation()
+    written.write(tmp_path)
+    read = Evaluation.read(tmp_path, counts=True)
+    for name in ("baseline", "by_votes", "provenance"):
+        assert repr(getattr(read, name)) == repr(getattr(written, name)).replace("name=''", "name='Iou class'")
+    assert repr(read["iou_class"]) == repr(written["iou_class"])
+    assert read.value("depth_rmse_m") == inf
+    assert isnan(read.value("other"))
+    with pytest.raises(KeyError):
+        read["other"]
+    for metric, by_frame in written.counts.items():
+        known = {frame: counts for frame, counts in by_frame.items() if counts}
+        assert read.counts[metric].keys() == known.keys()
+        for frame, counts in known.items():
+            for name, array in counts.items():
+                np.testing.assert_array_equal(read.counts[metric][frame][name], array)
+                assert read.counts[metric][frame][name].shape == array.shape
+
+
+def test_the_file_is_json_that_any_reader_takes(tmp_path: Path) -> None:
+    an_evaluation().write(tmp_path)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    content = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    by_key = {m["key"]: m for m in content["measurements"]}
+    assert by_key["iou_class"]["per_class"] == {"road": 90.5, "train": None}
+    assert by_key["depth_rmse_m"]["value"] == "inf"
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("metrics.json", "{", "must be readable JSON"),
+        ("metrics.json", "[]", "`format_version` must be 1. Found None"),
+        ("metrics.json", '{"format_version": 2}', "`format_version` must be 1. Found 2"),
+        ("metrics.json", '{"format_version": 1}', "Found a fault: 'measurements'"),
+        (
+            "metrics.json",
+            '{"format_version": 1, "measurements": [{}], "baseline": []}',
+            "must have the field 'interval'",
+        ),
+        ("counts.npz", "", "must hold counts"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path: Path, file: str, change: str, words: str) -> None:
+    an_evaluation().write(tmp_path)
+    (tmp_path / file).write_text(change)
+    with pytest.raises(MultisigmaError, match=words) as error:
+        Evaluation.read(tmp_path, counts=True)
+    assert str(tmp_path / file) in str(error.value)
+
+
+def test_all_evaluations_of_a_folder(tmp_path: Path) -> None:
+    assert read_evaluations(tmp_path) == {}
+    for name in ("b", "a"):
+        (tmp_path / "evaluations" / name).mkdir(parents=True)
+        an_evaluation().write(tmp_path / "evaluations" / name)
+    assert list(read_evaluations(tmp_path)) == ["a", "b"]
+
+
+def test_a_measurement_of_ones_own_has_a_title_and_an_arrow() -> None:
+    m = Measurement("edge_f1", 61.5, "%", True, "F1 of edges.")
+    assert (m.title, m.arrow) == ("Edge f1", "↑")
+    assert Measurement("x", 0.0, "", None, "").arrow == ""

@@ -9,12 +9,10 @@ docstring. Needs the extra `gradients` (TorchJD).
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import random
 import time
-import tokenize
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -22,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from layers import lines_of_code
 from torch import Tensor
 from torchjd import scalarization
 
@@ -52,19 +51,6 @@ def methods() -> dict[str, multisigma.Weighting]:
         "SmoothTchebycheff": multisigma.SmoothTchebycheff(TASKS),
         "LogTransform": multisigma.LogTransform(TASKS),
     }
-
-
-def lines_of_code(path: Path) -> int:
-    """Return the number of lines with code: no blank lines, comments or docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    documented = [n for n in ast.walk(tree) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef)]
-    strings = [n.body[0] for n in documented if ast.get_docstring(n) is not None]
-    strings += [n for n in tree.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)]
-    docstrings = {line for node in strings for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
-    silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
-    with path.open("rb") as file:
-        found = [t for t in tokenize.tokenize(file.readline) if t.type not in silent and t.type != tokenize.ENCODING]
-    return len({line for t in found for line in range(t.start[0], t.end[0] + 1)} - docstrings)
 
 
 def host_times(calls: dict[str, Callable[[], Tensor]], rounds: int, number: int) -> dict[str, list[float]]:

@@ -1,6 +1,6 @@
-"""What all weightings share: the losses of a batch in, one scalar objective out.
+"""The base of all weightings: the losses of a batch go in, one scalar objective comes out.
 
-Each call goes one way: collect the losses, reduce them over processes, check them, combine them.
+A call has four steps: collect the losses, reduce them over processes, check them, combine them.
 """
 
 import math
@@ -17,19 +17,19 @@ from multisigma.weighting.losses import Loss, TaskLosses, reduce_losses, several
 from multisigma.weighting.task_state import match_tasks, names_as_tensor
 
 CHECK_EVERY = 100
-"""Calls between two looks at the losses on an accelerator, where each look waits for the device."""
+"""On an accelerator the losses are checked once in this many calls, because each check waits for the device."""
 
 
 class Weighting(nn.Module, ABC):
     """Weigh the losses of several tasks and add them up.
 
-    A subclass has `combine` and `weights`. It keeps its state in buffers, so that `state_dict` holds everything. The
-    last dimension of a buffer is the task; scalars are allowed. Buffers and parameters stay in float32 when the model
-    is cast to half precision.
+    A subclass defines `combine` and `weights`. What it remembers is in buffers, so that `state_dict` holds it. The last
+    dimension of a buffer has one element for each task; a buffer of a single number is a scalar. Buffers and
+    parameters stay in float32 when the model is cast to half precision.
 
     Args:
         tasks: Names of the tasks.
-        lowest_loss: The smallest mean loss that the method accepts.
+        lowest_loss: The smallest mean loss that the method accepts. A smaller one is an error.
 
     Raises:
         MultisigmaError: There is no task, or a name is not a string, is empty, has a dot or a line break, or is
@@ -38,14 +38,14 @@ class Weighting(nn.Module, ABC):
 
     home: Tensor
     needs_update = False
-    """Whether the training loop is to call `update` after each of the optimiser's steps."""
+    """Whether the training loop should call `update` after each step of the optimiser."""
 
     def __init__(self, tasks: Iterable[str], lowest_loss: float = -math.inf) -> None:
         super().__init__()
         self.tasks = check_names(tasks)
         self.lowest_losses = [lowest_loss] * len(self.tasks)
         self.calls = 0
-        self.register_buffer("home", torch.empty(0, dtype=torch.float32), persistent=False)  # tells the device
+        self.register_buffer("home", torch.empty(0, dtype=torch.float32), persistent=False)  # holds the device
         self.register_load_state_dict_pre_hook(match_tasks)  # type: ignore[no-untyped-call]
 
     if TYPE_CHECKING:  # nn.Module types its call as Any
@@ -56,8 +56,8 @@ class Weighting(nn.Module, ABC):
         """Return the objective to call `backward()` on.
 
         Where torch.distributed runs, call this in every process at every step: one all-reduce computes each mean over
-        the labelled elements of all processes. A scalar counts as one element. The average of the processes' gradients,
-        which DDP and FSDP compute, then equals the gradient that a single process with all the data would compute.
+        the labelled elements of all processes. A loss given as a mean counts as one element. The average of the
+        processes' gradients, which DDP and FSDP compute, then equals the gradient of one process with all the data.
 
         Args:
             losses: Each task's loss by name. A task with no key, None or a count of 0 contributes nothing, not even
@@ -66,7 +66,7 @@ class Weighting(nn.Module, ABC):
                 that it hands to the tasks. Other methods ignore it.
 
         Returns:
-            A scalar. Zero if no task has a label; `backward()` then works, and changes no gradient or adds zero.
+            A scalar. It is zero if no task has a label. `backward()` then works and leaves the gradients as they are.
 
         Raises:
             MultisigmaError: A name is unknown; a loss is no real scalar, or on another device than the weighting; a
@@ -78,8 +78,8 @@ class Weighting(nn.Module, ABC):
         objective = self.combine(batch)
         if objective.requires_grad or torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return objective
-        # The objective has no graph. That is right if no task has a label here, or there are several processes, and
-        # `backward()` must still work. Otherwise a loss was detached by mistake, and `backward()` should raise.
+        # The objective has no graph. Without any label here, or with several processes, that is right, and `backward()`
+        # must still work. Otherwise a loss was detached by mistake, and `backward()` should raise.
         return objective if any(batch.present) and not several_processes() else objective.requires_grad_()
 
     @abstractmethod
@@ -87,7 +87,7 @@ class Weighting(nn.Module, ABC):
         """Return the objective of a batch, a scalar."""
 
     def update(self, losses: Mapping[str, Loss]) -> None:
-        """Learn from the same batch's losses after the optimiser's step. Only methods with `needs_update` do."""
+        """Learn from the losses of the same batch, computed again after the optimiser's step. By default do nothing."""
 
     @property
     @abstractmethod
@@ -119,13 +119,14 @@ class Weighting(nn.Module, ABC):
     ) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups: the model's, and this weighting's without weight decay.
 
-        Weight decay would pull every sigma towards 1. A weighting inside the model is not listed twice.
+        Weight decay would pull every sigma towards 1. If the model contains the weighting, its parameters are in the
+        second group alone.
 
         Args:
             model: The model. None for the weighting's group alone.
-            lr: Learning rate of both. None for the optimiser's.
-            weight_decay: Weight decay of the model. None for the optimiser's.
-            noise_lr: Learning rate of the weighting. None for `lr`.
+            lr: Learning rate of both groups. None for that of the optimiser.
+            weight_decay: Weight decay of the model. None for that of the optimiser.
+            noise_lr: Learning rate of the weighting's group. None for `lr`.
 
         Raises:
             MultisigmaError: A learning rate is not positive and finite.
@@ -151,7 +152,7 @@ class Weighting(nn.Module, ABC):
         return [{k: v for k, v in group.items() if v is not None} for group in groups if group["params"]]
 
     def prepare(self, name: str, loss: Loss) -> Loss:
-        """Return a task's loss as `Loss` describes it. Methods that take a `Prediction` compute the loss here."""
+        """Return the loss to weigh: the one given. A method that takes a `Prediction` computes it here."""
         return loss
 
     def by_name(self, values: Tensor) -> dict[str, float]:
@@ -169,9 +170,9 @@ class Weighting(nn.Module, ABC):
         return found
 
     def replace_buffer(self, name: str, value: Tensor) -> None:
-        """Replace a buffer, because autograd may still need its old values.
+        """Make a tensor the new buffer. The old one keeps its values, which autograd may still need.
 
-        In inference mode, copy into the buffer instead: a tensor made there cannot be written to later.
+        In inference mode, copy the values into the old buffer instead: nothing could write to the new tensor later.
         """
         if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
             self.get_buffer(name).copy_(value)
@@ -179,11 +180,11 @@ class Weighting(nn.Module, ABC):
             setattr(self, name, value)
 
     def get_extra_state(self) -> Tensor:
-        """Return the tasks' names, for the state."""
+        """Return the tasks' names, which torch saves with the buffers."""
         return names_as_tensor(self.tasks)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Do nothing: `match_tasks` has read the names."""
+        """Do nothing, because `match_tasks` has read the names before."""
 
     def extra_repr(self) -> str:
         """Return the tasks, for `repr`."""
@@ -214,8 +215,8 @@ class Weighting(nn.Module, ABC):
         self.calls += 1
         if not batch.mean.is_cpu and self.calls % CHECK_EVERY:
             return
-        looks = zip(self.tasks, batch.mean.tolist(), self.lowest_losses, batch.labelled.tolist(), strict=True)
-        for name, mean, lowest, labelled in looks:
+        rows = zip(self.tasks, batch.mean.tolist(), self.lowest_losses, batch.labelled.tolist(), strict=True)
+        for name, mean, lowest, labelled in rows:
             if labelled and not math.isfinite(mean):
                 raise MultisigmaError(
                     f"Task {name!r}: the loss must be finite. Found {mean}. Look at the targets, or lower the learning "
@@ -229,7 +230,7 @@ class Weighting(nn.Module, ABC):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         def keep_float32(tensor: Tensor) -> Tensor:
-            # In bfloat16, which has three digits, small updates of a noise would round away.
+            # A bfloat16 number has three digits, so small updates of a noise would round away.
             moved = fn(tensor)
             return moved if moved.dtype.itemsize >= 4 or not moved.is_floating_point() else tensor.to(moved.device)
 

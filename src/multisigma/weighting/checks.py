@@ -1,4 +1,4 @@
-"""Checks of what a user hands over, with errors that name it, the rule, what was found and what to do."""
+"""Checks of what a user passes in. Errors name the parameter or task, the rule, the value found, and what to do."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -123,6 +123,11 @@ def check_pair(name: str, pair: tuple[Any, ...]) -> tuple[Any, Tensor | float]:
 
 
 def check_shared(shared: Tensor | Iterable[Tensor] | None) -> tuple[Tensor, ...]:
+    """Return the shared tensors.
+
+    Raises:
+        MultisigmaError: They are not tensors.
+    """
     if shared is None:
         return ()
     tensors = (shared,) if isinstance(shared, Tensor) else tuple(shared) if isinstance(shared, Iterable) else (shared,)
@@ -135,4 +140,5 @@ def check_shared(shared: Tensor | Iterable[Tensor] | None) -> tuple[Tensor, ...]
 
 
 def listed(names: list[str]) -> str:
+    """Return "task 'a'" or "tasks 'a', 'b'", for messages."""
     return ("task " if len(names) == 1 else "tasks ") + ", ".join(map(repr, names))

@@ -21,21 +21,19 @@ class FAMO(AdaptiveWeighting):
     $$ c \sum_i z_i \log(L_i - b_i), \quad z = \mathrm{softmax}(\xi), \quad
        c = \left(\sum_i \frac{z_i}{L_i - b_i}\right)^{-1} $$
 
-    - $L_i$ is the mean loss of task $i$, at least $b_i$.
-    - $b_i$ is the least that it can be.
-    - $\xi$ learns by Adam from how much each loss fell in a step.
+    - $L_i$ is the mean loss of task $i$, and $b_i$ its lower bound.
+    - $\xi$ is learned by Adam. Its gradient follows from how much each loss fell in a step.
 
-    The paper measures that fall on the same batch, with a second forward pass: call `update` with its losses after the
-    optimiser's step. Without `update`, unlike the paper, the fall is measured to the next batch's loss, which costs
-    nothing and is noisier. A task whose loss is at its bound takes all the weight.
+    The paper measures this fall on one batch, with a second forward pass after the optimiser's step. Call `update` with
+    the losses of that pass. If `update` is not called, the losses of the next batch take their place. This is cheaper,
+    noisier, and not the paper's method. A task whose loss reaches its bound takes all the weight.
 
     Args:
         tasks: Names of the tasks.
-        lower_bounds: The least loss by task name; 0 where not given.
+        lower_bounds: The smallest possible loss by task name; 0 where not given.
         lr: Adam's learning rate.
         weight_decay: Adam's weight decay, the paper's gamma. The default is TorchJD's.
-        second_pass: Whether `needs_update` asks the training loop for the second forward pass. If False, the next
-            batch's losses are used.
+        second_pass: Whether `needs_update` asks the training loop for the second forward pass.
 
     Raises:
         MultisigmaError: A name is unknown, or a parameter is out of its range.
@@ -73,21 +71,21 @@ class FAMO(AdaptiveWeighting):
             raise MultisigmaError(f"Parameter `weight_decay` must be finite and not negative. Found {weight_decay}.")
         self.lr, self.weight_decay = lr, weight_decay
         self.lower_bounds = tuple(values_by_task(self.tasks, "lower_bounds", lower_bounds or {}, 0.0))
-        # Rounding a bound to float32 may lower or raise it. Accept losses down to the lower of the two values.
+        # Rounding to float32 may raise or lower a bound. Accept losses down to the lower of the two.
         rounded = torch.tensor(self.lower_bounds, dtype=torch.float32, device="cpu").tolist()
         self.lowest_losses = list(map(min, self.lower_bounds, rounded))
         for name in ("logits", "adam_mean", "adam_square", "adam_steps", "before"):
             self.register_buffer(name, torch.zeros(len(self.tasks), dtype=torch.float32))
-        # 1 for tasks whose last loss has not been compared yet. A float, because weight averaging fails on booleans.
+        # 1 for tasks whose loss in `before` still has to be compared. A float, because averages of models need floats.
         self.register_buffer("waiting", torch.zeros(len(self.tasks), dtype=torch.float32))
 
     def combine(self, batch: TaskLosses) -> Tensor:
         if self.training:
             self._learn(batch)
-            # `_check` skips most calls on an accelerator. Leave out a loss that is not finite: it would stay for good.
+            # On an accelerator `_check` misses most losses that are not finite. One of them would stay for good.
             known = batch.labelled & batch.mean.isfinite()
             self.replace_buffer("before", batch.mean.detach().to(self.before).where(known, self.before))
-            # A batch without labels leaves `waiting` as it is.
+            # After a batch without labels, the same losses still have to be compared.
             self.replace_buffer("waiting", known.to(self.waiting).where(known.any(), self.waiting))
         z = batch.softmax(self.logits.to(batch.mean))
         height = self._height(batch.mean)
@@ -96,7 +94,9 @@ class FAMO(AdaptiveWeighting):
         return c * batch.sum(z * height.log())
 
     def update(self, losses: Mapping[str, Loss]) -> None:
-        """Let the weights learn from the same batch's losses after the optimiser's step. No effect in evaluation mode.
+        """Learn from the losses of the same batch, computed again after the optimiser's step.
+
+        In evaluation mode this only checks the losses.
 
         Args:
             losses: As `forward` takes them.
@@ -123,7 +123,7 @@ class FAMO(AdaptiveWeighting):
             self.replace_buffer("waiting", torch.zeros_like(self.waiting))
 
     def _height(self, loss: Tensor) -> Tensor:
-        """Return how far each loss is above its bound, at least epsilon; shapes (T,)."""
+        """Return how far each loss is above its bound, plus epsilon; shapes (T,)."""
         return (loss - constant(self.lower_bounds, loss.device).to(loss)).clamp_min(0.0) + EPSILON
 
     def _learn(self, batch: TaskLosses) -> None:

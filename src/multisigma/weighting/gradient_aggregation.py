@@ -32,28 +32,34 @@ METHODS: dict[str, Callable[[Any, int], Aggregator]] = {
 
 
 class GradientAggregation(Weighting):
-    r"""The shared part learns from an aggregate of the tasks' gradients, and each task's head from its own loss.
+    r"""Train the shared part by an aggregate of the tasks' gradients, and each task's head by its own loss.
 
     $$ \sum_i L_i, \quad \text{with the gradient } A(\nabla L_1, \dots, \nabla L_n) \text{ at what the tasks share} $$
 
     - $L_i$ is the mean loss of task $i$.
     - $A$ is the aggregator. It gets one row for each labelled task.
 
-    Call it with `shared`. With the encoder's parameters, each task has a backward pass through the whole encoder, and
-    its whole gradient is kept. With the features that the encoder hands to the tasks, each has a backward pass through
-    its own part, and one pass carries the aggregate through the encoder: less memory and time, but an aggregate at the
-    features, where angles are not quite those at the parameters.
+    Call it with `shared`, in one of two ways:
 
-    It deviates from TorchJD in these points. Nash-MTL starts afresh at each step instead of from the last step's
-    solution, so that a step depends on its batch alone and a resumed run goes on exactly. Under data parallelism the
-    aggregate is that of all processes' gradients, for one more all-reduce. At features a function of your own is given
-    each process's own gradients, unless it has TorchJD's `gramian_weighting`.
+    - The encoder's parameters: each task has a backward pass through the whole encoder, and all these gradients are
+      kept.
+    - The features that the encoder hands to the tasks: each task has a backward pass through its head, and one pass
+      carries the aggregate through the encoder. This takes less memory and time. But it aggregates the gradients at
+      the features, which may conflict more or less than those at the parameters.
+
+    It deviates from TorchJD as follows:
+
+    - Nash-MTL starts afresh at each step, not from the solution of the last one. So a step depends on its batch alone,
+      and a resumed run goes on exactly.
+    - With several processes, one more all-reduce gives the aggregate of all processes' gradients. The exception is a
+      function of your own at the features: it is given the gradients of its process, unless it has TorchJD's
+      `gramian_weighting`.
 
     Args:
         tasks: Names of the tasks.
         aggregator: 'mgda', 'pcgrad', 'cagrad', 'imtl_g', 'nash_mtl', 'aligned_mtl' or 'upgrad', with TorchJD's defaults
-            (and c = 0.5 for CAGrad); or a function of the gradients (n, elements) that returns their aggregate
-            (elements,). If your function keeps state, save it yourself.
+            and c = 0.5 for CAGrad. Or a function that takes the gradients, shape (n, elements), and returns their
+            aggregate, shape (elements,). `state_dict` does not hold the state of such a function.
 
     Raises:
         MultisigmaError: The name is unknown, or TorchJD or what it needs is not installed.

@@ -26,10 +26,12 @@ class GradNorm(Weighting):
     - $G_i$ is the norm of its gradient at what the tasks share. $\overline{w G}$ is the mean over tasks.
     - $r_i$ is $L_i$ divided by its first value, then divided by the tasks' mean of this ratio. $\eta$ is `lr`.
 
-    Call it with `shared`; the paper takes the weights of the last shared layer. It deviates from the paper in these
-    points. The weights' own step is plain gradient descent, taken before the losses are weighed. Each step clamps the
-    weights at 0.001, before they are scaled to their sum. The initial loss is the first one above zero; the paper
-    suggests `log C` for a cross entropy with an unstable first value. Absent tasks keep their weights.
+    Call it with `shared`; the paper takes the weights of the last shared layer. It deviates from the paper as follows:
+
+    - The weights take a step of plain gradient descent, before they weigh the batch's losses.
+    - After this step, each weight is at least 0.001. Then the weights are scaled to their sum.
+    - The first loss is the first one above zero. The paper suggests `log C` if the first cross entropy is unstable.
+    - A task without a label keeps its weight.
 
     Args:
         tasks: Names of the tasks.

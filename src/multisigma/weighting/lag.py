@@ -9,13 +9,13 @@ from torch import Tensor
 from multisigma.weighting.base import CHECK_EVERY
 
 LAG = 2.0
-"""A noise is far off if sigma differs from its optimum by more than this factor, either way."""
+"""Sigma is far off if it is this many times larger or smaller than its optimum."""
 LAG_CALLS = 1000
-"""Warn when a noise has been far off for this many calls."""
+"""Warn when sigma has been far off for this many calls."""
 
 
 class LagWatch:
-    """Warn when a noise has been far from its optimum at every look for `LAG_CALLS` calls.
+    """Compare each task's sigma with its optimum every `CHECK_EVERY` calls, and warn of one that stays far off.
 
     Args:
         tasks: Names of the tasks.
@@ -26,19 +26,19 @@ class LagWatch:
         self.looks_behind = dict.fromkeys(tasks, 0)
 
     def is_due(self) -> bool:
-        """Count a training call, and return whether to `look` in it."""
+        """Count a call in training mode, and return whether it should `look`."""
         self.calls += 1
         return self.calls % CHECK_EVERY == 0
 
     def look(self, log_variances: Tensor, optimum: Tensor, labelled: Tensor) -> None:
-        """Compare the log variances with their optimum.
+        """Compare log variances with their optimum, and warn if one was far off in all looks of `LAG_CALLS` calls.
 
         Args:
             log_variances: Log variances of the tasks, shape (T,).
-            optimum: Their closed-form optimum at the batch's losses, shape (T,).
-            labelled: Which tasks have a label and an optimum, shape (T,), bool.
+            optimum: Their optimum at the batch's losses, shape (T,). NaN for a task without one.
+            labelled: Which tasks have a label, shape (T,), bool.
         """
-        # These are logarithms of sigma squared, so the factor counts twice.
+        # A log variance is twice the logarithm of sigma.
         behind = ((optimum - log_variances).abs() > 2 * math.log(LAG)) & labelled
         for i, (name, is_behind) in enumerate(zip(self.looks_behind, behind.tolist(), strict=True)):
             self.looks_behind[name] = self.looks_behind[name] + 1 if is_behind else 0

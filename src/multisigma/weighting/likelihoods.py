@@ -1,11 +1,10 @@
 r"""Likelihoods with a homoscedastic noise scale: section 3.2 of Kendall, Gal and Cipolla (CVPR 2018).
 
-The paper trains the log variance $s = \log \sigma^2$ of each task. A likelihood says how $s$ enters the task's term of
-the objective:
+The paper trains the log variance $s = \log \sigma^2$ of each task. Each task adds a term to the objective:
 
 $$ a \, e^{-p s} L + c \, s $$
 
-with the task's mean loss $L$ and three numbers:
+$L$ is the task's mean loss. The likelihood of the loss gives the three constants:
 
 | likelihood          | factor $a$ | power $p$ | slope $c$ | noise at the optimum        |
 | ------------------- | ---------- | --------- | --------- | --------------------------- |
@@ -17,7 +16,7 @@ with the task's mean loss $L$ and three numbers:
 | `Poisson`           | 1          | 0         | 0         | none: weight 1, no noise    |
 | an exact likelihood | 1          | 0         | 0         | the noise is inside $L$     |
 
-D is the `dimension`. Constants are dropped from all of them.
+D is the `dimension`. Terms that depend neither on the network nor on $s$ are left out.
 """
 
 import math
@@ -41,8 +40,8 @@ class Likelihood:
     noise, `ExactLikelihood` for a noise inside the loss.
 
     Args:
-        preference: Multiplies the task's whole term: its gradient grows by this factor, and the optimal noise stays. A
-            factor on the loss alone would be cancelled by the noise.
+        preference: Multiplies the task's whole term, and so its gradient. The optimal noise stays the same. The noise
+            would cancel a factor on the loss alone.
 
     Raises:
         MultisigmaError: `preference` is not positive and finite.
@@ -188,8 +187,8 @@ class Poisson(Likelihood):
 
     $$ L $$
 
-    where $L$ is `torch.nn.PoissonNLLLoss`, or any other negative log likelihood that is complete in itself. The task's
-    `sigma` stays where it starts.
+    where $L$ is `torch.nn.PoissonNLLLoss`, or any other negative log likelihood that needs no noise scale. The task's
+    `sigma` stays at its initial value.
 
     Example:
         >>> import torch
@@ -201,11 +200,11 @@ class Poisson(Likelihood):
 
 @dataclass(frozen=True)
 class Prediction:
-    """A network's output with its target, for a likelihood that has the noise inside its loss.
+    """A network's output with its target. An `ExactLikelihood` computes its loss from them.
 
     Args:
         output: The network's output.
-        target: What it should have been.
+        target: The labels.
     """
 
     output: Tensor
@@ -300,8 +299,8 @@ class StudentT(ExactLikelihood):
 
     $$ \frac{\nu + 1}{2} \log\left(1 + \frac{r^2}{\nu \sigma^2}\right) + \log \sigma $$
 
-    for a residual $r$ and $\nu$ degrees of freedom. The gradient of a large residual shrinks; a Gaussian's grows, a
-    Laplace's is constant. The optimum has no closed form.
+    for a residual $r$ and $\nu$ degrees of freedom. As a residual grows, its gradient shrinks in the end. A Gaussian's
+    grows, and a Laplace's is constant. The optimum has no closed form.
 
     Takes `Prediction(output, target)` of one shape, with a target of NaN where unlabelled.
 

@@ -19,11 +19,11 @@ class TaskLosses(NamedTuple):
     Attributes:
         mean: Each task's mean loss over the labelled elements of all processes, shape (T,). 1 where unlabelled.
         labelled: Which tasks have a label, shape (T,), bool.
-        present: T booleans: False if a task is known to have no label, without waiting for a device. That is so in one
-            process, for a count of 0 on the host.
-        complete: Whether all tasks are known to have labels, without waiting for a device.
+        present: T booleans. False if the host knows that the task has no label, without waiting for a device or another
+            process.
+        complete: Whether the host knows in the same way that every task has a label. The masks are then not needed.
         totals: What this process was given for each task, its mean or its sum; T scalars. Methods that look at
-            gradients differentiate these: a total has its own task's graph, an element of `mean` has every task's.
+            gradients differentiate these, because the graph of a total belongs to its task alone.
         divisor: What `totals` are divided by, shape (T,): the number of labelled elements, averaged over processes; 1
             where no element is labelled.
         shared: The tensors that the tasks share. Empty if they were not given.
@@ -43,7 +43,7 @@ class TaskLosses(NamedTuple):
 
     def softmax(self, logits: Tensor) -> Tensor:
         """Return the softmax over the labelled tasks, 0 for the others. `logits` has the shape (T,)."""
-        # A batch without any label makes a softmax over nothing, which is NaN.
+        # If no task has a label, the softmax is NaN everywhere. The second mask removes it.
         return logits.where(self.labelled, -torch.inf).softmax(0).where(self.labelled, 0.0)
 
     def number(self) -> Tensor:
@@ -52,24 +52,24 @@ class TaskLosses(NamedTuple):
 
 
 def several_processes() -> bool:
-    """Return whether more than one process runs; their losses form one batch."""
+    """Return whether more than one process runs. Their losses then form one batch."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 def reduce_losses(
     totals: Sequence[Tensor], counts: Sequence[Tensor | float], shared: tuple[Tensor, ...] = ()
 ) -> TaskLosses:
-    """Return the means of a batch over the labelled elements of all processes, for one all-reduce.
+    """Return each task's mean over the labelled elements of all processes. Several processes need one all-reduce.
 
     Args:
         totals: Each task's sum over the labelled elements of this process; T scalars.
-        counts: The number of these elements; a tensor where reading it would wait for a device.
+        counts: Each task's number of these elements; a tensor if reading it would wait for a device.
         shared: The tensors that the tasks share.
     """
     several = several_processes()
     present = tuple([several or isinstance(count, Tensor) or count > 0 for count in counts])
     if any(present) and not all(present):
-        # Without the graphs of absent tasks: a gradient of zero through an empty mean would be NaN.
+        # Cut the graphs of absent tasks: a gradient of zero through a mean over nothing would be NaN.
         totals = [t if here else t.detach() for t, here in zip(totals, present, strict=True)]
     total = at_least_float32(torch.stack(tuple(totals)))
     on_host = not any(isinstance(count, Tensor) for count in counts)
@@ -80,15 +80,15 @@ def reduce_losses(
     labelled = count > 0
     if on_host and not several and all(present):
         return TaskLosses(total / count, labelled, present, True, tuple(totals), count, shared)
-    total = total.where(labelled, 0.0)  # without a labelled element the sum may be NaN
+    total = total.where(labelled, 0.0)  # a sum over nothing may be NaN
     everywhere, processes = torch.stack([total.detach(), count]), 1
     if several:
-        everywhere, processes = everywhere.double(), distributed.get_world_size()  # processes may differ in type
+        everywhere, processes = everywhere.double(), distributed.get_world_size()  # types may differ
         distributed.all_reduce(everywhere)
     labelled = everywhere[1] > 0
     number = everywhere[1].where(labelled, 1.0)
     divisor = (number / processes).to(total)
     local = total / divisor
-    # The value of the mean over all processes, with the gradient of this process's part.
+    # This has the value of the mean over all processes, and the gradient of this process's part.
     mean = local + ((everywhere[0] / number).to(total) - local).detach()
     return TaskLosses(mean.where(labelled, 1.0), labelled, present, False, tuple(totals), divisor, shared)

@@ -20,8 +20,8 @@ class SmoothTchebycheff(AdaptiveWeighting):
     - $L_i$ is the mean loss of task $i$, $z_i$ its ideal, $p_i$ the preference for it.
     - $\mu$ is the smoothing. The smaller it is, the nearer the objective is to the maximum.
 
-    It is the paper's formula on the losses as they are. LibMTL instead uses log(L / L0), where L0 is the
-    loss after four epochs of warm-up.
+    This is the paper's formula, on the losses themselves. LibMTL applies it to log(L / L0), where L0 is the loss after
+    four epochs of warm-up.
 
     Args:
         tasks: Names of the tasks.
@@ -65,6 +65,6 @@ class SmoothTchebycheff(AdaptiveWeighting):
         mu = max(self.mu, torch.finfo(terms.dtype).tiny)
         below = (terms - greatest) / mu
         self.remember(preferences * batch.softmax(below), batch)
-        # The greatest term makes the sum at least 1. Without any label there is none.
+        # The greatest term makes the sum at least 1. If no task has a label, make it 1, whose logarithm is 0.
         total = batch.sum(torch.exp(below)) + ~batch.labelled.any()
         return greatest + mu * torch.log(total)

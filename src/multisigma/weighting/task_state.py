@@ -1,4 +1,4 @@
-"""A weighting's saved state holds the names of its tasks, so that it loads in any order of tasks."""
+"""A weighting saves the names of its tasks with its state, so that the state loads in another order of tasks."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,10 @@ def names_as_tensor(names: tuple[str, ...]) -> Tensor:
 
 
 def match_tasks(weighting: "Weighting", state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-    """Put a saved state's buffers in a weighting's order of tasks, before torch loads them.
+    """Put the buffers of a saved state in the weighting's order of tasks.
 
-    If the saved tasks are others, no buffer with tasks is loaded, and torch reports them as missing. Values in half
-    precision become float32.
+    torch calls this before it loads a state. If the state is of other tasks, its buffers are removed, and torch reports
+    them as missing. Values in half precision become float32.
     """
     _metadata, _strict, _missing_keys, unexpected_keys, _errors = rest
     tasks, names = weighting.tasks, state_dict.get(f"{prefix}_extra_state")

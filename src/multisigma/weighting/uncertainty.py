@@ -21,25 +21,24 @@ class UncertaintyWeighting(Weighting):
     $$ \sum_i a_i \, e^{-p_i s_i} L_i + c_i \, s_i $$
 
     - $L_i$ is the mean loss of task $i$.
-    - $s_i = \log \sigma_i^2$ is its log variance, a learned parameter. Give it to the optimiser: `param_groups`.
-    - $a_i$, $p_i$ and $c_i$ are the numbers of its likelihood: `multisigma.weighting.likelihoods` has the table.
+    - $s_i = \log \sigma_i^2$ is its log variance, a learned parameter. `param_groups` gives it to the optimiser.
+    - $a_i$, $p_i$ and $c_i$ are constants of its likelihood. `multisigma.weighting.likelihoods` has them in a table.
 
-    It deviates from other implementations in that each task has the likelihood of its own loss, where most use
-    $e^{-s} L + s$ for all (give every task `Exponential()` for that). The paper writes no form for its L1 losses; ours
-    is the Laplace likelihood, whose weight is $e^{-s/2}$. `bounds`, `normalise` and `closed_form` are our
-    additions.
+    Most implementations use $e^{-s} L + s$ for every task. Here each task has the likelihood that fits its loss;
+    `Exponential()` is the common form. The paper gives no formula for its L1 losses. We use the Laplace likelihood,
+    whose weight is $e^{-s/2}$. `bounds`, `normalise` and `closed_form` are our additions.
 
     Args:
         likelihoods: Each task's likelihood by name.
         initial: Log variance at the start, for all tasks or by name (0 where not named). Appendix B of the paper
             reaches the same optimum from any start between -2 and 5.
-        bounds: Lowest and highest log variance. As a loss nears zero its optimum goes to minus infinity and its weight
-            to infinity. Set the lowest to the smallest noise that a task may have. The default is sigma from
-            0.0009 to 3.3 million.
-        normalise: Scale the weights of the batch's labelled tasks to this sum. The noise still learns from unscaled
-            weights. This keeps the effective learning rate constant; it would grow as the noise shrinks (appendix B).
-            The property `weights` reports the scaled weights as if every task had a label. None: do not scale.
-        closed_form: Compute the noise as the optimum for the running mean of each loss. There is then no parameter.
+        bounds: Lowest and highest log variance. Without them, a loss of zero would take its log variance to minus
+            infinity and its weight to infinity. If you know the smallest noise that a task may have, set the lowest to
+            it. The default lets sigma range from 0.0009 to 3.3 million.
+        normalise: Scale the weights of the batch's labelled tasks to this sum. The noise still learns from the unscaled
+            weights. Without scaling, the effective learning rate grows as the noise shrinks (appendix B). The property
+            `weights` reports weights scaled over all tasks. None: do not scale.
+        closed_form: Do not learn the noise. Compute it as the optimum for the running mean of each loss.
         decay: Decay per step of that running mean.
 
     Raises:
@@ -99,8 +98,8 @@ class UncertaintyWeighting(Weighting):
             # Two rows: the running sum of losses, with weights that decay, and the sum of these weights.
             self.register_buffer("running", torch.zeros(2, len(self.tasks), dtype=torch.float32))
         else:
-            # One parameter for each task: in one process an absent task's gradient is then None, and the optimiser
-            # skips it. Of shape (1,), because FSDP shards no scalars.
+            # One parameter for each task: the gradient of an absent task can then be None, so that the optimiser skips
+            # it. The shape is (1,), because FSDP shards no scalars.
             for name, start in zip(self.parameter_names, self.initial, strict=True):
                 self.register_parameter(name, nn.Parameter(torch.tensor([start], dtype=torch.float32)))
         self._lag = LagWatch(self.tasks)
@@ -111,13 +110,13 @@ class UncertaintyWeighting(Weighting):
         return constant(self.factor, device) * torch.exp(-constant(self.power, device) * log_variance)
 
     def regulariser(self, log_variance: Tensor) -> Tensor:
-        """Return each task's term that keeps the noise from growing without end; shapes (T,)."""
+        """Return the term $c s$ of each task, which keeps its noise from growing without end; shapes (T,)."""
         return constant(self.slope, log_variance.device) * log_variance
 
     def optimum(self, mean: Tensor) -> Tensor:
         """Return the log variances that minimise the objective at given mean losses; shapes (T,).
 
-        NaN where there is none: for a slope of 0 (Poisson and exact likelihoods) and for a negative loss.
+        NaN where there is none: for a negative loss, and for likelihoods without the term $c s$ (Poisson, exact ones).
         """
         factor, power, slope = (constant(values, mean.device) for values in (self.factor, self.power, self.slope))
         return (torch.log(factor * power / slope * mean) / power).clamp(*self.bounds)
@@ -127,7 +126,7 @@ class UncertaintyWeighting(Weighting):
         inside = log_variance if self._is_inside(log_variance) else log_variance.clamp(*self.bounds)
         weight, rest = self.weight(inside), self.regulariser(inside)
         if inside is not log_variance:
-            # The clamp blocks the loss's gradient beyond the bounds. This penalty, 0 within, pulls the parameter back.
+            # Beyond the bounds the clamp blocks the loss's gradient. This penalty pulls the parameter back.
             beyond = (log_variance - inside).abs()
             rest = rest + 0.5 * (beyond + beyond.square())
         learned = self.training and not self.closed_form
@@ -135,7 +134,7 @@ class UncertaintyWeighting(Weighting):
             self._lag.look(inside.detach(), self.optimum(batch.mean.detach()), batch.labelled)
         if self.normalise is None:
             return batch.sum(weight * batch.mean + rest)
-        # The first sum has the gradient of the network alone, the second that of the noise alone.
+        # The network learns from the first sum alone, the noise from the second alone.
         scaled = self.normalise * weight.detach() / batch.sum(weight.detach())
         return batch.sum(scaled * batch.mean) + batch.sum(weight * batch.mean.detach() + rest)
 
@@ -162,7 +161,7 @@ class UncertaintyWeighting(Weighting):
         return self.by_name(torch.exp(0.5 * self._whole_log_variances()))
 
     def prepare(self, name: str, loss: Loss) -> Loss:
-        """Return a task's loss; an exact likelihood makes it from a `Prediction`."""
+        """Return a task's loss. An exact likelihood computes it from a `Prediction`."""
         likelihood = self.exact.get(name)
         if likelihood is None or loss is None:
             return loss
@@ -188,12 +187,12 @@ class UncertaintyWeighting(Weighting):
         if self.training:
             mean = batch.mean.detach().to(self.running)
             updated = self.running.lerp(torch.stack([mean, torch.ones_like(mean)]), 1 - self.decay)
-            # `_check` skips most calls on an accelerator. Leave out a loss that is not finite: it would stay for good.
+            # On an accelerator `_check` misses most losses that are not finite. One of them would stay for good.
             self.replace_buffer("running", updated.where(batch.labelled & mean.isfinite(), self.running))
         return self._running_optimum()
 
     def _running_optimum(self) -> Tensor:
-        """Return the closed form's log variances, shape (T,): initial values where there is no optimum yet, or none."""
+        """Return the closed form's log variances, shape (T,). A task without an optimum has its initial value."""
         best = self.optimum(self.running[0] / self.running[1])
         return constant(self.initial, best.device).where(best.isnan(), best)
 
@@ -204,7 +203,7 @@ class UncertaintyWeighting(Weighting):
         return torch.cat(whole).clamp(*self.bounds)
 
     def _is_inside(self, log_variance: Tensor) -> bool:
-        """Return whether all log variances are known to be within the bounds, without waiting for an accelerator."""
+        """Return whether all log variances are within the bounds. False if finding out would wait for a device."""
         if torch.compiler.is_compiling() or not log_variance.is_cpu:
             return False
         return all(self.bounds[0] <= value <= self.bounds[1] for value in log_variance.tolist())

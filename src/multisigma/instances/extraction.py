@@ -1,10 +1,10 @@
 """Extract clusters from an OPTICS ordering, in three ways.
 
-- `dbscan_cut`: cut the reachability plot at one depth.
-- `xi_clusters`: take the valleys between steep slopes of the plot.
-- `tree_clusters`: merge valleys from the bottom up and decide at each peak whether its two valleys are one cluster.
+The reachability plot shows the reachability of the points in the order of processing. Its valleys are dense groups.
 
-The reachability plot shows the reachability of the points in the order of processing. Clusters are its valleys.
+- `dbscan_cut` cuts the plot at one depth. Each valley below the cut is a cluster.
+- `xi_clusters` takes the valleys between steep slopes.
+- `tree_clusters` merges valleys from the bottom up. At each peak it decides whether its two valleys are one cluster.
 """
 
 import math
@@ -25,8 +25,8 @@ def dbscan_cut(order: Ordering, cut: float) -> Ints:
 
     Args:
         order: Result of `optics`.
-        cut: Reachability at which to cut, in the points' unit. Values above the `max_eps` of the ordering find nothing
-            more than `max_eps` does.
+        cut: Reachability at which to cut, in the points' unit. A cut above the `max_eps` of the ordering gives the same
+            clusters as one at `max_eps`.
 
     Returns:
         Cluster of each point, numbered from 0, or -1 for noise; shape (N,).
@@ -59,19 +59,20 @@ def xi_clusters(
     """Extract the clusters between steep slopes of the reachability plot, as `sklearn.cluster.cluster_optics_xi` does.
 
     This is the algorithm of figure 19 of Ankerst et al. (1999), with the predecessor correction of Schubert and Gertz
-    (2018).
+    (2018). A position is steep if the reachability changes there by at least the share `xi`. A steep area is a run of
+    steep positions in one direction, down or up.
 
     Args:
         order: Result of `optics`, without weights.
-        min_samples: The `min_samples` of the ordering. Also the number of consecutive points that may interrupt a
-            steep area.
-        xi: Minimum relative change of reachability between neighbours in a steep area; from 0 to below 1.
+        min_samples: The `min_samples` of the ordering. A steep area may contain at most this many consecutive positions
+            that are not steep.
+        xi: Minimum relative change of reachability between neighbouring steep positions; from 0 to below 1.
         min_cluster_size: Minimum number of points of a cluster; None for `min_samples`.
         predecessor_correction: Remove points from a cluster's end that were not reached from within the cluster.
 
     Returns:
-        The smallest cluster of each point, numbered from 0, or -1 for noise, shape (N,); the first and last position in
-        the ordering of each cluster, nested clusters before those that contain them, shape (K, 2).
+        The smallest cluster of each point, numbered from 0, or -1 for noise, shape (N,); the first and last position of
+        each cluster in the ordering, shape (K, 2). A cluster comes after those that it contains.
 
     Raises:
         MultisigmaError: If an argument is not as described.
@@ -120,7 +121,7 @@ def _end_of_steep(steep: Bools, opposite: Bools, start: int, min_samples: int) -
 
 @njit(cache=True, nogil=True)
 def _still_below(starts: Ints, ends: Ints, highest: Floats, count: int, peak: float, plot: Floats, rest: float) -> int:
-    """Drop steep down areas that a later `peak` has overtaken; return how many remain, compacted in place."""
+    """Remove the steep down areas that start lower than a later `peak`, in place; return how many remain."""
     if math.isinf(peak):
         return 0
     kept = 0
@@ -141,7 +142,7 @@ def _xi_clusters(
         plot: Reachability by position, followed by an infinite value; shape (N + 1,).
         reached_from: Position of each point's predecessor, or -1; shape (N,).
         rest: 1 - xi.
-        min_samples: Number of consecutive points that may interrupt a steep area.
+        min_samples: Maximum number of consecutive positions in a steep area that are not steep.
         min_cluster_size: Minimum number of points of a cluster.
         correction: Whether to apply the predecessor correction.
     """
@@ -181,7 +182,7 @@ def _xi_clusters(
             after, top = plot[up_end + 1], plot[starts[d]]
             if after * rest < highest[d]:
                 continue
-            # Criterion 4 of definition 11: trim the higher side, so that both ends are at about the same level.
+            # Criterion 4 of definition 11: shorten the higher side, so that both ends are at about the same level.
             if top * rest >= after:
                 while plot[start + 1] > after and start < ends[d]:
                     start += 1
@@ -231,33 +232,42 @@ def tree_clusters(
     min_weight: int = 1,
     resolution: float = 0.0,
 ) -> Ints:
-    """Extract clusters by merging the valleys of the reachability plot, each at the density that separates it.
+    """Extract clusters by merging the valleys of the reachability plot from the bottom up.
 
-    A level rises through the plot, and valleys merge at the peaks between them. Let two valleys meet at a peak of
-    reachability h. Let m be the minimum core distance in the shallower of the two, d the distance between their means,
-    and s the mean scale of the lighter one. They are separate clusters if
+    A level rises through the plot. At each peak, the valleys on its two sides become one. A valley is deep enough for a
+    peak of reachability h if its weight is at least `min_weight` and its minimum core distance at most `contrast` times
+    h. Two valleys that meet are compared as follows:
 
-        m / h <= min(contrast, slope * d / s)
+    1. If one already contains separate clusters, these stay. The other becomes a cluster if it is deep enough, and
+       noise if not.
+    2. Otherwise, if both are deep enough, let m be the larger of their minimum core distances, d the distance between
+       their means, and s the mean scale of the lighter one. They become separate clusters if
 
-    and merge otherwise. No fixed depth is needed: one plot yields small dense clusters and large sparse ones. Pieces of
-    one cluster are close to each other compared with their scale, so that only a high peak between them separates them.
+           m / h <= slope * d / s
+
+    3. In all other cases they are parts of one cluster.
+
+    At the end, a valley without separate clusters is a cluster if it has a core point and at least `min_weight`.
+
+    So each cluster is found at its own depth, and one plot yields small dense clusters and large sparse ones. Pieces of
+    one cluster are close to each other compared with their scale. Only a high peak makes them separate clusters.
 
     For centroid votes the scale is the length of the vectors, because a vote's error grows with it. Two similar-sized
     objects closer than their own radius cannot be told apart.
 
-    Cutting at a share of the peak is the idea of Sander, Qin, Lu, Niu and Kovarsky (PAKDD 2003). The share that depends
-    on distance and scale is this project's.
+    A depth that is a share of the peak is the idea of Sander, Qin, Lu, Niu and Kovarsky (PAKDD 2003). That the share
+    depends on distance and scale is new here.
 
     Args:
-        order: Result of `optics`. Valleys do not merge across an infinite reachability.
+        order: Result of `optics`. Valleys on both sides of an infinite reachability never meet.
         points: The points that were ordered, shape (N, 2).
         scales: Scale of each point, in the points' unit; shape (N,).
         weights: Multiplicities, shape (N,); None for all 1.
-        contrast: Upper limit of m / h for separate clusters; above 0 and at most 1.
-        slope: Growth of that limit with d / s; above 0.
+        contrast: Maximum of a cluster's minimum core distance, as a share of the peak; above 0 and at most 1.
+        slope: The larger, the closer separate clusters may be to each other; above 0.
         min_weight: Minimum total weight of a cluster.
-        resolution: Lower limit for core distances, in the points' unit. For pooled points take half the grid size, as
-            `instances_from_votes` does.
+        resolution: Smaller core distances are raised to this, in the points' unit. For pooled points take half the grid
+            size, as `instances_from_votes` does.
 
     Returns:
         Cluster of each point, numbered from 0, or -1 for noise; shape (N,).
@@ -309,7 +319,7 @@ def _tree_clusters(
     labels = np.full(n, -1)
     parents = np.arange(n)
     # At first each position is a valley. A valley has a range of positions, weighted sums over its points, a minimum
-    # core distance, and a flag that tells whether it already contains separate clusters.
+    # core distance (`depth`), and whether it contains separate clusters (`split`).
     first, last = np.arange(n), np.arange(n)
     weight = weights.copy()
     x, y, scale = weights * points[:, 0], weights * points[:, 1], weights * scales

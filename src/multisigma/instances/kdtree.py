@@ -1,10 +1,11 @@
 """A balanced k-d tree of points in the plane, and k-th nearest distances from it.
 
 The tree is complete: node v has the children 2v + 1 and 2v + 2. The points are sorted so that each leaf holds a
-contiguous range: leaf j of L holds the points n * j // L to n * (j + 1) // L.
+contiguous range: leaf j of L holds the points from n * j // L to before n * (j + 1) // L.
 
-Exact results require that the computed distance to a box never exceeds the computed distance to a point in it. Both
-therefore use the same floating-point operations, whose rounding is monotonic. Do not compile them with `fastmath`.
+The results are exact because the computed distance to a box is never above the computed distance to a point in the box.
+Both are computed by the same floating-point operations, which round larger numbers never below smaller ones. `fastmath`
+would break this.
 """
 
 import math
@@ -19,9 +20,9 @@ Ints = NDArray[np.int64]
 LEAF_SIZE = 12
 """Maximum number of points in a leaf."""
 NEIGHBOURS = 6
-"""Number of preceding points whose k-th distances give an upper bound for the next point's."""
+"""The k-th distances of this many points before a point give an upper bound for its own."""
 STACK = 128
-"""Size of a traversal stack: two nodes for each of at most 64 levels."""
+"""Size of the stack of a search: two nodes for each of at most 64 levels."""
 X0, X1, Y0, Y1 = range(4)
 """Columns of a box: minimum and maximum x, minimum and maximum y."""
 
@@ -37,9 +38,9 @@ def leaf_count(n: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _split(keys: Floats, others: Floats, order: Ints, start: int, end: int, middle: int) -> None:
-    """Partition start to end in place by quickselect: keys before `middle` are at most those from `middle` on.
+    """Reorder the entries from start to end by quickselect, so that no key before `middle` is above a later one.
 
-    `others` and `order` are permuted in the same way.
+    `others` and `order` are reordered in the same way.
     """
     low, high = start, end - 1
     while low < high:
@@ -108,18 +109,19 @@ def squared_gap(one: Floats, other: Floats) -> float:
 
 @njit(cache=True, nogil=True)
 def _keep_nearest(squares: Floats, weights: Ints, count: int, k: int) -> int:
-    """Select the nearest candidates whose weights reach k, by a weighted quickselect in place.
+    """Select the nearest candidates, as few as have a total weight of at least k, by a weighted quickselect.
 
     Args:
-        squares: Squared distances of the candidates in the first `count` entries; reordered.
+        squares: Squared distances of the candidates in the first `count` entries; reordered in place.
         weights: Their multiplicities; reordered in the same way.
         count: Number of candidates.
-        k: Weight to reach.
+        k: Total weight that is needed.
 
     Returns:
-        How many are selected. They come first, the farthest of them last. 0 if all candidates weigh less than k.
+        Number of selected candidates. They come first, and the farthest is the last of them. 0 if all candidates
+        together weigh less than k.
     """
-    low, high, before = 0, count - 1, 0  # `before`: total weight of the candidates before `low`
+    low, high, before = 0, count - 1, 0  # `before` is the total weight of the candidates before `low`
     while low < high:
         a, b, c = squares[low], squares[(low + high) // 2], squares[high]
         pivot = max(min(a, b), min(max(a, b), c))
@@ -175,7 +177,7 @@ def kth_distances(x: Floats, y: Floats, weights: Ints, starts: Ints, boxes: Floa
     distances = np.full(n, math.inf)
     if weights.sum() < k:
         return distances
-    room = 2 * k + 64  # candidates collected before the far ones are dropped
+    room = 2 * k + 64  # number of candidates at which the far ones are dropped
     squares, multiplicity = np.empty(room + LEAF_SIZE), np.empty(room + LEAF_SIZE, np.int64)
     nodes, gaps = np.empty(STACK, np.int64), np.empty(STACK)
     for t in range(n):
@@ -187,7 +189,7 @@ def kth_distances(x: Floats, y: Floats, weights: Ints, starts: Ints, boxes: Floa
         for u in range(max(t - NEIGHBOURS, 0), t):
             dx, dy = xt - x[u], yt - y[u]
             bound = min(bound, distances[u] + math.sqrt(dx * dx + dy * dy))
-        # The triangle inequality bounds the k-th distance. The factor covers rounding.
+        # By the triangle inequality, this bounds the k-th distance. The factor covers rounding.
         bound *= 1 + 1e-9
         bound *= bound
         kept = 0
@@ -233,7 +235,7 @@ def kth_distances(x: Floats, y: Floats, weights: Ints, starts: Ints, boxes: Floa
                     bound = squares[kept - 1]
             kept = _keep_nearest(squares, multiplicity, found, k)
             if kept == 0:
-                # Where squares underflow, the triangle inequality may fail. Search again without a bound.
+                # If squares underflow, the bound may be too low. Search again without it.
                 bound = math.inf
         distances[t] = math.sqrt(squares[kept - 1])
     return distances

@@ -1,14 +1,19 @@
 """OPTICS for points in the plane (Ankerst, Breunig, Kriegel and Sander, SIGMOD 1999): exact, and fast for dense points.
 
-OPTICS orders points like Prim's algorithm: the next point is always the unprocessed one of least reachability. The
-textbook updates all neighbours of each processed point at once, which takes quadratic time where points are dense. Here
-a k-d tree postpones the updates:
+OPTICS processes points like Prim's algorithm: the next point is always the unprocessed one of least reachability. A
+processed core point p gives each unprocessed point q within `max_eps` the reachability max(core distance of p, distance
+from p to q). It *improves* q if this is less than the reachability that q has so far.
 
-- Each leaf has a `pending` distance: its processed points cannot improve any unprocessed point closer than this. The
-  `pending` distance of an inner node is the minimum over its children.
-- A leaf runs updates only when its `pending` distance is at most the least reachability of all unprocessed points. It
-  then improves the points within `GROWTH` times its `pending` distance, which becomes its new one.
-- When all points below a node are processed, one search can raise the `pending` distance of the whole node.
+The textbook makes these updates for all neighbours of a point when it processes the point. This takes quadratic time
+where points are dense. Here the leaves of a k-d tree postpone the updates of their points:
+
+- Each leaf has a `pending` distance. All updates of its processed points that give a reachability below this distance
+  are done; the others are still pending. An inner node has the minimum of its children's distances.
+- A pending update matters only if it can give a reachability at or below the least one of all unprocessed points. So
+  a leaf waits until the least reachability has risen to its `pending` distance. Then it makes its updates up to
+  `GROWTH` times that distance, which becomes its new `pending` distance.
+- When all points below an inner node are processed, one search for the nearest point that they can improve may raise
+  the `pending` distance of the whole node.
 """
 
 import math
@@ -22,13 +27,13 @@ from multisigma.errors import MultisigmaError
 from multisigma.instances.kdtree import STACK, X0, X1, Y0, Y1, Floats, Ints, build, kth_distances, squared_gap
 
 GROWTH = 1.4
-"""Factor by which updates reach beyond a leaf's `pending` distance."""
+"""Factor by which a leaf's updates raise its `pending` distance."""
 
 _POINT = np.dtype(  # a group of equal points, which share one place in the tree
     [
         ("x", "f8"),
         ("y", "f8"),
-        ("limit", "f8"),  # squared distance beyond which no point can improve it, -1 if all copies are processed
+        ("limit", "f8"),  # no point at a larger squared distance can improve it; -1 if all copies are processed
         ("reach", "f8"),  # reachability of the next unprocessed copy
         ("core", "f8"),  # core distance, rounded
         ("rank", "i8"),  # position of the first copy in the ordering, -1 if unprocessed
@@ -45,9 +50,9 @@ _NODE = np.dtype(
         ("reach", "f8"),  # minimum over its unprocessed points
         ("index", "i8"),  # lowest input index of the points with that reachability
         ("point", "i8"),  # position of that point in the tree
-        ("pending", "f8"),  # its processed points cannot improve any unprocessed point closer than this
+        ("pending", "f8"),  # updates to a reachability below this are done
         ("core", "f8"),  # minimum core distance of its processed points
-        ("floor", "f8"),  # lower bound of `pending`, found by a search for the whole node
+        ("floor", "f8"),  # lower bound of `pending`, from the last search for the whole node
     ],
     align=True,
 )
@@ -62,7 +67,7 @@ class Ordering:
         reachability: Reachability distance of each point, infinite if no earlier core point is within `max_eps`; shape
             (N,).
         core_distances: Distance from each point to its `min_samples`-th nearest point, the point itself counted.
-            Infinite if above `max_eps`; shape (N,).
+            Infinite if that is above `max_eps`; shape (N,).
         predecessor: Index of the point from which each point was reached, -1 if its reachability is infinite; shape
             (N,).
     """
@@ -79,12 +84,12 @@ def optics(
     """Order points by density with OPTICS.
 
     The result equals that of `sklearn.cluster.OPTICS(metric="minkowski", p=2, algorithm="kd_tree")` bit for bit:
-    distances are rounded to 15 decimals, and the lower index wins ties. There are two differences. Points exactly at
-    `max_eps` are neighbours here, while in scikit-learn it depends on how its tree splits. Fewer points than
-    `min_samples` are an error in scikit-learn; here none of them is a core point.
+    distances are rounded to 15 decimals, and of points with equal reachability the one of lowest index comes first.
+    There are two differences. Points exactly at `max_eps` are neighbours here; in scikit-learn this depends on how its
+    tree splits. Fewer points than `min_samples` are an error in scikit-learn; here none of them is a core point.
 
-    Distances are computed through their squares in float64, as in scikit-learn. Points closer than 1.5e-162 therefore
-    count as equal, and points further apart than 1.3e154 never reach each other.
+    Distances are square roots of float64 squares, as in scikit-learn. Therefore points closer than 1.5e-162 count as
+    equal, and points further apart than 1.3e154 never reach each other.
 
     The function releases the GIL. Its memory is linear in the number of points.
 
@@ -221,7 +226,7 @@ def _refresh_leaf(nodes, points, node: int, start: int, end: int) -> None:  # ty
 
 @njit(cache=True, nogil=True)
 def _refresh_above(nodes, node: int) -> None:  # type: ignore[no-untyped-def]
-    """Update the ancestors' summaries of unprocessed points; stop at the first that does not change."""
+    """Update the ancestors' summaries of unprocessed points, up to the first that does not change."""
     while node > 0:
         node = (node - 1) // 2
         parent, one, other = nodes[node], nodes[2 * node + 1], nodes[2 * node + 2]
@@ -241,7 +246,7 @@ def _refresh_above(nodes, node: int) -> None:  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _refresh_pending(nodes, node: int) -> None:  # type: ignore[no-untyped-def]
-    """Update the ancestors' `pending` and core distances; stop at the first that does not change."""
+    """Update the ancestors' `pending` and core distances, up to the first that does not change."""
     while node > 0:
         node = (node - 1) // 2
         parent, one, other = nodes[node], nodes[2 * node + 1], nodes[2 * node + 2]
@@ -254,7 +259,7 @@ def _refresh_pending(nodes, node: int) -> None:  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _nearest_improvable(nodes, points, boxes, starts, left, node: int, stack, gaps) -> float:  # type: ignore[no-untyped-def]
-    """Return the distance from a node's box to the nearest unprocessed point that the node may improve, or infinity."""
+    """Return the distance from a node's box to the nearest point that its points may improve, or infinity."""
     leaves = len(left)
     box = boxes[node]
     core = nodes[node]["core"]
@@ -295,18 +300,18 @@ def _nearest_improvable(nodes, points, boxes, starts, left, node: int, stack, ga
 
 @njit(cache=True, nogil=True)
 def _improve(nodes, points, boxes, starts, left, box, core, radius, sources, stack, max_square) -> None:  # type: ignore[no-untyped-def]
-    """Update the reachability of the unprocessed points in all leaves within `radius` of `box`.
+    """Make the updates of the sources in all leaves within `radius` of `box`.
 
     Args:
         nodes: Nodes of the tree.
         points: Points of the tree.
         boxes: Boxes of the nodes.
         starts: First point of each leaf.
-        left: Number of unprocessed points of each leaf, which come first in it.
+        left: Number of unprocessed points of each leaf. They come first in the leaf.
         box: A box that holds the sources.
         core: Minimum core distance of the sources.
         radius: Maximum distance of a leaf from the box.
-        sources: Positions of the processed points from which others are reached.
+        sources: Positions of the processed points whose updates are made.
         stack: Workspace of `STACK` entries.
         max_square: Square of `max_eps`.
     """
@@ -409,7 +414,7 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
     horizon = max(max_eps, math.sqrt(max_square))
     root = nodes[0]
     for rank in range(total):
-        # Run the updates that may reach a point at or below the least reachability, nearest leaf first.
+        # Make the updates that may give a reachability at or below the least one, smallest `pending` distance first.
         best = root["reach"]
         while root["pending"] < math.inf and _round(root["pending"]) <= best:
             v = 0
@@ -426,7 +431,7 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
             if pending == math.inf or _round(pending) > best:
                 node["pending"] = pending
                 _refresh_pending(nodes, v)
-                # Ancestors whose points are all processed may have no update so near either: raise them as a whole.
+                # If all points of an ancestor are processed, the same search may raise it as a whole.
                 while v > 0:
                     v = (v - 1) // 2
                     node = nodes[v]
@@ -441,7 +446,7 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
                     node["floor"] = node["pending"] = pending
                     _refresh_pending(nodes, v)
             else:
-                # The constant guarantees progress where distances vanish in rounding.
+                # The constant raises the distance even where it is 0.
                 radius = GROWTH * pending + 1e-14
                 count = 0
                 for t in range(starts[leaf], starts[leaf + 1]):
@@ -462,7 +467,7 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
         ordering[rank], reachability[i], cores[i] = i, p["reach"], p["core"]
         predecessor[i] = -1 if p["from_rank"] < 0 else ordering[p["from_rank"]]
 
-        # Mark it as processed. The next copy of an equal point stays in its place, reached from the first copy.
+        # Mark it as processed. If it has unprocessed copies, the next one takes its place, reached from the first.
         leaf = (t * leaves + leaves - 1) // n
         while starts[leaf] > t:
             leaf -= 1
@@ -493,7 +498,7 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
         _refresh_leaf(nodes, points, v, start, start + left[leaf])
         _refresh_above(nodes, v)
 
-        # Postpone its updates, or run them now as far as its leaf has already run those of its other points.
+        # Postpone its updates. Or make them now, as far as the leaf has made those of its other points.
         if is_first_copy and core < math.inf:
             node = nodes[v]
             if node["pending"] < math.inf and core <= node["pending"] <= 2 * core:

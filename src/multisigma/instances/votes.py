@@ -1,8 +1,8 @@
 """Instances from votes for their centroids (Kendall, Gal and Cipolla 2018, section 4 and figure 3).
 
-Every pixel of an instance class votes for the centroid of its instance. OPTICS (Ankerst et al. 1999) orders the votes
-by density, clusters are extracted from the ordering, and each pixel is assigned to a cluster. If an occluder splits an
-instance, its parts still vote for the same point, so it stays one instance.
+Each pixel of an instance class has a vector to the centroid of its instance. The point where it ends is the pixel's
+vote. OPTICS (Ankerst et al. 1999) orders the votes by density, clusters are extracted from the ordering, and each pixel
+is assigned to a cluster. If an occluder splits an instance, its parts still vote for one point and stay one instance.
 """
 
 import dataclasses
@@ -29,28 +29,30 @@ class VoteSettings:
     """How votes become instances.
 
     The defaults are for frames of 1024x2048 and were chosen by measurement (docs/instances.md). `for_height` returns
-    the defaults for other sizes, and `paper` those that follow the paper literally.
+    defaults for other sizes, and `paper` the settings that follow the paper literally.
 
     Args:
-        grid: Size in pixels of the grid on which votes are pooled before clustering. The votes of a cell become one
-            point, their mean, with their number as its weight. 0 turns pooling off.
-        min_samples: The `min_samples` of `optics`: votes within `max_eps` that make a vote a core point; at least 2.
-        max_eps: Maximum distance between neighbouring votes, in pixels.
-        extraction: How clusters are extracted from the ordering. 'tree' extracts each cluster at the density that
-            separates it (`tree_clusters`); 'cut' cuts the reachability plot at one depth (`dbscan_cut`); 'xi' takes the
-            valleys between steep slopes (`xi_clusters`) and needs `grid=0`.
+        grid: Cell size in pixels of the grid on which votes are pooled before clustering. Votes in one cell become one
+            point: their mean, with their number as its weight. 0 turns pooling off.
+        min_samples: The `min_samples` of `optics`, at least 2. A vote with this many votes within `max_eps`, itself
+            counted, is a core point.
+        max_eps: The `max_eps` of `optics`, in pixels. Votes further apart are no neighbours.
+        extraction: How clusters are extracted from the ordering. 'tree' merges the valleys of the reachability plot
+            (`tree_clusters`); 'cut' cuts the plot at one depth (`dbscan_cut`); 'xi' takes the valleys between steep
+            slopes (`xi_clusters`) and needs `grid=0`.
         contrast: The `contrast` of `tree_clusters`.
         slope: The `slope` of `tree_clusters`.
         cut: The `cut` of `dbscan_cut`, in pixels.
         xi: The `xi` of `xi_clusters`.
-        assignment: How pixels are assigned to instances. 'nearest' takes the centre nearest to a pixel's vote, as the
-            paper does. The other rules take the cluster of the vote, and differ for noise votes, which have no cluster:
-            'noise' takes the nearest centre; 'near' takes it if it is within max(20 px, 6 times the mean distance of
-            the cluster's votes from its centre), and no instance otherwise; 'clusters' takes no instance.
-        min_pixels: Instances with fewer pixels are removed, and their votes are treated as noise votes.
-        per_class: Cluster each class by itself. If false, cluster the pixels of all instance classes together, as in
-            the paper; an instance then has the class of most of its pixels (the lowest id if several have equally
-            many).
+        assignment: How pixels are assigned to instances. 'nearest' assigns each pixel to the cluster whose centre is
+            nearest to its vote, as the paper does. The other rules assign a pixel to the cluster that holds its vote,
+            and differ for noise votes, which are in no cluster. 'noise' assigns them to the nearest centre. 'near' does
+            so only within max(20 px, 6 times the mean distance of the cluster's votes from the centre). 'clusters'
+            assigns them to no instance.
+        min_pixels: Instances with fewer pixels are removed, and their votes become noise votes.
+        per_class: Whether to cluster each class by itself. If false, cluster the pixels of all instance classes
+            together, as the paper does. An instance then has the class of most of its pixels, and the lowest id if two
+            classes have equally many.
 
     Raises:
         MultisigmaError: If a value is out of its range.
@@ -78,9 +80,9 @@ class VoteSettings:
     def for_height(cls, height: int) -> "VoteSettings":
         """Return the defaults for frames of `height` pixels.
 
-        They were measured at 1024 rows on simulated votes and at 128 rows on votes of trained networks, and are
-        interpolated in between. On small frames the errors of votes are larger compared with the lengths of their
-        vectors, so a smaller `slope` requires more distance between clusters.
+        They were chosen at 1024 rows on simulated votes and at 128 rows on votes of trained networks. Between these
+        heights they are interpolated. On small frames a vote's error is larger compared with the length of its vector.
+        So their `slope` is smaller, and separate clusters must be further apart.
         """
         share = min(height / 1024, 1.0)
         return cls(
@@ -98,8 +100,8 @@ class VoteSettings:
         assign every pixel, noise votes included, to the nearest centre.
 
         The paper gives no parameters. `grid`, `min_samples`, `max_eps` and `min_pixels` are those of `for_height`. The
-        cut is 4 px from 1024 rows and 2 px up to 128 rows, interpolated in between: of 2, 3, 4 and 6 px these had the
-        best PQ (docs/instances.md).
+        cut is 2 px up to 128 rows, 4 px from 1024 rows, and interpolated in between. Of 2, 3, 4 and 6 px, these had the
+        best PQ at the two heights (docs/instances.md).
 
         Example:
             >>> from multisigma.instances import VoteSettings
@@ -144,12 +146,12 @@ class Instances:
     Args:
         ids: Instance id of each pixel, 1..N, or 0 for none; shape (H, W).
         class_ids: Class of each instance, an id of the semantic map; shape (N,). With `per_class=False` some of its
-            pixels may have another class in the semantic map.
+            pixels may have other classes in the semantic map.
         centres: Mean vote (x, y) of each instance's cluster in pixels, pixel centres at integers; shape (N, 2).
         pixels: Number of pixels of each instance; shape (N,).
-        confidence: Mean probability of the pixels' classes, times the agreement of their votes, (l + 1) / (l + 1 + e).
-            Here l is the mean length of their vectors and e the mean distance of their votes from the centre, in
-            pixels. Above 0 and at most 1; shape (N,).
+        confidence: The mean probability of the pixels' classes, times the agreement of their votes; above 0 and at most
+            1; shape (N,). The agreement is (l + 1) / (l + 1 + e), with the mean length l of the pixels' vectors and the
+            mean distance e of their votes from the centre, in pixels.
     """
 
     ids: NDArray[np.int32]
@@ -304,8 +306,8 @@ def _positions_by_class(semantic: NDArray[np.integer], classes: Ints) -> tuple[I
     """Sort the pixels of the classes by class.
 
     Returns:
-        Positions of the pixels in the flat map, class after class, shape (P,); the first entry of each class among
-        them, followed by P.
+        The pixels' positions in the flat map, class after class, shape (P,); where each class begins in this array,
+        followed by P, shape (classes + 1,).
     """
     begin = np.zeros(len(classes) + 1, np.int64)
     for value in semantic:
@@ -343,7 +345,7 @@ def _pool(votes: Floats, lengths: Floats, grid: float) -> tuple[Ints, Ints, Floa
     """Pool votes on a grid.
 
     Returns:
-        The cell of each vote; the number of votes in each cell, their mean, and the mean length of their vectors.
+        The cell of each vote; for each cell, the number of its votes, their mean, and the mean length of their vectors.
     """
     n = len(votes)
     rounded = np.empty((n, 2))
@@ -431,7 +433,7 @@ def _agreement(votes: Floats, lengths: Floats, members: Ints, centres: Floats) -
 
 @njit(cache=True, nogil=True)
 def _write_ids(ids: NDArray[np.int32], positions: Ints, members: Ints, first: int) -> None:
-    """Write the instance ids of pixels in place, where instance 0 has the id `first`; -1 is left as it is."""
+    """Write the ids of the pixels' instances in place. Instance 0 has the id `first`; -1 writes nothing."""
     for i in range(len(positions)):
         if members[i] >= 0:
             ids[positions[i]] = first + members[i]

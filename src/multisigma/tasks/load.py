@@ -14,6 +14,7 @@ BUILT_IN: Final = {
     "semantic": "Semantic",
     "instance": "Instance",
     "depth": "Depth",
+    "normals": "Normals",
 }
 """Class of each built-in task by its name, which is also its module's."""
 

@@ -15,6 +15,7 @@ from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.transform import Transform
 from multisigma.tasks import Normals, NormalsResult, PostprocessContext, load_tasks, normals_of_disparity, postprocess
+from multisigma.tasks.normals import AngularErrors
 
 CAMERA = Camera(0.2, 400.0, 380.0, 70.3, 41.8)
 
@@ -144,3 +145,47 @@ def test_results_and_pictures() -> None:
     assert picture.truth[0, 0].tolist() == [0, 0, 0]
     (alone,) = task.visualize(frame_with(), results)
     assert alone.truth is None
+
+
+def test_angles_against_plain_numpy() -> None:
+    rng = np.random.default_rng(0)
+    metric, counts, angles = AngularErrors(), [], []
+    for name, noise in (("a", 0.1), ("b", 0.9)):
+        truth = rng.normal(size=(20, 30, 3)).astype(np.float32)
+        truth /= np.linalg.norm(truth, axis=2, keepdims=True)
+        truth[3] = np.nan
+        vectors = np.nan_to_num(truth) + noise * rng.normal(size=truth.shape)
+        vectors = (vectors / np.linalg.norm(vectors, axis=2, keepdims=True)).astype(np.float32)
+        frame = Frame(name, {"normals": Directions(truth)}, None, CITYSCAPES)
+        counts.append(metric.count({"normals": NormalsResult(vectors.transpose(2, 0, 1))}, frame))
+        cosine = np.delete((truth * vectors).sum(2), 3, axis=0).astype(np.float64).clip(-1, 1)
+        angles.append(np.degrees(np.arccos(cosine)).ravel())
+    pooled = np.concatenate(angles)
+    found = {m.key: m for m in metric.summarise(counts)}
+    assert found["normals_mean_deg"].value == pytest.approx(pooled.mean(), rel=1e-4)
+    assert found["normals_median_deg"].value == pytest.approx(np.median(pooled), abs=1 / 8)
+    for degrees in (11.25, 22.5, 30):
+        expected = 100 * (pooled < degrees).mean()
+        assert found[f"normals_within_{degrees:g}"].value == pytest.approx(expected, abs=0.1)
+        assert found[f"normals_within_{degrees:g}"].higher_is_better
+    draws = metric.resample(counts, np.array([[1, 1], [2, 0]]))
+    assert draws["normals_mean_deg"].tolist() == pytest.approx([pooled.mean(), angles[0].mean()], rel=1e-4)
+    assert draws["normals_median_deg"][1] == pytest.approx(np.median(angles[0]), abs=1 / 8)
+    assert all(math.isnan(m.value) for m in metric.summarise([]))
+    assert metric.count({}, frame) == metric.count({"normals": NormalsResult(vectors)}, frame_with()) == {}
+
+
+def test_a_perfect_and_a_half_wrong_prediction() -> None:
+    truth = np.zeros((4, 6, 3), np.float32)
+    truth[..., 2] = -1
+    frame = Frame("a", {"normals": Directions(truth)}, None, CITYSCAPES)
+    perfect = NormalsResult(truth.transpose(2, 0, 1))
+    values = {m.key: m.value for m in AngularErrors().summarise([AngularErrors().count({"normals": perfect}, frame)])}
+    assert values["normals_mean_deg"] == 0
+    assert values["normals_median_deg"] <= 1 / 8
+    assert values["normals_within_11.25"] == 100
+    broken = perfect.vectors.copy()
+    broken[:, :1] = np.nan
+    found = AngularErrors().summarise([AngularErrors().count({"normals": NormalsResult(broken)}, frame)])
+    assert found[0].value == 45
+    assert found[2].value == 75

@@ -6,7 +6,8 @@ concentration uncertainty weighting learns; see `Normals`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,12 +21,15 @@ from torch.nn import functional as F
 from multisigma.datasets.fields import Directions, Disparity
 from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.label_space import LabelSpace
+from multisigma.metrics import Counts, Measurement, Metric
+from multisigma.metrics.base import SumMetric, part
+from multisigma.metrics.counting import ratio
 from multisigma.tasks.base import Task
 from multisigma.tasks.results import PostprocessContext, TaskResult, resize
 from multisigma.visualization.picture import Picture
 from multisigma.weighting import Exponential
 
-__all__ = ["Normals", "NormalsResult", "normals_of_disparity"]
+__all__ = ["AngularErrors", "Normals", "NormalsResult", "normals_of_disparity"]
 
 # A window whose disparity lies this far off its plane (root mean square) holds an edge or a curve: a share of the
 # disparity, and in any case the error of stereo matching in pixels.
@@ -90,10 +94,90 @@ class Normals(Task):
     ) -> NormalsResult:
         return NormalsResult(_unit(output))
 
+    def metrics(self, labels: LabelSpace) -> Sequence[Metric]:
+        return [AngularErrors()]
+
     def visualize(self, frame: Frame, scene: Mapping[str, TaskResult]) -> list[Picture]:
         truth = _labels(frame)
         prediction = _colour(cast(NormalsResult, scene[self.name]).vectors)
         return [Picture("Surface normals", prediction, None if truth is None else _colour(truth))]
+
+
+class AngularErrors(SumMetric):
+    """The angle between predicted and true normals over the labelled pixels of all frames.
+
+    Mean, median, and the share of pixels within 11.25, 22.5 and 30 degrees, as Fouhey, Gupta and Hebert (ICCV 2013)
+    introduced them. Angles are counted in bins of 1/8 degree; the median is interpolated within its bin.
+    """
+
+    within = (11.25, 22.5, 30.0)
+    bins_per_degree = 8
+
+    def blanks(self) -> list[Measurement]:
+        of_all = "the angle between predicted and true normal over the labelled pixels of all frames"
+        return [
+            Measurement("normals_mean_deg", math.nan, "deg", False, f"Mean of {of_all}.", name="Normals: mean angle"),
+            Measurement(
+                "normals_median_deg",
+                math.nan,
+                "deg",
+                False,
+                f"Median of {of_all}.",
+                name="Normals: median angle",
+                is_main=True,
+            ),
+            *(
+                Measurement(
+                    f"normals_within_{degrees:g}",
+                    math.nan,
+                    "%",
+                    True,
+                    f"Share of the labelled pixels of all frames whose normal is less than {degrees:g} degrees off.",
+                    name=f"Normals within {degrees:g} degrees",
+                )
+                for degrees in self.within
+            ),
+        ]
+
+    def zeros(self) -> Counts:
+        return {"degrees": np.zeros(()), "bins": np.zeros(180 * self.bins_per_degree, np.int64)}
+
+    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+        """Count a frame by `scene["normals"].vectors` and the frame's own normals."""
+        vectors, truth = part(scene, "normals", "vectors"), _labels(frame)
+        if vectors is None or truth is None:
+            return {}
+        labelled = np.isfinite(truth).all(0)
+        one, other = vectors[:, labelled].astype(np.float64), truth[:, labelled].astype(np.float64)
+        # The arc cosine would lose the small angles to rounding.
+        degrees = np.degrees(np.arctan2(np.linalg.norm(np.cross(one, other, axis=0), axis=0), (one * other).sum(0)))
+        # A prediction that is not finite is as wrong as can be.
+        degrees = np.nan_to_num(degrees, nan=180.0)
+        if not degrees.size:
+            return {}
+        last = 180 * self.bins_per_degree
+        bins = np.minimum((degrees * self.bins_per_degree).astype(np.int64), last - 1)
+        return {"degrees": np.asarray(degrees.sum()), "bins": np.bincount(bins, minlength=last)}
+
+    def scores(self, totals: Counts) -> dict[str, NDArray[np.float64]]:
+        below = np.concatenate([np.zeros((len(totals["bins"]), 1)), totals["bins"].cumsum(1)], axis=1)
+        pixels = below[:, -1]
+        edges = np.arange(below.shape[1]) / self.bins_per_degree
+        # Where bins are empty several edges have the same count: the first one is taken.
+        medians = [np.interp(row[-1] / 2, *_rising(row, edges)) if row[-1] else math.nan for row in below]
+        shares = {f"normals_within_{d:g}": below[:, round(d * self.bins_per_degree)] for d in self.within}
+        return {
+            "normals_mean_deg": ratio(totals["degrees"], pixels),
+            "normals_median_deg": np.array(medians),
+            **{key: ratio(count, pixels) for key, count in shares.items()},
+        }
+
+
+def _rising(counts: NDArray[np.float64], edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the edges at which a cumulative count rises, and those just before, for interpolation between them."""
+    rises = np.flatnonzero(np.diff(counts))
+    kept = np.unique(np.concatenate([rises, rises + 1]))
+    return counts[kept], edges[kept]
 
 
 def _labels(frame: Frame) -> NDArray[np.float32] | None:

@@ -68,10 +68,20 @@ def test_a_whole_run(make_run: RunMaker, tmp_path: Path) -> None:
         "my run",
         "semantic, instance and depth, with uncertainty weighting",
         "trained in 3 min 12 s",
-        "Results: data-val",
+        "Report of the training run my run",
+        "Results: data-val data demo/data · split val · frames 24",
+        "IoU class ↑ 42.1 % better than the baseline's 11.9 %",
+        "All 5 numbers Metric",
+        "25.0 % of road taken for sidewalk, 25.0 % of sidewalk taken for building",
+        "train neither labelled nor predicted -",
+        "rider labelled, but never predicted",
+        "road 75 25 sidewalk 75 25",
+        "IoU class % ↑ lindenau_000001_000019 7.50 rosenfurt_000002_000019 11.2",
+        "depth, m 500 100 50 20",
+        "prediction right wrong",
+        "1 more frame town_000001_000019",
         "IoU class % ↑ 42.1 - 11.9 3.55",
         "Disparity mean error px ↓ 0.801 0.700 to 0.900 1.60 0.500",
-        "frames 24",
         "traffic light",
         "town_000001_000019",
         "not labelled",  # the second frame's depth
@@ -89,9 +99,32 @@ def test_a_whole_run(make_run: RunMaker, tmp_path: Path) -> None:
         "Disparity mean error What Disparity mean error is.",
     ):
         assert words in page.text, words
-    # Two frames of an image and four pairs, one truth not labelled; the colour wheel.
-    assert len(page.pictures()) == 2 * 9 - 1 + 1
-    assert page.pictures()[0].shape[2] == 4
+    # Two frames of an image, four pairs and an error, one truth not labelled; the colour wheel.
+    assert len(page.pictures()) == 2 * 10 - 1 + 1
+    assert sum(picture.shape[2] == 4 for picture in page.pictures()) == 1
+    assert page.text.startswith("my run: semantic, instance, depth \N{EN DASH} report of a multisigma run")
+
+
+def test_pictures_stand_before_tables_which_are_folded(make_run: RunMaker, tmp_path: Path) -> None:
+    text = write_report(make_run(tmp_path / "run")).read_text(encoding="utf-8")
+    first = text.index("<img")
+    assert text.index('class="tiles"') < first < text.index("<table") < text.index("<h2>Training")
+    results = text[: text.index("<h2>Training")]
+    # Each table of the results is inside a fold, and scrolls by itself.
+    for place in (i for i in range(len(results)) if results.startswith("<table", i)):
+        assert results.count("<details", 0, place) == results.count("</details", 0, place) + 1
+        assert 'class="card scroll"' in results[results.rindex("<details", 0, place) : place]
+
+
+def test_the_newest_evaluation_comes_first(make_run: RunMaker, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    for name, day in (("a-test", "2026-11-25"), ("b-test", "2026-11-24")):
+        place = run / "evaluations" / name
+        place.mkdir()
+        Evaluation([Measurement("ap", 5.0, "%", True, "AP.")], provenance={"evaluated": day}).write(place)
+    text = Page(write_report(run)).text
+    assert text.index("Results: a-test") < text.index("Other evaluations") < text.index("Results: b-test")
+    assert text.index("Results: b-test") < text.index("Results: data-val")
 
 
 def test_nothing_is_fetched_from_elsewhere(make_run: RunMaker, tmp_path: Path) -> None:
@@ -173,12 +206,14 @@ def test_other_folders_are_no_runs(tmp_path: Path) -> None:
         ("network.json", '[{"part": "encoder"}]'),
         (
             "evaluations/data-val/samples/samples.json",
-            '[{"frame": "a", "pictures": [{"title": "Image", "prediction": "b.png", "truth": null}]}]',
+            '[{"frame": "a", "pictures": [{"title": "I", "prediction": "b.png", "truth": null, "error": null, '
+            '"scale": null, "error_scale": null}]}]',
         ),
         ("evaluations/data-val/samples/samples.json", '[{"frame": "a", "pictures": [{"title": "Image"}]}]'),
         (
             "evaluations/data-val/samples/samples.json",
-            '[{"frame": "a", "pictures": [{"title": "I", "prediction": "../x.png", "truth": null}]}]',
+            '[{"frame": "a", "pictures": [{"title": "I", "prediction": "../x.png", "truth": null, "error": null, '
+            '"scale": null, "error_scale": null}]}]',
         ),
         ("evaluations/data-val/samples/legend.json", '["road"]'),
     ],

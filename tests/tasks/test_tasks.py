@@ -23,7 +23,7 @@ from multisigma.tasks import (
     postprocess,
 )
 from multisigma.tasks.baselines import RowMean
-from multisigma.tasks.instance import colour_vectors
+from multisigma.visualization.colours import colour_vectors
 from multisigma.visualization.picture import Picture
 from tests.frames import class_ids, disparity, frame_of, without
 
@@ -224,7 +224,7 @@ def test_pictures_show_prediction_and_truth(frame: Frame) -> None:
     outputs["semantic"] = 50.0 * one_hot.permute(2, 0, 1).float().numpy()
     results = postprocess(tasks, outputs, PostprocessContext())
     pictures = {p.title: p for task in tasks for p in task.visualize(frame, results)}
-    assert list(pictures) == ["Semantic segmentation", "Instance vectors", "Instances", "Inverse depth"]
+    assert list(pictures) == ["Semantic segmentation", "Instance vectors", "Instances", "Depth"]
     for picture in pictures.values():
         assert picture.prediction is not None
         assert picture.truth is not None

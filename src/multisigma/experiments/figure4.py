@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from multisigma.datasets.labels import TRAIN_CLASSES
 from multisigma.files import write_bytes
 from multisigma.instances import Instances, instances_from_votes
-from multisigma.tasks.instance import VOTES, colour_vectors, vote_settings
+from multisigma.tasks.instance import VOTES, vote_settings
+from multisigma.visualization.colours import colour_vectors
 
 CAR, POLE, VEGETATION, ROAD, BUILDING = (
     next(label.train_id for label in TRAIN_CLASSES if label.name == name)

@@ -21,6 +21,7 @@ from multisigma.datasets.images import read_png
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_text
 from multisigma.metrics import Evaluation, read_evaluations
+from multisigma.reports.samples import SIDES
 from multisigma.reports.tables import (
     TABLE_2_NOTE,
     VOTES_NOTE,
@@ -32,11 +33,12 @@ from multisigma.reports.tables import (
     written,
     written_interval,
 )
-from multisigma.tasks.instance import colour_vectors
+from multisigma.visualization.colours import colour_vectors
 from multisigma.visualization.curves import PALETTE, Log, curve_figure, figure_svg, read_log, reliability_figure
 
 # Wider pictures are reduced to this width in the report; the files keep their size.
 _WIDEST = 1024
+_PROVENANCE = ("data", "split", "frames", "checkpoint", "votes", "evaluated", "seconds", "multisigma_version")
 _HEADLINE = ("preset", "encoder", "iterations", "batch_size", "weighting", "seed")
 
 
@@ -47,17 +49,34 @@ class _Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class _Confusion:
+    """Shares of the pixels of each true class that are predicted as each class.
+
+    Args:
+        classes: Names of the predicted classes.
+        rows: Percentages of each class that has a labelled pixel, by its name.
+        largest: The confusions of most pixels: true class, predicted class, percentage of the true one.
+    """
+
+    classes: Sequence[str]
+    rows: Mapping[str, Sequence[float]]
+    largest: Sequence[tuple[str, str, float]]
+
+
+@dataclass(frozen=True, slots=True)
 class _Shown:
     """What the page shows of an evaluation."""
 
     name: str
-    provenance: Mapping[str, str | int]
+    provenance: Mapping[str, Any]
     rows: Sequence[MetricRow]
     main_rows: Sequence[MetricRow]
     paper: Mapping[str, Mapping[str, str]]
     votes: Mapping[str, Mapping[str, str]]
     reliability: Sequence[_Curve]
     classes: Sequence[MetricRow]
+    reasons: Mapping[str, str]
+    confusion: _Confusion | None
     samples: Sequence[Mapping[str, Any]]
     legend: Sequence[Mapping[str, Any]]
     colours: Mapping[str, str]
@@ -67,7 +86,8 @@ class _Shown:
 def write_report(run: Path) -> Path:
     """Write RUN/report.html from what the run folder holds; what is not there yet is left out or said to be missing.
 
-    Reads `config.yaml`, `environment.json`, `network.json`, `logs/csv/*/metrics.csv` and `evaluations/`.
+    Reads `config.yaml`, `environment.json`, `network.json`, `logs/csv/*/metrics.csv` and `evaluations/`, of which the
+    newest comes first.
 
     Args:
         run: A run folder, as training made it.
@@ -94,7 +114,8 @@ def write_report(run: Path) -> Path:
     environment = _read_mapping(run / "environment.json")
     network = _read_entries(run / "network.json", "part", "parameters", "multiply_adds")
     log = read_log(run)
-    evaluations = [_shown_evaluation(run, name, found) for name, found in read_evaluations(run).items()]
+    found = sorted(read_evaluations(run).items(), key=lambda entry: str(entry[1].provenance.get("evaluated", "")))
+    evaluations = [_shown_evaluation(run, name, evaluation) for name, evaluation in reversed(found)]
     definitions: dict[str, dict[str, None]] = {}
     for row in (row for shown in evaluations for row in shown.rows):
         definitions.setdefault(row.measurement.definition, {})[row.name] = None
@@ -226,27 +247,54 @@ def _shown_evaluation(run: Path, name: str, evaluation: Evaluation) -> _Shown:
     legend = _read_entries(folder / "legend.json", "name", "color")
     samples = _read_entries(folder / "samples.json", "frame", "pictures")
     for sample in samples:
-        _check_entries(sample["pictures"], folder / "samples.json", ("title", "prediction", "truth"))
+        _check_entries(sample["pictures"], folder / "samples.json", ("title", "scale", "error_scale", *SIDES))
         for picture in sample["pictures"]:
-            for side in ("prediction", "truth"):
+            for side in SIDES:
                 picture[side] = picture[side] and _picture_uri(folder, picture[side])
     rows = metric_rows(evaluation)
-    provenance = {key: value for key, value in evaluation.provenance.items() if isinstance(value, str | int)}
     paper = paper_cells(evaluation)
+    confusion, reasons = _confusion(evaluation)
     return _Shown(
         name=name,
-        provenance=provenance,
+        provenance={key: evaluation.provenance[key] for key in _PROVENANCE if evaluation.provenance.get(key)},
         rows=rows,
         main_rows=[row for row in rows if row.network is not None and row.measurement.is_main],
         paper=paper if any(cell != "-" for cells in paper.values() for cell in cells.values()) else {},
         votes=votes_cells(evaluation),
         reliability=_reliability(name, evaluation),
         classes=class_rows(evaluation),
+        reasons=reasons,
+        confusion=confusion,
         samples=samples,
         legend=legend,
         colours={entry["name"]: "rgb({}, {}, {})".format(*entry["color"]) for entry in legend},
         has_vectors=any("vector" in p["title"].lower() for sample in samples for p in sample["pictures"]),
     )
+
+
+def _confusion(evaluation: Evaluation) -> tuple[_Confusion | None, dict[str, str]]:
+    """Return the confusion matrix of an evaluation, and why a class has no number or zero, by the class's name."""
+    details = next((m.details for m in evaluation.measurements if "confusion" in m.details), None)
+    if details is None:
+        return None, {}
+    names = [*details["classes"], "other classes"]
+    pixels = np.column_stack((details["confusion"], details["predicted_other"]))
+    labelled, predicted = pixels.sum(1), pixels.sum(0)
+    reasons = {}
+    for name, of_class, hits, found in zip(names, labelled, pixels.diagonal(), predicted, strict=False):
+        if not of_class:
+            reasons[name] = "predicted, but in no label" if found else "neither labelled nor predicted"
+        elif not hits:
+            reasons[name] = "labelled, but predicted elsewhere" if found else "labelled, but never predicted"
+    columns = np.flatnonzero(predicted + np.append(labelled, 0))
+    shares = 100 * pixels / np.maximum(labelled, 1)[:, None]
+    wrong = np.where(np.eye(*pixels.shape) == 1, 0, pixels)
+    largest = [divmod(int(place), wrong.shape[1]) for place in np.argsort(-wrong, axis=None, kind="stable")[:3]]
+    return _Confusion(
+        classes=[names[column] for column in columns],
+        rows={names[row]: shares[row, columns].tolist() for row in np.flatnonzero(labelled)},
+        largest=[(names[true], names[other], shares[true, other]) for true, other in largest if wrong[true, other]],
+    ), reasons
 
 
 def _reliability(name: str, evaluation: Evaluation) -> list[_Curve]:

@@ -3,13 +3,21 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from multisigma.datasets.images import write_png
 from multisigma.datasets.label_space import LabelSpace
 from multisigma.errors import MultisigmaError
 from multisigma.files import new_folder
 from multisigma.visualization.picture import Sample
+
+SIDES: Final = ("prediction", "truth", "error")
+"""The parts of a picture that are files."""
 
 
 def write_samples(folder: Path, samples: Sequence[Sample], labels: LabelSpace | None = None) -> None:
@@ -29,10 +37,13 @@ def write_samples(folder: Path, samples: Sequence[Sample], labels: LabelSpace | 
     with new_folder(folder, replace=True) as fresh:
         entries: list[dict[str, object]] = []
         for number, sample in enumerate(samples):
-            pictures: list[dict[str, str | None]] = []
+            pictures: list[dict[str, Any]] = []
             for picture in sample.pictures:
-                entry: dict[str, str | None] = {"title": picture.title}
-                for side, pixels in (("prediction", picture.prediction), ("truth", picture.truth)):
+                entry: dict[str, Any] = {"title": picture.title}
+                for name, scale in (("scale", picture.scale), ("error_scale", picture.error_scale)):
+                    entry[name] = None if scale is None else asdict(scale)
+                for side in SIDES:
+                    pixels: NDArray[np.uint8] | None = getattr(picture, side)
                     entry[side] = None
                     if pixels is None:
                         continue

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, cast
 
-import matplotlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from multisigma.metrics import DepthErrors, IntervalCoverage, Metric
 from multisigma.tasks.base import Noise, RegressionTask
 from multisigma.tasks.baselines import RowMean
 from multisigma.tasks.results import PostprocessContext, TaskResult, finite, resize
+from multisigma.visualization.colours import colour_disparity, colour_error, disparity_scale, error_scale
 from multisigma.visualization.picture import Picture
 
 
@@ -149,11 +149,18 @@ class Depth(RegressionTask):
         prediction, truth = cast(DepthResult, scene[self.name]).disparity, _with_sky(frame)
         shown = prediction if truth is None or not np.isfinite(truth).any() else truth
         largest = max(float(np.nanpercentile(shown, 98)), 1e-6)
+        camera = frame.camera
+        error = None if truth is None else np.abs(prediction - truth)
+        # A quarter of the range, so that small errors are seen too.
+        worst = largest / 4
         return [
             Picture(
-                "Inverse depth",
-                _colour_disparity(prediction, largest),
-                None if truth is None else _colour_disparity(truth, largest),
+                "Depth",
+                colour_disparity(prediction, largest),
+                None if truth is None else colour_disparity(truth, largest),
+                None if error is None else colour_error(error, worst),
+                disparity_scale(largest, camera.fx * camera.baseline if camera else None),
+                error_scale("error of disparity, px", worst),
             )
         ]
 
@@ -162,10 +169,3 @@ def _with_sky(frame: Frame) -> NDArray[np.float32] | None:
     """The frame's disparity with zero on the sky; a frame without disparity stays unlabelled, its sky too."""
     found = disparity_with_sky(frame)
     return None if found is None else found[0]
-
-
-def _colour_disparity(disparity: NDArray[np.float32], largest: float) -> NDArray[np.uint8]:
-    """Near is bright, far is dark, no label is black."""
-    rgb = matplotlib.colormaps["magma"](0.05 + 0.95 * np.sqrt(np.clip(np.nan_to_num(disparity) / largest, 0, 1)))
-    rgb[np.isnan(disparity)] = 0
-    return (255 * rgb[..., :3]).round().astype(np.uint8)

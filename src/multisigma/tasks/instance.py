@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from multisigma.tasks.baselines import ZeroVectors
 from multisigma.tasks.depth import DepthResult
 from multisigma.tasks.results import PostprocessContext, TaskResult, finite, resize
 from multisigma.tasks.semantic import SemanticResult
+from multisigma.visualization.colours import colour_error, colour_instances, colour_vectors, error_scale
 from multisigma.visualization.picture import Picture
 
 Votes = Literal["default", "paper"]
@@ -282,17 +282,25 @@ class Instance(RegressionTask):
         true_instances = None
         if instances is not None:
             known = np.isin(instances.ids, list(instances.centroids))
-            true_instances = _colour_ids(np.where(known, instances.ids, 0))
-        true_vectors = None if truth is None else colour_vectors(truth, longest)
+            true_instances = colour_instances(np.where(known, instances.ids, 0))
         semantic = cast(SemanticResult | None, scene.get("semantic"))
         if semantic is None:
-            return [Picture("Instance vectors", colour_vectors(result.vectors, longest), true_vectors)]
+            return [self._picture(result.vectors, truth, longest)]
         classes = [label.id for label in result.labels.instance_classes]
         shown = np.where(np.isin(semantic.ids, classes), result.vectors, np.nan)
         return [
-            Picture("Instance vectors", colour_vectors(shown, longest), true_vectors),
-            Picture("Instances", _colour_ids(result.ids()), true_instances),
+            self._picture(shown, truth, longest),
+            Picture("Instances", colour_instances(result.ids()), true_instances),
         ]
+
+    def _picture(self, vectors: NDArray[np.float32], truth: NDArray[np.float32] | None, longest: float) -> Picture:
+        prediction = colour_vectors(vectors, longest)
+        if truth is None:
+            return Picture("Instance vectors", prediction, None)
+        # A quarter of the range, so that small errors are seen too.
+        error = colour_error(np.abs(vectors - truth).sum(0), longest / 4)
+        scale = error_scale("error of vectors (L1), px", longest / 4)
+        return Picture("Instance vectors", prediction, colour_vectors(truth, longest), error, error_scale=scale)
 
 
 def choose_votes(tasks: Sequence[Task], votes: Votes) -> None:
@@ -305,32 +313,3 @@ def choose_votes(tasks: Sequence[Task], votes: Votes) -> None:
 def vote_settings(votes: Votes, height: int) -> VoteSettings:
     """Return the settings of a way from votes to instances for frames of a height in pixels."""
     return VoteSettings.paper(height) if votes == "paper" else VoteSettings.for_height(height)
-
-
-def colour_vectors(vectors: NDArray[np.float32], longest: float) -> NDArray[np.uint8]:
-    """Colours vectors as figure 3 does: hue is the orientation, intensity the length.
-
-    Args:
-        vectors: (x, y) in pixels, shape (2, H, W); NaN becomes black.
-        longest: The length of full intensity, pixels.
-
-    Returns:
-        RGB of shape (H, W, 3).
-    """
-    x, y = np.nan_to_num(vectors)
-    hue = (np.arctan2(y, x) / (2 * np.pi)) % 1.0
-    # From a dark grey-blue tone upwards, so that short vectors stay apart from pixels without any.
-    intensity = np.where(np.isnan(vectors[0]), 0.0, 0.25 + 0.75 * np.clip(np.hypot(x, y) / longest, 0, 1))
-    sector = (hue[..., None] * 6 + np.array([0, 4, 2])) % 6
-    rgb = np.clip(np.abs(sector - 3) - 1, 0, 1)
-    return (255 * intensity[..., None] * rgb).round().astype(np.uint8)
-
-
-def _colour_ids(ids: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """A colour of its own for each instance; 0 is black. Steps of the golden ratio keep neighbouring hues apart."""
-    names, index = np.unique(ids, return_inverse=True)
-    colours = [
-        (0, 0, 0) if name == 0 else colorsys.hsv_to_rgb((0.13 + 0.618034 * k) % 1, 0.55 + 0.25 * (k % 2), 0.95)
-        for k, name in enumerate(names)
-    ]
-    return (255 * np.array(colours)).round().astype(np.uint8)[index.reshape(ids.shape)]

@@ -21,6 +21,7 @@ from multisigma.metrics import IoU, Metric, Reliability
 from multisigma.tasks.base import Task
 from multisigma.tasks.baselines import MajorityClass
 from multisigma.tasks.results import PostprocessContext, TaskResult, resize
+from multisigma.visualization.colours import MISTAKES_SCALE, colour_mistakes
 from multisigma.visualization.picture import Picture
 from multisigma.weighting import Softmax
 
@@ -114,8 +115,15 @@ class Semantic(Task):
     def visualize(self, frame: Frame, scene: Mapping[str, TaskResult]) -> list[Picture]:
         result = cast(SemanticResult, scene[self.name])
         semantic = frame.get("semantic", ClassMap)
-        truth = None if semantic is None else frame.labels.colors[semantic.ids]
-        return [Picture("Semantic segmentation", result.labels.colors[result.ids], truth)]
+        prediction = result.labels.colors[result.ids]
+        if semantic is None:
+            return [Picture("Semantic segmentation", prediction, None)]
+        truth = frame.labels.colors[semantic.ids]
+        if result.labels != frame.labels:
+            return [Picture("Semantic segmentation", prediction, truth)]
+        is_evaluated = frame.labels.train_ids_of_ids[semantic.ids] != IGNORE
+        mistakes = colour_mistakes(result.ids != semantic.ids, is_evaluated)
+        return [Picture("Semantic segmentation", prediction, truth, mistakes, error_scale=MISTAKES_SCALE)]
 
 
 def _highest_probability(logits: Tensor) -> NDArray[np.float32]:

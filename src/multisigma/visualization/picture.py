@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from multisigma.visualization.colours import ColourScale
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -14,11 +16,17 @@ class Picture:
         title: What is shown, such as 'Semantic segmentation'; the same in every frame.
         prediction: RGB of shape (H, W, 3); None where there is none.
         truth: RGB of shape (H, W, 3); None where the frame is not labelled, and for the image itself.
+        error: RGB of shape (H, W, 3), where and how much the prediction is wrong; None where that is not shown.
+        scale: What the colours of prediction and truth mean; None if a legend tells, or nothing needs to.
+        error_scale: What the colours of the error mean.
     """
 
     title: str
     prediction: NDArray[np.uint8] | None
     truth: NDArray[np.uint8] | None
+    error: NDArray[np.uint8] | None = None
+    scale: ColourScale | None = None
+    error_scale: ColourScale | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,25 +2,25 @@
 
 python benchmarks/weighting.py [--rounds 3] [--pairs 15] [--seed 0] [--quick] > benchmarks/results/weighting.json
 
-One network: torchvision's ResNet-18 with random weights, and three heads at an eighth of the image's resolution
-(19 classes, cross entropy; 2 channels and 1 channel, L1), a batch of 8 images of 128x256, float32, plain gradient
-descent. All methods train the same network in one process, one step each in an order drawn anew each round, so that
-whatever disturbs the machine disturbs all alike.
+The network is torchvision's ResNet-18 with random weights and three heads at an eighth of the image's resolution: 19
+classes with a cross entropy, 2 channels and 1 channel with an L1 loss. The batch has 8 images of 128x256 in float32.
+The optimiser is plain gradient descent. All methods train the same network in one process. In each round they take one
+step each, in a new random order, so that other work on the machine disturbs all alike.
 
-Time is processor time of the process on one thread: what other processes do shows little in it. A step is all of it:
-`zero_grad`, forward pass, weighting, backward passes, the optimiser's step. Ratios are to the mean of the same round's
-steps with the plain sum; `rounds` are of all methods, `pairs` of uncertainty weighting alone, which costs less than the
-plain sum's time varies from step to step.
+Time is processor time on one thread, which other processes change little. It is that of a whole step: `zero_grad`,
+forward pass, weighting, backward passes, the optimiser's step. Ratios are to the mean of the same round's steps with
+the plain sum. `rounds` have all methods. `pairs` have uncertainty weighting alone, many times, because it costs less
+than the plain sum's time varies from step to step.
 
-Memory is the most that torch's tensors hold at once in a step above what they held before it (weights, batch), from the
-profiler's record of each allocation: the same at each repetition, where a process's resident memory is the allocator's
-affair as much. What oneDNN and the solvers of cvxpy allocate for themselves is not in it.
+Memory is the most that torch's tensors hold at once in a step, above what they held before it (weights, batch). The
+profiler records each allocation, so the number is the same at each repetition. What oneDNN and the solvers of cvxpy
+allocate by themselves is not counted.
 
-Host time is that of uncertainty weighting alone, on given scalar losses that take a gradient: it shows what whole steps
-are too uneven to show.
+Host time is that of uncertainty weighting alone, on given scalar losses that need a gradient. Differences too small for
+whole steps show there.
 
-LibMTL 1.1.5 needs two repairs to run at all here: a torchvision module that it imports is gone, and its gradient
-methods rely on a `zero_grad` that leaves zeros and not None. It gets both, and losses the way its Trainer makes them.
+LibMTL 1.1.5 runs only with two repairs: a torchvision module that it imports is gone, and its gradient methods need
+gradients of zero after `zero_grad`. It gets both here, and losses as its Trainer makes them.
 """
 
 from __future__ import annotations
@@ -155,16 +155,16 @@ def our_methods(network: Network, batch: Batch) -> Methods:
         "uncertainty": method(ours.UncertaintyWeighting(LIKELIHOODS)),
         "uncertainty, normalised": method(ours.UncertaintyWeighting(LIKELIHOODS, normalise=1.0)),
         "uncertainty, closed form": method(ours.UncertaintyWeighting(LIKELIHOODS, closed_form=True)),
-        "revised uncertainty": method(ours.RevisedUncertaintyWeighting(names)),
-        "UW-SO": method(ours.UWSO(names)),
+        "uncertainty, revised": method(ours.RevisedUncertaintyWeighting(names)),
+        "UWSO": method(ours.UWSO(names)),
         "IMTL-L": method(ours.IMTLL(names)),
-        "random": method(ours.RLW(names)),
-        "dynamic weight average": method(ours.DynamicWeightAverage(names, steps_per_epoch=1)),
-        "geometric": method(ours.GLS(names)),
+        "RLW": method(ours.RLW(names)),
+        "DWA": method(ours.DynamicWeightAverage(names, steps_per_epoch=1)),
+        "GLS": method(ours.GLS(names)),
         "FAMO, next batch": method(ours.FAMO(names)),
         "FAMO, same batch": same_batch,
-        "smooth Tchebycheff": method(ours.SmoothTchebycheff(names)),
-        "DB-MTL, loss part": method(ours.LogTransform(names)),
+        "STCH": method(ours.SmoothTchebycheff(names)),
+        "LogTransform": method(ours.LogTransform(names)),
     }
     encoder = list(network.encoder.parameters())
     last = next(module.weight for module in reversed(list(network.encoder.modules())) if isinstance(module, nn.Conv2d))
@@ -198,13 +198,13 @@ def torchjd_methods(network: Network, batch: Batch) -> Methods:
         "equal": scalarizer(scalarization.Sum()),
         "uncertainty": scalarizer(scalarization.UW(len(TASKS)), learned=True),
         "IMTL-L": scalarizer(scalarization.IMTLL(len(TASKS)), learned=True),
-        "random": scalarizer(scalarization.Random()),
-        "dynamic weight average": scalarizer(average),
-        "geometric": scalarizer(scalarization.GeometricMean()),
+        "RLW": scalarizer(scalarization.Random()),
+        "DWA": scalarizer(average),
+        "GLS": scalarizer(scalarization.GeometricMean()),
         "FAMO, same batch": scalarizer(famo),
-        "smooth Tchebycheff": scalarizer(scalarization.STCH(mu=1.0)),
+        "STCH": scalarizer(scalarization.STCH(mu=1.0)),
     }
-    found["dynamic weight average"].after = average.step
+    found["DWA"].after = average.step
     found["FAMO, same batch"].after = lambda: famo.update(
         torch.stack(list(losses_without_graph(network, batch).values()))
     )
@@ -263,9 +263,9 @@ def libmtl_methods(network: Network) -> Methods:
     found = {
         "equal": method("EW"),
         "uncertainty": method("UW"),
-        "random": method("RLW", dist="Normal"),
-        "dynamic weight average": method("DWA", T=2.0),
-        "geometric": method("GLS"),
+        "RLW": method("RLW", dist="Normal"),
+        "DWA": method("DWA", T=2.0),
+        "GLS": method("GLS"),
         "GradNorm, parameters": method("GradNorm", alpha=1.5),
         "GradNorm, features": method("GradNorm", at_features=True, alpha=1.5),
         "mgda, parameters": method("MGDA", mgda_gn="none"),

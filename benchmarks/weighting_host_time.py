@@ -83,7 +83,12 @@ def main() -> None:
     many = {f"task {i}": torch.rand((), requires_grad=True) for i in range(100)}
     hundred = multisigma.UncertaintyWeighting(dict.fromkeys(many, multisigma.Laplace()))
     taken = host_times(calls, 100, 100)
-    hundreds = host_times({"100 tasks": partial(hundred, many)}, 100, 20)["100 tasks"]
+    theirs_of_many = scalarization.UW(len(many))
+    calls_of_many: dict[str, Callable[[], Tensor]] = {
+        "UncertaintyWeighting": partial(hundred, many),
+        "TorchJD's UW": lambda: theirs_of_many(torch.stack(list(many.values()))),
+    }
+    taken_of_many = host_times(calls_of_many, 100, 20)
     files = sorted(Path(inspect.getfile(library)).parent.glob("*.py"))
     print(
         json.dumps(
@@ -96,7 +101,12 @@ def main() -> None:
                 "to TorchJD's UW in the same round, quartiles": {
                     name: quartiles(np.divide(values, taken["TorchJD's UW"]), 3) for name, values in taken.items()
                 },
-                "milliseconds of UncertaintyWeighting at 100 tasks, quartiles": quartiles(np.divide(hundreds, 1e3), 3),
+                "milliseconds at 100 tasks, quartiles": {
+                    name: quartiles(np.divide(values, 1e3), 3) for name, values in taken_of_many.items()
+                },
+                "to TorchJD's UW at 100 tasks in the same round, quartiles": quartiles(
+                    np.divide(taken_of_many["UncertaintyWeighting"], taken_of_many["TorchJD's UW"]), 3
+                ),
                 "lines of code": {path.name: lines_of_code(path) for path in files},
             },
             indent=2,

@@ -95,6 +95,14 @@ def test_a_predicted_id_that_is_not_evaluated_is_a_miss() -> None:
     assert iou.details["predicted_other"] == [1, 0, 0, 0]
 
 
+def test_where_every_class_is_evaluated_a_foreign_prediction_is_a_miss() -> None:
+    two = LabelSpace("two", tuple(label for label in FOUR.classes if label.id < 2))
+    truth = replace(frame_of("f", None, np.array([[0, 0, 1, 255]], np.uint8)), labels=two)
+    predicted = FOUR.onto(two)[np.array([[0, 3, 1, 1]], np.uint8)]
+    assert predicted[0, 1] == two.void == 255
+    assert numbers(IoU(two), [(scene_of(predicted), truth)])["iou_class_per_class"] == {"road": 0.5, "sky": 1.0}
+
+
 def test_nothing_labelled_is_nan() -> None:
     result = one([0, 1], [IGNORED, IGNORED])
     assert isnan(result["iou_class"])

@@ -654,3 +654,72 @@ def test_a_loss_that_is_not_finite_names_its_task(
     message = capsys.readouterr().err
     assert "must be finite" in message
     assert "'semantic'" in message
+
+
+def test_data_of_other_classes_are_evaluated_in_their_own(
+    run: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of 19 classes against data of three, under other ids, one of which the model does not have."""
+    (tmp_path / "three_classes.py").write_text(
+        f"""
+from dataclasses import replace
+import numpy as np
+from multisigma.datasets import CITYSCAPES, LabelSpace, SceneDataset, open_dataset
+from multisigma.datasets.fields import ClassMap, InstanceMap, instance_centroids
+from multisigma.datasets.labels import Label
+
+NAMES = ["Car", "tree house", "road"]
+THREE = LabelSpace(
+    "three",
+    (
+        Label("void", 0, 255, "void", 0, False, True, (0, 0, 0)),
+        *(Label(name, i + 1, i, name, i, name == "Car", False, (9, i, 0)) for i, name in enumerate(NAMES)),
+    ),
+)
+TABLE = CITYSCAPES.onto(THREE)
+
+class Three(SceneDataset):
+    def __init__(self, split):
+        self.streets = open_dataset({str(root)!r}, split)
+
+    labels = THREE
+
+    def __len__(self):
+        return len(self.streets)
+
+    def read(self, i, only=None):
+        frame = self.streets.read(i)
+        ids = TABLE[frame.get("semantic").ids]
+        ids[:4] = 2  # trees' houses, which the model does not know
+        objects = frame.get("instance").ids
+        objects = np.where(objects // 1000 == 26, objects - 25000, ids.astype(np.int32))
+        instances = InstanceMap(objects, instance_centroids(objects, [1]))
+        fields = dict(frame.fields) | {{"semantic": ClassMap(ids), "instance": instances}}
+        return replace(frame, fields=fields, labels=THREE)
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    assert main(["evaluate", str(copy), "--data", "three_classes.Three", "--pictures", "1", "--name", "three"]) == 0
+    from three_classes import TABLE, Three
+
+    from multisigma.models import SceneModel
+
+    data, model = Three("val"), SceneModel.load(copy, "cpu")
+    confusion = np.zeros((4, 4))
+    for i in range(len(data)):
+        frame = data.read(i)
+        guess = TABLE[model.predict(frame.image, height=frame.size[0])["semantic"].ids]
+        np.add.at(confusion, (frame.get("semantic").ids, guess), 1)
+    hits = confusion.diagonal()[1:]
+    union = confusion[1:].sum(1) + confusion[1:, 1:].sum(0) - hits
+    evaluation = evaluation_in(copy, "three")
+    assert list(evaluation["iou_class"].per_class) == ["Car", "tree house", "road"]
+    np.testing.assert_allclose(list(evaluation["iou_class"].per_class.values()), 100 * hits / union)
+    assert evaluation["iou_class"].per_class["tree house"] == 0
+    assert list(evaluation["ap"].per_class) == ["Car"]
+    assert np.isfinite(evaluation["pq"].value)
+    baseline = values(evaluation.baseline)
+    assert np.isfinite(baseline["iou_class"])
+    assert main(["report", str(copy)]) == 0

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image as Picture
 from multisigma.datasets.augment import apply_transform
 from multisigma.datasets.check import check_data
 from multisigma.datasets.fields import ClassMap, Directions, Disparity, InstanceMap
+from multisigma.datasets.folder_config import read_config
 from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.open import find_splits, open_dataset
 from multisigma.datasets.problems import DataError
@@ -329,3 +331,14 @@ def test_names_and_folders_of_any_language(tmp_path: Path) -> None:
     frame = only(path)
     assert frame.name == "Größe 1"
     np.testing.assert_array_equal(frame.image, noise(0))
+
+
+PAGE = Path(__file__).parents[2] / "docs/data.md"
+
+
+@pytest.mark.parametrize("block", re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S))
+def test_the_pages_examples_are_right(tmp_path: Path, block: str) -> None:
+    write(tmp_path, "x\n", "train.txt")
+    config = read_config(write(tmp_path, re.sub("root: .*", "root: .", block)))
+    assert config.files["image"]
+    assert config.labels.train_classes

@@ -10,6 +10,8 @@ import pytest
 
 from multisigma.datasets.cityscapes import list_frames
 from multisigma.datasets.images import write_png
+from multisigma.datasets.label_space import LabelSpace
+from multisigma.datasets.labels import Label
 from multisigma.datasets.predictions import inspect_prediction, list_predictions, write_predictions
 from multisigma.datasets.problems import DataError
 from multisigma.datasets.scene import cut_instances
@@ -181,3 +183,26 @@ def test_masks_of_any_depth(data: Path, predictions: Path, bits: int) -> None:
     after, problems = inspect_prediction(list_predictions(predictions, names_of(data))[0][0], predictions, SIZE)
     assert problems == []
     np.testing.assert_array_equal(after["instance"].regions[0].mask, before["instance"].regions[0].mask)
+
+
+def test_names_of_other_data_sets(tmp_path: Path) -> None:
+    names = ["img_1", "img_10", "img_10.b", "Größe 1"]
+    (tmp_path / "semantic/deep").mkdir(parents=True)
+    files = {
+        "img_1": "img_1_labelIds.png",
+        "img_10": "deep/img_10.png",
+        "img_10.b": "img_10.b-x.png",
+        "Größe 1": "Größe 1.png",
+    }
+    for file in (*files.values(), "img_2.png", "img_100.png"):
+        write_png(tmp_path / "semantic" / file, np.full((2, 2), 40, np.uint8))
+    found, problems = list_predictions(tmp_path, names)
+    assert problems == []
+    assert {entry.name: entry.semantic for entry in found} == {n: tmp_path / "semantic" / f for n, f in files.items()}
+    classes = (Label("a", 40, 0, "x", 0, False, False, (0, 0, 0)),)
+    scene, problems = inspect_prediction(found[0], tmp_path, (2, 2), LabelSpace("own", classes))
+    assert problems == []
+    assert scene["semantic"].ids.tolist() == [[40, 40], [40, 40]]
+    (problem,) = inspect_prediction(found[0], tmp_path, (2, 2))[1]
+    assert "'cityscapes'" in problem.rule
+    assert "40 (4 pixels)" in problem.found

@@ -1,5 +1,7 @@
 """A system's predictions as files, written and read, in the layout that the Cityscapes benchmark wants.
 
+Other data sets use the same layout, with their own names of frames and their own ids.
+
     PREDICTIONS/semantic/**/CITY_SEQUENCE_FRAME*.png     8-bit raw label ids
     PREDICTIONS/instance/**/CITY_SEQUENCE_FRAME*.txt     a line for each object: MASK LABEL_ID CONFIDENCE
     PREDICTIONS/disparity/**/CITY_SEQUENCE_FRAME*.png    16-bit, (p - 1) / 256 px
@@ -16,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +33,6 @@ from multisigma.datasets.cityscapes import read_disparity, read_labels
 from multisigma.datasets.folders import is_folder
 from multisigma.datasets.images import encode_disparity, read_png, write_png
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
-from multisigma.datasets.labels import LABELS
 from multisigma.datasets.problems import DataError, Problem
 from multisigma.datasets.scene import SceneInstance
 from multisigma.files import write_text
@@ -42,7 +43,6 @@ ENDINGS: Final = {"semantic": ".png", "instance": ".txt", "disparity": ".png"}
 """The ending of a prediction's file in each folder."""
 
 _NAME = re.compile(r"(?P<name>.+?_\d{6}_\d{6}).*")
-_LABEL_IDS: Final = frozenset(label.id for label in LABELS)
 # The stored format ends there.
 _LARGEST_DISPARITY: Final = 255.99
 
@@ -136,8 +136,8 @@ def list_predictions(root: Path, names: Sequence[str]) -> tuple[list[PredictionF
     for folder in folders:
         files: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(folder.rglob(f"*{ENDINGS[folder.name]}")):
-            if match := _NAME.fullmatch(path.name):
-                files[match["name"]].append(path)
+            if name := _frame_of(path, found):
+                files[name].append(path)
         for name, paths in files.items():
             if name not in found:
                 rule, remedy = "a prediction must belong to a frame of the split", "Remove it, or name the right split."
@@ -155,8 +155,18 @@ def list_predictions(root: Path, names: Sequence[str]) -> tuple[list[PredictionF
     return [PredictionFiles(name, **paths) for name, paths in found.items()], sorted(problems, key=str)
 
 
+def _frame_of(path: Path, names: Collection[str]) -> str | None:
+    """The frame whose name a file begins with; None for other files. A name of the Cityscapes form may be unknown."""
+    for end in range(len(path.stem), 0, -1):
+        # After 'frame_1', 'frame_10' goes on with a digit, and 'frame_1_labelIds' does not.
+        if path.stem[:end] in names and not path.stem[end : end + 1].isalnum():
+            return path.stem[:end]
+    match = _NAME.fullmatch(path.name)
+    return match["name"] if match else None
+
+
 def inspect_prediction(
-    files: PredictionFiles, root: Path, size: tuple[int, int] | None
+    files: PredictionFiles, root: Path, size: tuple[int, int] | None, labels: LabelSpace = CITYSCAPES
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Read the predictions for a frame and collect their faults.
 
@@ -164,6 +174,7 @@ def inspect_prediction(
         files: The frame's files.
         root: Folder that holds the predictions; a mask must not lie outside of it.
         size: Height and width of the frame; None if nothing is labelled, and then any size will do.
+        labels: The classes of the data.
 
     Returns:
         What could be read, as `write_predictions` takes it; and the faults found.
@@ -181,7 +192,7 @@ def inspect_prediction(
     scene: dict[str, Any] = {}
     try:
         if files.semantic:
-            pixels = read_labels(files.semantic)
+            pixels = read_labels(files.semantic, labels)
             if sized(files.semantic, pixels):
                 scene["semantic"] = SimpleNamespace(ids=pixels)
     except DataError as error:
@@ -202,7 +213,7 @@ def inspect_prediction(
         problems += error.problems
     if files.instance:
         regions = []
-        for mask_path, class_id, confidence in _read_list(files.instance, root, problems):
+        for mask_path, class_id, confidence in _read_list(files.instance, root, labels, problems):
             try:
                 mask = read_png(mask_path, "grey") != 0
             except DataError as error:
@@ -216,7 +227,7 @@ def inspect_prediction(
     return scene, problems
 
 
-def _read_list(path: Path, root: Path, problems: list[Problem]) -> list[tuple[Path, int, float]]:
+def _read_list(path: Path, root: Path, labels: LabelSpace, problems: list[Problem]) -> list[tuple[Path, int, float]]:
     """Mask, label id and confidence from each line of a list of objects; faults go to `problems`."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -240,8 +251,12 @@ def _read_list(path: Path, root: Path, problems: list[Problem]) -> list[tuple[Pa
             fault("a mask must lie in the folder of the predictions", "Name it relative to its list.", fields[0])
         elif mask.resolve() in objects:
             fault("each mask must be named once", "Write a file for each object.", fields[0])
-        elif class_id not in _LABEL_IDS:
-            fault("a label id must be one of the Cityscapes table", "Use raw ids, not training ids.", fields[1])
+        elif class_id not in labels.by_id:
+            fault(
+                f"a label id must be one of the label space '{labels.name}'",
+                "Use raw ids, not training ids.",
+                fields[1],
+            )
         elif not math.isfinite(confidence):
             fault("a confidence must be a finite number", "Write a number.", fields[2])
         else:

@@ -80,7 +80,7 @@ class AveragePrecision(Metric):
         self.class_ids = np.array([label.id for label in labels.instance_classes], np.int64)
         # In the map of instance ids; a single caravan or trailer has an id above 1000 and is, as in the scripts, not
         # void.
-        self.void_ids = [label.id for label in labels.classes if label.ignore_in_eval]
+        self.void_ids = [labels.void, *(label.id for label in labels.classes if label.ignore_in_eval)]
 
     def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
         """Match a frame's `scene["instance"].regions` with the field "instance".

@@ -197,7 +197,7 @@ def evaluate_predictions(
         except DataError as error:
             problems += error.problems
             continue
-        scene, faults = inspect_prediction(files, predictions, frame.size if frame.fields else None)
+        scene, faults = inspect_prediction(files, predictions, frame.size if frame.fields else None, labels)
         problems += faults
         if not problems:
             for counted in (counted for of_task in counts.values() for counted in of_task):

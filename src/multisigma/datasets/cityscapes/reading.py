@@ -18,7 +18,7 @@ from multisigma.datasets.cityscapes.layout import FrameFiles
 from multisigma.datasets.fields import ClassMap, Disparity, Field, Image, InstanceMap, instance_centroids
 from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.images import decode_disparity, read_png
-from multisigma.datasets.label_space import CITYSCAPES
+from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.problems import DataError, Problem
 
 __all__ = [
@@ -124,11 +124,13 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return read_png(path, "8-bit RGB")
 
 
-def read_labels(path: Path) -> NDArray[np.uint8]:
-    """Read label ids, shape (H, W), all of them known. Raises `DataError`."""
+def read_labels(path: Path, space: LabelSpace = CITYSCAPES) -> NDArray[np.uint8]:
+    """Read ids of a label space, shape (H, W), all of them known or void. Raises `DataError`."""
     labels: NDArray[np.uint8] = read_png(path, "8-bit grey")
-    if not _are_known(labels, _IS_KNOWN):
-        raise DataError(_unknown_ids(path, labels, "label ids must be those of the Cityscapes table, 0 to 33"))
+    is_known = _IS_KNOWN if space is CITYSCAPES else np.isin(np.arange(256), [*space.by_id, space.void])
+    if not _are_known(labels, is_known):
+        rule = f"label ids must be those of the label space '{space.name}', such as {space.ids_of_train_ids[0]}"
+        raise DataError(_unknown_ids(path, labels, rule, is_known))
     return labels
 
 
@@ -229,9 +231,9 @@ _CLASS_OF_INSTANCE: Final = (
 )
 
 
-def _unknown_ids(path: Path, ids: NDArray[Any], rule: str) -> Problem:
+def _unknown_ids(path: Path, ids: NDArray[Any], rule: str, is_known: NDArray[np.bool_] = _IS_KNOWN) -> Problem:
     values, counts = np.unique(ids, return_counts=True)
-    unknown = [(value, count) for value, count in zip(values, counts, strict=True) if not _IS_KNOWN[_class_of(value)]]
+    unknown = [(value, count) for value, count in zip(values, counts, strict=True) if not is_known[_class_of(value)]]
     shown = ", ".join(f"{value} ({count} pixels)" for value, count in unknown[:5])
     more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
     remedy = "Use the raw ids (labelIds, instanceIds), not training ids or colours."

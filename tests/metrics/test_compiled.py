@@ -5,7 +5,7 @@ import numpy as np
 from multisigma.datasets import fields
 from multisigma.datasets.cityscapes import reading
 from multisigma.datasets.scene import boxes
-from multisigma.metrics import counting
+from multisigma.metrics import counting, instance
 
 IDS = np.array([[3, 3, 0], [1, 3, 3], [0, 0, 3]], np.int32)
 VALUES = np.array([[1, 1, 1], [0, 1, 0], [2, 2, 1]], np.uint8)
@@ -26,6 +26,16 @@ def test_counts() -> None:
         np.testing.assert_array_equal(table, expected)
     for count in (counting.count_in_mask, counting.count_in_mask.py_func):
         assert count(MASK, IDS, PLACE, 3).tolist() == [1, 1, 3]
+
+
+def test_areas_under_curves() -> None:
+    """Two predictions of one frame, right and wrong; then one of another frame, right; the second draw lacks it."""
+    right, is_point = np.array([True, False, True]), np.array([True, True, True])
+    frames, weights = np.array([0, 0, 1]), np.array([[1.0, 1.0], [2.0, 0.0], [0.0, 1.0]])
+    for areas in (instance._areas, instance._areas.py_func):
+        found = areas(right, is_point, frames, np.array([4.0, 2.0, 0.0]), weights)
+        # Precision 1, 1/2, 2/3 at recall 1/4, 1/4, 1/2; then 1, 1/2 at recall 1, 1.
+        np.testing.assert_allclose(found, [0.25 + 0.25 * (1 / 2 + 2 / 3) / 2, 1.0, np.nan])
 
 
 def test_boxes() -> None:

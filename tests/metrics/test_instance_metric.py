@@ -149,8 +149,8 @@ def test_without_disparity_nothing_is_near(make_case: Any) -> None:
 
 def area_of(confidences: np.ndarray, right: np.ndarray, truths: int) -> float:
     """The area under one curve, each prediction once."""
-    weights = np.ones((1, len(confidences)))
-    return float(average_precision(confidences, right, np.array([float(truths)]), weights)[0])
+    frames = np.zeros(len(confidences), np.int64)
+    return float(average_precision(confidences, right, frames, np.array([float(truths)]), np.ones((1, 1)))[0])
 
 
 @given(entries=st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=12), missed=st.integers(0, 3))

@@ -8,6 +8,7 @@ from math import inf, nan
 from typing import Any, Final
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from multisigma.datasets.fields import Disparity, InstanceMap
@@ -16,7 +17,7 @@ from multisigma.datasets.label_space import LabelSpace
 from multisigma.datasets.scene import boxes
 from multisigma.errors import MultisigmaError
 from multisigma.metrics.base import Counts, Measurement, Metric, fill, in_unit, part
-from multisigma.metrics.counting import Ids, count_in_mask, find_ids, ratio
+from multisigma.metrics.counting import Ids, count_in_mask, find_ids
 
 __all__ = ["OVERLAPS", "AveragePrecision", "Region", "average_precision", "median_distance"]
 
@@ -163,8 +164,9 @@ class AveragePrecision(Metric):
                     precisions[:, region, index, overlap] = average_precision(
                         confidences[known],
                         outcomes[known, region, overlap] == _RIGHT,
+                        frames[known],
                         truths[:, region, index],
-                        weights[:, frames[known]],
+                        weights,
                     )
         return {key: precisions[:, region, :, overlaps].mean(2) for key, _, region, overlaps in _NUMBERS}
 
@@ -197,38 +199,55 @@ class AveragePrecision(Metric):
 def average_precision(
     confidences: NDArray[np.float64],
     right: NDArray[np.bool_],
+    frames: NDArray[np.int64],
     truths: NDArray[np.float64],
     weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Compute the area under a precision-recall curve, as the Cityscapes script integrates it.
 
-    The curve has a point at each distinct confidence and one at precision 1, recall 0; each point's precision spans
-    half the way to its neighbours on both sides. This is neither COCO's nor PASCAL's rule.
+    The curve has a point at each distinct confidence and one at precision 1, recall 0, and is linear between them. This
+    is neither COCO's nor PASCAL's rule.
 
     Args:
         confidences: Confidence of each prediction that is not ignored, shape (N,).
         right: Whether it is right, shape (N,).
+        frames: Index of its frame, shape (N,).
         truths: The number of true instances in each draw, shape (draws,).
-        weights: How often each prediction counts in each draw, shape (draws, N).
+        weights: How often each frame counts in each draw, shape (draws, frames).
 
     Returns:
         The area in each draw, shape (draws,); nan without true instances.
     """
-    # From the highest confidence down; at the last prediction of each distinct confidence.
+    # From the highest confidence down, with a point at the last prediction of each distinct one.
     order = np.argsort(-confidences, kind="stable")
-    last = np.flatnonzero(np.diff(-confidences[order], append=inf))
-    weights = weights[:, order]
-    found, hits = weights.cumsum(1)[:, last], (weights * right[order]).cumsum(1)[:, last]
-    # A draw without the surest predictions repeats the curve's first point, which adds no area.
-    with np.errstate(invalid="ignore"):
-        precision = np.where(found > 0, hits / found, 1.0)
-    recall = ratio(hits, truths[:, None])
-    start = np.zeros((len(weights), 1))
-    precision, recall = np.hstack((start + 1, precision)), np.hstack((start, recall))
-    # The curve stays where it is before its first point and after its last.
-    before, after = np.hstack((recall[:, :1], recall[:, :-1])), np.hstack((recall[:, 1:], recall[:, -1:]))
-    area = (precision * (0.5 * (after - before))).sum(1)
-    return np.where(truths > 0, area, np.nan)
+    is_point = np.diff(-confidences[order], append=inf) > 0
+    return _areas(right[order], is_point, frames[order], truths, weights)
+
+
+@njit(cache=True)
+def _areas(
+    right: NDArray[np.bool_],
+    is_point: NDArray[np.bool_],
+    frames: NDArray[np.int64],
+    truths: NDArray[np.float64],
+    weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    areas = np.full(len(weights), np.nan)
+    for draw in range(len(weights)):
+        if truths[draw] == 0:
+            continue
+        found, hits, area, precision, recall = 0.0, 0.0, 0.0, 1.0, 0.0
+        for n in range(len(right)):
+            weight = weights[draw, frames[n]]
+            found += weight
+            if right[n]:
+                hits += weight
+            if is_point[n] and found > 0:
+                next_precision, next_recall = hits / found, hits / truths[draw]
+                area += 0.5 * (precision + next_precision) * (next_recall - recall)
+                precision, recall = next_precision, next_recall
+        areas[draw] = area
+    return areas
 
 
 def median_distance(disparity: NDArray[np.float32], camera: Camera) -> float:

@@ -173,7 +173,7 @@ def test_the_interval_covers_laplace_errors(model: SceneModel) -> None:
     for share in (0.5, 0.9):
         near, far = result.interval(share)
         assert ((near <= metres) & (metres <= far)).mean() == pytest.approx(share, abs=0.01)
-    normal = DepthResult((true + rng.normal(0, 0.7, true.shape)).astype(np.float32), CAMERA, 0.7, "gaussian")
+    normal = DepthResult((true + rng.normal(0, 0.7, true.shape)).astype(np.float32), CAMERA, 0.7, noise="gaussian")
     near, far = normal.interval(0.68)
     assert ((near <= metres) & (metres <= far)).mean() == pytest.approx(0.68, abs=0.01)
     assert normal.resized(600, 800).noise == "gaussian"

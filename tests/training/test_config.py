@@ -41,6 +41,7 @@ def test_presets_set_every_field_that_has_a_meaning_in_the_paper(name: str) -> N
         "missing_labels",
         "weighting_options",
         "task_options",
+        "init",
         "seed",
         "accelerator",
         "devices",

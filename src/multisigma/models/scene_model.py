@@ -157,9 +157,7 @@ class SceneModel(nn.Module):
                 or the device cannot be had.
         """
         folder = Path(folder)
-        for name in (INFO_FILE, WEIGHTS_FILE):
-            if not (folder / name).is_file():
-                raise _no_model(folder, name)
+        require_files(folder)
         info = ModelInfo.read(folder / INFO_FILE)
         own = [name for name in info.tasks if name not in BUILT_IN]
         if own and not trust_code:
@@ -180,14 +178,11 @@ class SceneModel(nn.Module):
             model = cls(info, tasks)
         except MultisigmaError as error:
             raise MultisigmaError(f"{folder / INFO_FILE}: {error}") from error
-        path = folder / WEIGHTS_FILE
+        weights = read_weights(folder)
         try:
-            model.network.load_state_dict(safetensors.torch.load(path.read_bytes()))
-        except (OSError, RuntimeError, ValueError, KeyError, safetensors.SafetensorError) as error:
-            raise MultisigmaError(
-                f"{path}: must hold the weights of the network in {INFO_FILE}. Found a fault: {error}. "
-                "Restore the file, or write the model again."
-            ) from error
+            model.network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise _bad_weights(folder, error) from error
         model.to_device(device)
         return model.eval()
 
@@ -212,6 +207,28 @@ def default_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def require_files(folder: Path) -> None:
+    """Raise `MultisigmaError` if a folder lacks a file of a stored model."""
+    for name in (INFO_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise _no_model(folder, name)
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Read the weights of a stored model by name. Raises `MultisigmaError` if they cannot be read."""
+    try:
+        return safetensors.torch.load((folder / WEIGHTS_FILE).read_bytes())
+    except (OSError, RuntimeError, ValueError, KeyError, safetensors.SafetensorError) as error:
+        raise _bad_weights(folder, error) from error
+
+
+def _bad_weights(folder: Path, error: Exception) -> MultisigmaError:
+    return MultisigmaError(
+        f"{folder / WEIGHTS_FILE}: must hold the weights of the network in {INFO_FILE}. Found a fault: {error}. "
+        "Restore the file, or write the model again."
+    )
 
 
 def _at_height(pixels: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:

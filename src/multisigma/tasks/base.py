@@ -38,11 +38,13 @@ class Task(ABC):
         name: The key of this task everywhere: outputs, losses, logs, pictures, command line.
         fields: The fields of a frame that its labels come from, for messages.
         requires: Names of other tasks whose results `postprocess` looks at, where the network has these tasks.
+        per_class: Whether output i is class i of the data's evaluated classes.
     """
 
     name: ClassVar[str]
     fields: ClassVar[tuple[str, ...]] = ()
     requires: ClassVar[tuple[str, ...]] = ()
+    per_class: ClassVar[bool] = False
 
     @abstractmethod
     def channels(self, labels: LabelSpace) -> int:

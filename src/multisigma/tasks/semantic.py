@@ -79,6 +79,7 @@ class Semantic(Task):
     name = "semantic"
     likelihood = Softmax()
     fields = ("semantic",)
+    per_class = True
 
     def channels(self, labels: LabelSpace) -> int:
         return len(labels.train_classes)

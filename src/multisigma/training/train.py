@@ -15,6 +15,7 @@ from multisigma.datasets.module import readable_worker_errors
 from multisigma.datasets.open import find_splits, open_dataset
 from multisigma.errors import MultisigmaError
 from multisigma.files import new_folder, write_text
+from multisigma.models.transfer import transfer_weights
 from multisigma.progress import SILENT, Progress
 from multisigma.tasks import load_tasks
 from multisigma.training.config import TrainConfig
@@ -60,11 +61,21 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
         if first_process:
             _log.warning(f"{problem} There is no validation.")
         val_data = None
+    if val_data is not None and len(val_data) < config.devices * config.nodes:
+        raise MultisigmaError(
+            f"Option --devices must be at most the number of frames of a validation, {len(val_data)}. Found "
+            f"{config.devices * config.nodes} over all nodes. Take fewer devices, or more frames (--validation-frames)."
+        )
 
     lightning.seed_everything(config.seed, verbose=False)
     checkpoint = last_checkpoint(run) if resume and last_checkpoint(run).is_file() else None
     steps_per_epoch = max(1, round(len(train_data) / config.batch_size))
     module = SceneModule(config, tasks, train_data.labels, checkpoint is None, steps_per_epoch)
+    if config.init and checkpoint is None:
+        per_class = [task.name for task in tasks if task.per_class]
+        done = transfer_weights(module.network, Path(config.init), config.encoder, train_data.labels, per_class)
+        if first_process:
+            _log.info("from %s: %s", config.init, done)
     if first_process and not resume:
         with new_folder(run) as folder:
             describe_run(folder, config, module, train_data, val_data, progress)

@@ -204,9 +204,10 @@ def test_a_smooth_maximum_has_its_second_derivative() -> None:
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_a_loss_that_is_not_finite_is_refused(value: float) -> None:
-    for weighting in (EqualWeighting(["a"]), UncertaintyWeighting({"a": Laplace()})):
-        with pytest.raises(MultisigmaError, match="'a': the loss must be finite"):
-            weighting({"a": torch.tensor(value)})
+    for weighting in (EqualWeighting(["a", "b"]), UncertaintyWeighting({"a": Laplace(), "b": Laplace()})):
+        for other in (torch.tensor(1.0), None):
+            with pytest.raises(MultisigmaError, match=f"'a': the loss must be finite. Found {value}"):
+                weighting({"a": torch.tensor(value), "b": other})
 
 
 @pytest.mark.parametrize("weighting", [FAMO(["a"]), UncertaintyWeighting({"a": Laplace()}, closed_form=True)], ids=str)

@@ -88,7 +88,8 @@ def reduce_losses(
     labelled = everywhere[1] > 0
     number = everywhere[1].where(labelled, 1.0)
     divisor = (number / processes).to(total)
-    local = total / divisor
-    # This has the value of the mean over all processes, and the gradient of this process's part.
-    mean = local + ((everywhere[0] / number).to(total) - local).detach()
+    mean = total / divisor
+    if several:
+        # Give it the value of the mean over all processes. It keeps the gradient of this process's part.
+        mean = mean + ((everywhere[0] / number).to(total) - mean).detach()
     return TaskLosses(mean.where(labelled, 1.0), labelled, present, False, tuple(totals), divisor, shared)

@@ -1,7 +1,7 @@
 """Weigh each loss by a learned homoscedastic noise: section 3 of Kendall, Gal and Cipolla (CVPR 2018)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -123,10 +123,11 @@ class UncertaintyWeighting(Weighting):
 
     def combine(self, batch: TaskLosses) -> Tensor:
         log_variance = self._log_variances(batch)
+        # Usually no log variance is beyond its bounds. Then leave out the clamp and the penalty, which cost time.
         inside = log_variance if self._is_inside(log_variance) else log_variance.clamp(*self.bounds)
         weight, rest = self.weight(inside), self.regulariser(inside)
         if inside is not log_variance:
-            # Beyond the bounds the clamp blocks the loss's gradient. This penalty pulls the parameter back.
+            # Beyond its bounds the clamp blocks the loss's gradient. The penalty pulls the parameter back.
             beyond = (log_variance - inside).abs()
             rest = rest + 0.5 * (beyond + beyond.square())
         learned = self.training and not self.closed_form
@@ -197,8 +198,10 @@ class UncertaintyWeighting(Weighting):
         return constant(self.initial, best.device).where(best.isnan(), best)
 
     def _whole_log_variances(self) -> Tensor:
-        """Return all tasks' log variances within the bounds, shape (T,), gathered where FSDP shards them."""
-        parts: Sequence[Tensor] = [self.log_variance(name).detach() for name in self.tasks]
+        """Return all tasks' log variances within the bounds, shape (T,). Gather them if FSDP has sharded them."""
+        if self.closed_form:
+            return self._running_optimum()
+        parts = [getattr(self, name).detach() for name in self.parameter_names]
         whole = [part.full_tensor() if hasattr(part, "full_tensor") else part for part in parts]
         return torch.cat(whole).clamp(*self.bounds)
 

@@ -88,7 +88,7 @@ class GradientAggregation(Weighting):
         if not torch.is_grad_enabled():
             return objective
         shared, gradients = shared_gradients(batch, self.tasks, "GradientAggregation")
-        rows = gradients[batch.labelled]
+        rows = gradients if batch.complete else gradients[batch.labelled]
         if not len(rows):
             return objective
         with torch.no_grad(), torch.autocast(rows.device.type, enabled=False):

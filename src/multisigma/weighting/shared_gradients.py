@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, distributed, nn
 
 from multisigma.errors import MultisigmaError
-from multisigma.weighting.likelihoods import at_least_float32
 from multisigma.weighting.losses import TaskLosses, several_processes
 
 
@@ -36,22 +35,27 @@ def shared_gradients(batch: TaskLosses, tasks: Sequence[str], method: str) -> tu
         )
     if len({isinstance(tensor, nn.Parameter) for tensor in shared}) > 1:
         raise MultisigmaError(f"{method}: `shared` must be parameters or features. Found both.")
-    rows, reached = [], False
-    for name, total, present in zip(tasks, batch.totals, batch.present, strict=True):
+    # Fill one matrix and divide it in place. Several copies of all gradients would take several times the memory.
+    dtype = torch.float64 if any(tensor.dtype == torch.float64 for tensor in shared) else torch.float32
+    sizes, reached = [tensor.numel() for tensor in shared], False
+    matrix = torch.zeros(len(tasks), sum(sizes), dtype=dtype, device=batch.mean.device)
+    for row, name, total, present in zip(matrix, tasks, batch.totals, batch.present, strict=True):
         gradients: Sequence[Tensor | None] = [None] * len(shared)
         if total.requires_grad:
             gradients = torch.autograd.grad(total, shared, retain_graph=True, allow_unused=True)
         elif present and not several_processes():
             raise MultisigmaError(f"Task {name!r}: its loss has no graph. {method} needs one.")
-        reached = reached or any(gradient is not None for gradient in gradients)
-        parts = [torch.zeros_like(t) if g is None else g for g, t in zip(gradients, shared, strict=True)]
-        rows.append(at_least_float32(torch.cat([part.reshape(-1) for part in parts])))
+        for part, gradient in zip(row.split(sizes), gradients, strict=True):
+            if gradient is not None:
+                reached = True
+                part.copy_(gradient.reshape(-1))
     if not reached and any(batch.present) and not several_processes():
         raise MultisigmaError(
             f"{method}: no loss depends on any of the {len(shared)} tensors in `shared`. Give the very tensors that "
             "the losses were computed from, not copies or those of another module."
         )
-    return shared, (torch.stack(rows) / batch.divisor[:, None]).where(batch.labelled[:, None], 0.0)
+    matrix /= batch.divisor[:, None]
+    return shared, matrix.masked_fill_(~batch.labelled[:, None], 0.0)
 
 
 def are_replicated(shared: Sequence[Tensor]) -> bool:

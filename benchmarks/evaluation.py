@@ -33,7 +33,6 @@ from multisigma.datasets.fields import ClassMap, InstanceMap, instance_centroids
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.images import read_png, write_png
 from multisigma.datasets.label_space import CITYSCAPES
-from multisigma.datasets.labels import INSTANCE_CLASSES
 from multisigma.datasets.predictions import PredictionFiles, inspect_prediction, write_predictions
 from multisigma.datasets.scene import cut_instances
 from multisigma.metrics import AveragePrecision, IoU, Metric
@@ -54,7 +53,7 @@ def make_truth(seed: int, index: int, instances: int) -> Frame:
     ids = frame.instances.copy()
     own = [i for i in np.unique(ids) if i >= 1000]
     for number in range(len(own), instances):
-        label = INSTANCE_CLASSES[int(rng.choice(len(INSTANCE_CLASSES), p=FREQUENCIES))]
+        label = CITYSCAPES.instance_classes[int(rng.choice(len(CITYSCAPES.instance_classes), p=FREQUENCIES))]
         y, x = np.mgrid[:HEIGHT, :WIDTH]
         cy, cx, ry, rx = rng.uniform(300, 800), rng.uniform(0, WIDTH), rng.uniform(10, 90), rng.uniform(10, 130)
         ids[((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 <= 1] = label.id * 1000 + 500 + number

@@ -81,13 +81,18 @@ assert not slow, slow
     assert f"multisigma {command}" if command else "multisigma [--help]" in done.stdout
 
 
-def test_checking_and_preparing_load_no_network() -> None:
-    code = """import sys
+def test_what_needs_no_network_loads_none(tmp_path: Path) -> None:
+    """Data, other systems' files and reports: the commands run without torch, up to the fault that they find."""
+    (tmp_path / "config.yaml").write_text("{}", encoding="utf-8")
+    code = f"""import sys
 from multisigma.cli import main
 assert main(["check", "nowhere"]) == 2
 assert main(["prepare", "nowhere", "out"]) == 2
 assert main(["generate", "out", "--train", "-1"]) == 2
-assert not {"torch", "lightning", "timm"} & set(sys.modules)
+assert main(["evaluate", "--predictions", "nowhere", "--data", "nowhere"]) == 2
+assert main(["predict", "nowhere", "nowhere.png", "--out", {str(tmp_path / "out")!r}, "--camera", "none.json"]) == 2
+assert main(["report", {str(tmp_path)!r}]) == 0
+assert not {{"torch", "lightning", "timm"}} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

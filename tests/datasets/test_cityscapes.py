@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from multisigma.datasets.cityscapes import FrameFiles, find_splits, list_frames, read_camera, read_frame
 from multisigma.datasets.cityscapes.check import check_root
 from multisigma.datasets.images import PngFormat, decode_disparity, encode_disparity, read_png, write_png
-from multisigma.datasets.labels import INSTANCE_CLASSES
+from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.open import open_dataset
 from multisigma.datasets.problems import DataError
 from multisigma.errors import MultisigmaError
@@ -64,7 +64,7 @@ class TestSoundRoots:
         points: dict[int, list[tuple[int, int]]] = {}
         for row, column in np.ndindex(16, 32):
             instance = int(arrays_of(0, (16, 32))["instances"][row, column])
-            if instance >= 1000 and instance // 1000 in {label.id for label in INSTANCE_CLASSES}:
+            if instance >= 1000 and instance // 1000 in {label.id for label in CITYSCAPES.instance_classes}:
                 points.setdefault(instance, []).append((column, row))
         assert centroids(frame).keys() == points.keys()
         assert 26000 in points

@@ -251,7 +251,7 @@ def test_missing_files(streets: Path) -> None:
     save(streets / "disp/train/a.png", ids(0))
     fails(
         lambda: open_dataset(path, "train"),
-        "every frame of a split must have its file of the key `disparity`",
+        "if one frame of a split has a file of the key `disparity`, all must",
         "frame b",
         "frame deep/c",
     )
@@ -342,3 +342,32 @@ def test_the_pages_examples_are_right(tmp_path: Path, block: str) -> None:
     config = read_config(write(tmp_path, re.sub("root: .*", "root: .", block)))
     assert config.files["image"]
     assert config.labels.train_classes
+
+
+def test_labels_under_other_names_than_the_images_are_a_fault(streets: Path) -> None:
+    for path in (streets / "labels" / "train").rglob("*.png"):
+        path.rename(path.with_name(f"label_{path.name}"))
+    text = f"image: images/{{split}}/{{name}}\nsemantic: labels/{{split}}/{{name}}.png\n{CLASSES}"
+    with pytest.raises(
+        DataError, match=r"files of the key `semantic` must have the names of frames.*'deep/label_c'|'label_a'"
+    ):
+        open_dataset(write(streets, text), "train")
+
+
+def test_two_frames_of_one_name_are_a_fault(tmp_path: Path) -> None:
+    save(tmp_path / "images" / "a" / "b.png", noise(0))
+    save(tmp_path / "images" / "a_b.png", noise(1))
+    with pytest.raises(DataError, match=r"each frame must have a name of its own.*'a_b' more than once"):
+        open_dataset(write(tmp_path, f"image: images/{{name}}\n{CLASSES}"), "train")
+
+
+def test_the_fault_of_sizes_names_both_files(streets: Path) -> None:
+    save(streets / "objects" / "val" / "d.png", np.zeros((5, 5), np.uint8))
+    text = (
+        "image: images/{split}/{name}\nsemantic: labels/{split}/{name}.png\n"
+        f"instance: {{files: 'objects/{{split}}/{{name}}.png', encoding: number}}\n{CLASSES}"
+    )
+    with pytest.raises(DataError) as caught:
+        open_dataset(write(streets, text), "val").read(0, {"semantic", "instance"})
+    assert "d.png" in str(caught.value)
+    assert str(Path("labels") / "val") in str(caught.value)

@@ -1,5 +1,6 @@
 """Packed copies: identical in content to their source, whatever its layout."""
 
+import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -121,7 +122,9 @@ def test_faults(make_root: MakeRoot, tmp_path: Path, monkeypatch: pytest.MonkeyP
     (problem,) = check_data(copy).problems
     assert problem.path == copy / "train/000000_semantic.npy"
     (copy / "packed.json").write_text('{"format": 2}')
-    with pytest.raises(DataError, match=r"packed.json: a packed copy must have the format 1; found 2"):
+    with pytest.raises(
+        DataError, match=r"packed.json: a packed copy must have the format 1, with splits and labels; found 2"
+    ):
         open_dataset(copy, "train")
 
 
@@ -130,3 +133,14 @@ def test_label_space_of_a_copy_is_the_sources(make_root: MakeRoot, tmp_path: Pat
     labels = open_dataset(tmp_path / "copy", "val").labels
     assert isinstance(labels, LabelSpace)
     assert labels == CITYSCAPES
+
+
+def test_the_pages_numbers_are_the_measured_ones() -> None:
+    root = Path(__file__).parents[2]
+    measured = json.loads((root / "benchmarks/results/reading.json").read_text(encoding="utf-8"))
+    packed, source = (
+        measured["milliseconds"][name]["crop for training"] for name in ("packed copy", "Cityscapes root")
+    )
+    page = " ".join((root / "docs/data.md").read_text(encoding="utf-8").split())
+    assert f"takes {packed:.0f} ms of processor time instead of {source:.0f}" in page
+    assert f"{measured['bytes of a packed pixel']:.0f} bytes of disk a pixel" in page

@@ -14,9 +14,9 @@ from multisigma.datasets.label_space import LabelSpace
 from multisigma.datasets.labels import Label
 from multisigma.datasets.predictions import inspect_prediction, list_predictions, write_predictions
 from multisigma.datasets.problems import DataError
-from multisigma.datasets.scene import cut_instances
+from multisigma.datasets.scene import SceneInstance, cut_instances
 from multisigma.errors import MultisigmaError
-from multisigma.training.evaluate import evaluate_predictions
+from multisigma.training.evaluate_predictions import evaluate_predictions
 from tests.evaluations import values
 from tests.scenes import Scene, scene_of
 
@@ -72,6 +72,15 @@ def test_a_scene_without_objects_has_an_empty_list(tmp_path: Path) -> None:
     write_predictions(tmp_path, NAMES[0], scene_of(regions=[]), SIZE)
     assert (tmp_path / "instance" / f"{NAMES[0]}.txt").read_text() == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["instance"]
+
+
+def test_objects_of_a_data_sets_own_classes(tmp_path: Path) -> None:
+    """They have the data's names and ids; those of classes that the data lacks are left out."""
+    labels = LabelSpace("own", (Label("pallet truck", 40, 0, "x", 0, True, False, (0, 0, 0)),))
+    regions = [SceneInstance(class_id, 0.5, 0, 0, np.ones((1, 1), bool)) for class_id in (255, 40)]
+    write_predictions(tmp_path, NAMES[0], scene_of(regions=regions), SIZE, labels)
+    found = (tmp_path / "instance" / f"{NAMES[0]}.txt").read_text(encoding="utf-8")
+    assert found == f"masks/{NAMES[0]}_000_pallet-truck.png 40 0.5\n"
 
 
 def test_files_may_lie_in_folders_and_have_longer_names(data: Path, predictions: Path) -> None:

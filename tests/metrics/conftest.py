@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from multisigma.datasets.frame import Camera, Frame
-from multisigma.datasets.labels import TRAIN_CLASSES
+from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.scene import SceneInstance
 from tests.frames import class_ids, frame_of, instance_ids
 from tests.frames import disparity as disparity_of
@@ -42,7 +42,8 @@ def shape(rng: np.random.Generator, smallest: int = 3, largest: int = 45) -> np.
 def make_truth(seed: int) -> Frame:
     """Regions of every label, single objects (of ignored classes too), groups, and a disparity with holes."""
     rng = np.random.default_rng(seed)
-    classes = rng.permutation([label.id for label in TRAIN_CLASSES if not label.has_instances])[: rng.integers(1, 6)]
+    stuff = [label.id for label in CITYSCAPES.train_classes if not label.has_instances]
+    classes = rng.permutation(stuff)[: rng.integers(1, 6)]
     instances = np.full((HEIGHT, WIDTH), int(rng.choice(classes)), np.int32)
     disparity = rng.uniform(0.1, 8, (HEIGHT, WIDTH)).astype(np.float32)
     for _ in range(rng.integers(0, 6)):

@@ -13,7 +13,7 @@ from sklearn.metrics import precision_recall_curve
 
 from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.label_space import CITYSCAPES
-from multisigma.datasets.labels import INSTANCE_CLASSES, LABELS
+from multisigma.datasets.labels import LABELS
 from multisigma.datasets.scene import SceneInstance, cut_instances
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import AveragePrecision
@@ -30,7 +30,7 @@ VOID = [label.id for label in LABELS if label.ignore_in_eval]
 def obvious(case: Case, least: int, farthest: float, density: float) -> float:
     """The rules once more, with whole masks and no arithmetic shared with the product."""
     scores = []
-    for label in INSTANCE_CLASSES:
+    for label in CITYSCAPES.instance_classes:
         for threshold in np.arange(0.5, 1.0, 0.05):
             entries: list[tuple[float, bool]] = []
             total = 0

@@ -42,6 +42,7 @@ INFO = ModelInfo(
     decoder_channels=8,
     sigmas={"depth": 0.5},
     noise_scales={"depth": 0.25},
+    temperatures={"semantic": 2.5},
 )
 CAMERA = Camera(0.2, 100.0, 100.0, 31.5, 15.5)
 
@@ -123,7 +124,7 @@ def test_at_the_working_height_results_are_those_of_the_outputs(model: SceneMode
         outputs = {k: v[0].numpy() for k, v in model(torch.from_numpy(image).permute(2, 0, 1)[None]).items()}
     train_ids = outputs["semantic"].argmax(0)
     np.testing.assert_array_equal(scene["semantic"].ids, INFO.labels.ids_of_train_ids[train_ids])
-    odds = np.exp(outputs["semantic"].astype(float))
+    odds = np.exp(outputs["semantic"].astype(float) / INFO.temperatures["semantic"])
     np.testing.assert_allclose(scene["semantic"].probability, odds.max(0) / odds.sum(0), rtol=1e-4)
     np.testing.assert_array_equal(scene["depth"].disparity, outputs["depth"][0].clip(0))
     assert list(scene) == ["semantic", "instance", "depth"]

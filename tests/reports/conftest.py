@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from multisigma.datasets.label_space import CITYSCAPES
-from multisigma.datasets.labels import TRAIN_CLASSES
 from multisigma.metrics import Evaluation, Measurement
 from multisigma.reports.samples import write_samples
 from multisigma.visualization.colours import MISTAKES_SCALE, colour_mistakes, colour_vectors, disparity_scale
@@ -20,7 +19,7 @@ from multisigma.visualization.picture import Picture, Sample
 
 # First loss, last loss, last sigma.
 TASKS = {"semantic": (2.9, 0.5, 0.6), "instance": (14.0, 3.1, 4.0), "depth": (6.0, 0.8, 1.1)}
-COLOUR = {label.name: label.color for label in TRAIN_CLASSES}
+COLOUR = {label.name: label.color for label in CITYSCAPES.train_classes}
 
 
 def log_rows(first: int, last: int, every: int = 5) -> list[dict[str, float]]:
@@ -133,7 +132,7 @@ def fill_run(run: Path, frames: int = 2, size: tuple[int, int] = (128, 256)) -> 
     (run / "network.json").write_text(json.dumps([dict(zip(keys, part, strict=True)) for part in parts]))
     write_log(run, 0, log_rows(0, 350))
     write_log(run, 300, log_rows(300, 600))
-    per_class = {label.name: 100 * float(np.exp(-index / 9)) for index, label in enumerate(TRAIN_CLASSES)}
+    per_class = {label.name: 100 * float(np.exp(-index / 9)) for index, label in enumerate(CITYSCAPES.train_classes)}
     per_class["train"] = nan
     baseline_per_class = {name: value / 4 for name, value in per_class.items()}
     write_evaluation(run / "evaluations" / "data-val", per_class, baseline_per_class)

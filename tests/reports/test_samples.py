@@ -8,7 +8,6 @@ import pytest
 
 from multisigma.datasets.images import read_png
 from multisigma.datasets.label_space import CITYSCAPES
-from multisigma.datasets.labels import TRAIN_CLASSES
 from multisigma.errors import MultisigmaError
 from multisigma.reports.samples import write_samples
 from multisigma.visualization.picture import Picture, Sample
@@ -38,7 +37,7 @@ def test_pictures_come_back_as_they_were(tmp_path: Path) -> None:
                     assert np.array_equal(read_png(folder / item[side], "8-bit RGB"), true)
     assert sorted([*named, "samples.json", "legend.json"]) == sorted(path.name for path in folder.iterdir())
     assert json.loads((folder / "legend.json").read_text()) == [
-        {"name": label.name, "color": list(label.color)} for label in TRAIN_CLASSES
+        {"name": label.name, "color": list(label.color)} for label in CITYSCAPES.train_classes
     ]
 
 

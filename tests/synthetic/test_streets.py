@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from multisigma.datasets.frame import Camera
-from multisigma.datasets.labels import LABELS, TRAIN_CLASSES, TRAIN_ID_OF
+from multisigma.datasets.label_space import CITYSCAPES
+from multisigma.datasets.labels import LABELS
 from multisigma.errors import MultisigmaError
 from multisigma.synthetic import StreetFrame, StreetSettings, make_frame
 from multisigma.synthetic import materials as m
@@ -112,9 +113,9 @@ def test_unknown_split_and_negative_index() -> None:
 
 
 def test_every_class_occurs_and_frequencies_are_near_the_real_ones() -> None:
-    counts = sum(np.bincount(TRAIN_ID_OF[f.labels].ravel(), minlength=256)[:19] for f in frames())
+    counts = sum(np.bincount(CITYSCAPES.train_ids_of_ids[f.labels].ravel(), minlength=256)[:19] for f in frames())
     assert isinstance(counts, np.ndarray)
-    share = dict(zip((c.name for c in TRAIN_CLASSES), counts / counts.sum(), strict=True))
+    share = dict(zip((c.name for c in CITYSCAPES.train_classes), counts / counts.sum(), strict=True))
     # The rarest are seen in one frame of ten or less: their presence in 40 frames is all that can be asked.
     assert all(value > 0 for value in share.values()), share
     real = {

@@ -169,9 +169,9 @@ def test_a_class_of_a_users_own(
     capsys.readouterr()
     for data, words in {
         "striped_data.NoLength": "Found no __len__, labels",
-        "striped_data.Nothing": "nor can be imported",
+        "striped_data.Nothing": "it cannot be imported",
         "striped_data.np": "must be a class derived from multisigma.datasets.SceneDataset",
-        "no_module.Nothing": "a module must be on the Python path",
+        "no_module.Nothing": "the Python path of the module",
     }.items():
         assert main(["check", data]) == 2
         message = capsys.readouterr().err

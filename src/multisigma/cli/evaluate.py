@@ -55,7 +55,7 @@ def run(options: Namespace) -> None:
     from multisigma.datasets.predictions import write_predictions
     from multisigma.files import new_folder
     from multisigma.reports.samples import write_samples
-    from multisigma.training.evaluate import evaluate, evaluate_predictions, evaluation_folder
+    from multisigma.training.evaluate_predictions import evaluate_predictions, evaluation_folder
 
     folder, predictions, save = options.run, options.predictions, options.save_predictions
     if (folder is None) == (predictions is None):
@@ -73,6 +73,9 @@ def run(options: Namespace) -> None:
             evaluation.write(fresh)
     else:
         place = evaluation_folder(folder, options.name, options.data, options.split, options.checkpoint, options.votes)
+        # Here, because files are evaluated without torch, whose import takes seconds.
+        from multisigma.training.evaluate import evaluate
+
         with new_folder(save) if save else nullcontext() as saved:
             keep = partial(write_predictions, saved) if saved else None
             result = evaluate(

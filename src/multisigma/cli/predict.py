@@ -9,6 +9,9 @@ from multisigma.cli.console import make_progress, print_line, print_warning
 from multisigma.cli.options import add_votes
 from multisigma.errors import MultisigmaError
 
+# Images that the last message names; each has had a warning of its own.
+_NAMED = 5
+
 
 def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     """Make the parser of the command."""
@@ -35,12 +38,14 @@ def run(options: Namespace) -> None:
     from multisigma.datasets.cityscapes import read_camera
     from multisigma.datasets.photographs import find_photographs
     from multisigma.files import require_empty
-    from multisigma.models import SceneModel
-    from multisigma.tasks import choose_votes
 
     require_empty(options.out)
     images = find_photographs(options.inputs)
     camera = read_camera(options.camera) if options.camera else None
+    # After the checks, because it takes seconds.
+    from multisigma.models import SceneModel
+    from multisigma.tasks import choose_votes
+
     model = SceneModel.load(options.model, options.device, options.trust_code)
     choose_votes(model.tasks, options.votes)
     failed = []
@@ -52,4 +57,5 @@ def run(options: Namespace) -> None:
             failed.append(str(path))
     print_line(f"{len(images) - len(failed)} of {len(images)} images predicted, in {options.out}")
     if failed:
-        raise MultisigmaError(f"{len(failed)} of {len(images)} images could not be predicted: {', '.join(failed)}")
+        names = ", ".join(failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
+        raise MultisigmaError(f"{len(failed)} of {len(images)} images could not be predicted: {names}")

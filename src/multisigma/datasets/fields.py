@@ -19,14 +19,14 @@ _PADDING_COLOR: Final = (124, 116, 104)
 
 
 class Field(Protocol):
-    """What a frame has one value of for each pixel; a user's own type needs these two."""
+    """Data of a frame with a value for each pixel. A user's own type implements `shape` and `warp`."""
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width."""
 
     def warp(self, transform: Transform) -> Self:
-        """Return the field of the scaled, flipped and cropped frame; arrays must not share memory with this one's."""
+        """Return the field of the scaled, flipped and cropped frame; it must not share memory with `self`."""
 
 
 def _size(array: NDArray[Any]) -> tuple[int, int]:
@@ -55,7 +55,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassMap:
-    """The class of each pixel: takes the nearest pixel.
+    """The class of each pixel. It is resampled by the nearest pixel.
 
     Args:
         ids: Raw ids of the frame's label space, shape (H, W), uint8.
@@ -77,10 +77,10 @@ class ClassMap:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InstanceMap:
-    """The instance of each pixel: takes the nearest pixel, and moves the centroids as points.
+    """The instance of each pixel. It is resampled by the nearest pixel; the centroids move as points.
 
-    The centroids are those of whole instances. Vectors made from them point at the whole instance's centroid also where
-    a crop cuts the instance or leaves its centroid outside.
+    The centroids are those of whole instances. Vectors made from them point at the whole instance's centroid, even if a
+    crop cuts the instance or leaves its centroid outside.
 
     Args:
         ids: Shape (H, W), int32: class id * 1000 + number, or the class id alone for stuff and groups.
@@ -108,11 +108,11 @@ class InstanceMap:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Disparity:
-    """Disparity: takes the nearest pixel, and scales with the width.
+    """Disparity. It is resampled by the nearest pixel, and multiplied by the ratio of widths.
 
     Args:
-        values: Pixels at the frame's size, shape (H, W), float32; NaN where invalid. The sky is as stored (mostly NaN):
-            that its inverse depth is zero follows from the classes.
+        values: Pixels at the frame's size, shape (H, W), float32; NaN where invalid. The sky is stored as it was
+            measured, mostly NaN; `disparity_with_sky` sets it to zero.
     """
 
     values: NDArray[np.float32]
@@ -129,7 +129,9 @@ class Disparity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Directions:
-    """Unit vectors in the camera's coordinates, such as surface normals: takes the nearest pixel; a flip mirrors x.
+    """Unit vectors in the camera's coordinates, such as surface normals. A flip mirrors x.
+
+    They are resampled by the nearest pixel.
 
     Args:
         vectors: (x right, y down, z forward), shape (H, W, 3), float32; NaN where invalid.
@@ -170,7 +172,7 @@ def instance_centroids(ids: NDArray[np.int32], classes: Collection[int]) -> dict
 
 @njit(cache=True)
 def _sums(ids: NDArray[np.int32], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Pixels of each id of at least 1000, and the sums of their columns and rows; shape (size,) each."""
+    """Return the number of pixels, the sum of x and the sum of y of each id from 1000 up; shape (size,) each."""
     counts, x_sums, y_sums = np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64)
     for y in range(ids.shape[0]):
         for x in range(ids.shape[1]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from multisigma.datasets.problems import DataError, Problem
 __all__ = ["FolderDataset", "find_names", "list_folder", "list_splits"]
 
 _T = TypeVar("_T")
-# Files that a pattern without an ending means.
+# Endings that are tried where a pattern has none.
 _ENDINGS: Final = "png|jpe?g|bmp|tiff?|webp|ppm|pgm|pfm|gif|npy|json|ya?ml|txt"
 
 
@@ -52,10 +53,10 @@ class FolderDataset(SceneDataset):
 
     def name(self, i: int) -> str:
         """Return the name of a frame, with `_` for each slash."""
-        return self.names[i].replace("/", "_")
+        return _frame_name(self.names[i])
 
     def label_counts(self) -> dict[str, int]:
-        """Return the number of frames with each field that the configuration names, by their files."""
+        """Return the number of frames that have a file for each field; the files are not opened."""
         counts = {_field_of(key): sum(key in files for files in self.files) for key in self.config.files}
         counts.pop("image", None)
         return counts | ({} if self.config.camera is None else {"camera": len(self)})
@@ -114,7 +115,7 @@ class FolderDataset(SceneDataset):
         if semantic is not None and wanted("semantic"):
             fields["semantic"] = ClassMap(semantic, void)
         if wanted("instance") and not (needs_classes and semantic is None):
-            ids = attempt("instance", lambda path: self._read_instances(path, semantic))
+            ids = attempt("instance", lambda path: self._read_instances(path, files.get("semantic"), semantic))
             if ids is not None:
                 fields["instance"] = InstanceMap(ids, instance_centroids(ids, self.labels.instance_ids), void)
         camera = None
@@ -131,7 +132,7 @@ class FolderDataset(SceneDataset):
         if far is not None and camera is not None:
             fields["disparity"] = Disparity(_disparity_of(far, camera))
         elif far is not None and "camera" not in files:
-            rule = "a frame with depth must have a camera, which makes inverse depth of it"
+            rule = "a frame with depth must have a camera, to convert depth to disparity"
             problems.append(Problem(files["depth"], rule, "none", "Add its camera file, or an inline `camera`."))
         if vectors is not None:
             fields["normals"] = Directions(vectors)
@@ -142,10 +143,12 @@ class FolderDataset(SceneDataset):
     def _read_semantic(self, path: Path) -> NDArray[np.uint8]:
         return class_ids(path, read_map(path), dict(self.config.ids_of), self.labels)
 
-    def _read_instances(self, path: Path, classes: NDArray[np.uint8] | None) -> NDArray[np.int32]:
+    def _read_instances(
+        self, path: Path, classes_path: Path | None, classes: NDArray[np.uint8] | None
+    ) -> NDArray[np.int32]:
         stored, config = read_map(path), self.config
-        if classes is not None:
-            _require_size(path, stored, path, classes)
+        if classes is not None and classes_path is not None:
+            _require_size(path, stored, classes_path, classes)
         return instance_ids(path, stored, config.encoding, classes, dict(config.ids_of), self.labels)
 
     def _read_numbers(self, path: Path) -> NDArray[np.float32]:
@@ -162,17 +165,21 @@ class FolderDataset(SceneDataset):
         return unit_vectors(path, read_values(path), self.config.axes)
 
 
+def _frame_name(name: str) -> str:
+    return name.replace("/", "_")
+
+
 def list_folder(
     config: FolderConfig, split: str, missing_labels: Literal["error", "unlabelled"] = "error"
 ) -> FolderDataset:
     """List the frames of a split.
 
-    A key of which the split has no file at all leaves its frames unlabelled. A single missing file is an error.
+    If no frame of the split has a file for a key, the field is unlabelled. If only some have one, that is an error.
 
     Args:
         config: Where the files are.
         split: Name of the split.
-        missing_labels: 'unlabelled' lets frames with a single missing file pass as unlabelled for that key.
+        missing_labels: 'unlabelled' takes the others as unlabelled instead.
 
     Raises:
         DataError: There is no such split, it is empty, or a file is missing.
@@ -184,6 +191,9 @@ def list_folder(
     first, *others = config.files
     found = find_names(config, first, split)
     names = sorted(found) if config.splits is None else _chosen(config, split, found)
+    if twice := [name for name, count in Counter(map(_frame_name, names)).items() if count > 1]:
+        rule, remedy = "each frame must have a name of its own, with `_` for each slash", "Rename a file."
+        raise DataError(*(Problem(config.path, rule, f"{name!r} more than once", remedy) for name in twice))
     files: list[dict[str, Path]] = [{first: found[name]} for name in names]
     problems: list[Problem] = []
     for key in others:
@@ -198,9 +208,13 @@ def list_folder(
             remedy = f"Correct the pattern {pattern}, or remove the key."
             problems.append(Problem(config.path, rule, f"none that matches {config.root / pattern}", remedy))
         missing = [name for name in names if name not in paths]
+        if paths and len(missing) == len(names) and ("{split}" in pattern or config.splits is None):
+            rule = f"files of the key `{key}` must have the names of frames"
+            found_name, remedy = f"{next(iter(paths))!r}, and no frame of this name", f"Correct the pattern {pattern}."
+            problems.append(Problem(config.path, rule, found_name, remedy))
         if missing and len(missing) < len(names) and missing_labels == "error":
-            rule = f"every frame of a split must have its file of the key `{key}` where one has"
-            remedy = "Restore it. To go on without, train with --missing-labels unlabelled."
+            rule = f"if one frame of a split has a file of the key `{key}`, all must"
+            remedy = "Restore it. To train without it, pass --missing-labels unlabelled."
             place = config.root / pattern.replace("{split}", split)
             problems += [Problem(place, rule, f"none for the frame {name}", remedy) for name in missing]
         for name, entry in zip(names, files, strict=True):
@@ -250,7 +264,7 @@ def find_names(config: FolderConfig, key: str, split: str | None) -> dict[str, P
 
 
 def _chosen(config: FolderConfig, split: str, found: Collection[str]) -> list[str]:
-    """The names that a list of the configuration gives to a split; in a list, a name may have its ending."""
+    """Return the frames that the configuration lists for a split. A listed name may have a file's ending."""
     assert config.splits is not None
     names, problems = [], []
     for name in config.splits[split]:

@@ -8,22 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-__all__ = ["IGNORE", "INSTANCE_CLASSES", "KNOWN_IDS", "LABELS", "TRAIN_CLASSES", "TRAIN_ID_OF", "Label"]
+__all__ = ["IGNORE", "LABELS", "Label"]
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One row of the Cityscapes label table.
+    """One class: a row of a label space.
 
     Args:
         name: Name of the class, such as 'traffic light'.
-        id: Id in `*_labelIds.png`; -1 for the license plate, which is never drawn.
-        train_id: Id used in training, 0 to 18; 255 where ignored; -1 for the license plate.
+        id: Id in maps of classes; -1 for the license plate of Cityscapes, which is never drawn.
+        train_id: Id used in training, 0, 1, 2, ...; 255 where ignored; -1 for the license plate.
         category: Name of the category, such as 'vehicle'.
-        category_id: Id of the category, 0 to 7.
+        category_id: Id of the category, from 0.
         has_instances: Whether single objects of the class are annotated apart.
         ignore_in_eval: Whether evaluation leaves the class out.
         color: Colour (red, green, blue), each 0 to 255.
@@ -82,20 +79,3 @@ LABELS: Final[tuple[Label, ...]] = (
 )
 """All 35 labels, in the order of the Cityscapes scripts."""
 # fmt: on
-
-TRAIN_CLASSES: Final[tuple[Label, ...]] = tuple(
-    sorted((label for label in LABELS if not label.ignore_in_eval), key=lambda label: label.train_id)
-)
-"""The 19 classes that are trained and evaluated; entry i has training id i."""
-
-INSTANCE_CLASSES: Final[tuple[Label, ...]] = tuple(label for label in TRAIN_CLASSES if label.has_instances)
-"""The eight classes evaluated instance by instance: person, rider, car, truck, bus, train, motorcycle, bicycle."""
-
-KNOWN_IDS: Final[frozenset[int]] = frozenset(label.id for label in LABELS if label.id >= 0)
-"""Ids that a pixel of `*_labelIds.png` may hold: 0 to 33."""
-
-TRAIN_ID_OF: Final[NDArray[np.uint8]] = np.full(256, IGNORE, dtype=np.uint8)
-"""Shape (256,): training id (0 to 18, or `IGNORE`) of every raw label id."""
-for _label in TRAIN_CLASSES:
-    TRAIN_ID_OF[_label.id] = _label.train_id
-TRAIN_ID_OF.setflags(write=False)

@@ -1,4 +1,4 @@
-"""Which data set a user means by a path or a name."""
+"""Open a data set of any layout, from a path or the name of a class."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def layout_of(data: str | Path) -> Layout:
     """Return which layout a path or a name means.
 
     Args:
-        data: A class as 'package.module.Class'; or a YAML file that describes folders; or the root of a packed copy, of
-            KITTI 2015, or else of Cityscapes.
+        data: A class as 'package.module.Class', a YAML file that describes folders, or the root of a packed copy or of
+            KITTI 2015. Any other path is taken as a root in the Cityscapes format.
     """
     path = Path(data)
     if _CLASS_PATH.fullmatch(str(data)) and not path.exists() and path.suffix.lower() not in _YAML:
@@ -52,7 +52,7 @@ def open_dataset(
     Args:
         data: As for `layout_of`; a class is called with the split.
         split: Name of the split, such as 'train'.
-        missing_labels: 'unlabelled' lets frames with a single missing file pass as unlabelled for that field.
+        missing_labels: 'unlabelled' takes a frame whose file is missing as unlabelled, where other frames have one.
 
     Raises:
         MultisigmaError: There is no such data set or split, or it is malformed.
@@ -101,8 +101,8 @@ def _own_class(text: str) -> Callable[[str], SceneDataset]:
         own = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise MultisigmaError(
-            f"Option --data must be a folder, a YAML file, or a class as 'package.module.Class'. Found {text!r}, which "
-            f"is neither there nor can be imported ({error}). Check the path; a module must be on the Python path."
+            f"Option --data must be a folder, a YAML file, or a class as 'package.module.Class'. Found {text!r}. No "
+            f"such file exists, and it cannot be imported ({error}). Check the path, or the Python path of the module."
         ) from error
     if not (isinstance(own, type) and issubclass(own, SceneDataset)):
         raise MultisigmaError(

@@ -1,10 +1,10 @@
-"""A packed copy of any data set: arrays that are mapped into memory, so that reading decodes nothing.
+"""A packed copy of any data set: memory-mapped arrays, so that reading decodes nothing.
 
     ROOT/packed.json                        label space, and the names of the splits
     ROOT/SPLIT/frames.json                  name, camera and fields of each frame
     ROOT/SPLIT/NNNNNN_FIELD.npy             one field of one frame, as numpy stores arrays
 
-A frame of 1024x2048 pixels with image, classes, instances and disparity takes 25 MB.
+A pixel with image, classes, instances and disparity takes 12 bytes.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class PackedDataset(SceneDataset):
         return str(self.frames[i]["name"])
 
     def read(self, i: int, only: Collection[str] | None = None) -> Frame:
-        """Read a frame; its arrays are mapped, and read where they are looked at. Raises `DataError`."""
+        """Read a frame. Its arrays are memory-mapped: a page loads when it is used. Raises `DataError`."""
         entry = self.frames[i]
         fields = {name: self._field(stored) for name, stored in entry["fields"].items() if only is None or name in only}
         camera = None if entry["camera"] is None else Camera(**entry["camera"])
@@ -84,7 +84,7 @@ class PackedDataset(SceneDataset):
         return replace(self, frames=[self.frames[i] for i in indices])
 
     def remedy(self, field: str) -> str:
-        """Return that the copy must be made again."""
+        """Return the remedy: add the field to the source, and pack it again."""
         return f"Add the field '{field}' to the source of {self.folder.parent}, and pack it again."
 
     def _field(self, stored: dict[str, Any]) -> Field:
@@ -112,12 +112,12 @@ def pack(
     Args:
         splits: Each split by its name; at least one.
         out: Folder to write; must not exist, or be empty.
-        size: Height and width of the copies; None keeps each frame's own, and then the content is identical.
+        size: Height and width of the copies; None keeps each frame's own size and its exact values.
         progress: Takes how many frames are done.
 
     Raises:
-        MultisigmaError: If `out` is not free, a frame is malformed or smaller than `size`, or has a field of a type of
-            its own.
+        MultisigmaError: If `out` is not free, a frame is malformed or smaller than `size`, or the class of a field is
+            not one of `multisigma.datasets.fields`.
     """
     labels = next(iter(splits.values())).labels
     with new_folder(out) as temporary, ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -182,9 +182,10 @@ def _pack_frame(dataset: SceneDataset, i: int, folder: Path, size: tuple[int, in
 
 
 def _read_index(root: Path) -> dict[str, Any]:
-    index: dict[str, Any] = _read_json(root / INDEX)
-    if index.get("format") != _FORMAT:
-        rule, found = f"a packed copy must have the format {_FORMAT}", str(index.get("format"))
+    index = _read_json(root / INDEX)
+    found = str(index.get("format")) if isinstance(index, dict) else type(index).__name__
+    if found != str(_FORMAT) or not {"splits", "labels"} <= index.keys():
+        rule = f"a packed copy must have the format {_FORMAT}, with splits and labels"
         raise DataError(Problem(root / INDEX, rule, found, "Pack the data again with this version."))
     return index
 

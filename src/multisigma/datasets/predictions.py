@@ -89,7 +89,9 @@ def write_predictions(
     if regions is not None:
         masks = _folder(folder, "instance/masks")
         lines = []
-        for number, instance in enumerate(regions):
+        # Of a model's classes, the data may lack some.
+        known = [instance for instance in regions if instance.class_id in labels.by_id]
+        for number, instance in enumerate(known):
             mask = np.zeros(size, np.uint8)
             height, width = instance.mask.shape
             mask[instance.top : instance.top + height, instance.left : instance.left + width] = instance.mask * 255

@@ -14,17 +14,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 
-from multisigma.datasets.labels import TRAIN_CLASSES
+from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.files import write_bytes
 from multisigma.instances import Instances, instances_from_votes
 from multisigma.tasks.instance import VOTES, vote_settings
 from multisigma.visualization.colours import colour_vectors
 
 CAR, POLE, VEGETATION, ROAD, BUILDING = (
-    next(label.train_id for label in TRAIN_CLASSES if label.name == name)
+    next(label.train_id for label in CITYSCAPES.train_classes if label.name == name)
     for name in ("car", "pole", "vegetation", "road", "building")
 )
-COLOURS = np.array([label.color for label in TRAIN_CLASSES], np.uint8)
+COLOURS = np.array([label.color for label in CITYSCAPES.train_classes], np.uint8)
 
 
 def scene(seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]:

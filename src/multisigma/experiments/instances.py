@@ -31,7 +31,7 @@ from sklearn.cluster import DBSCAN, HDBSCAN, MeanShift
 from sklearn.metrics import pairwise_distances_argmin
 
 from multisigma.datasets.fields import InstanceMap
-from multisigma.datasets.labels import INSTANCE_CLASSES
+from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.module import WholeFrames
 from multisigma.datasets.open import open_dataset
 from multisigma.errors import MultisigmaError
@@ -44,7 +44,7 @@ from multisigma.training.run_folder import load_module
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-CLASS_IDS = [label.id for label in INSTANCE_CLASSES]
+CLASS_IDS = [label.id for label in CITYSCAPES.instance_classes]
 SUBSAMPLE = 1000
 """Number of votes of a class that methods of quadratic time receive."""
 CUTS = (2.0, 3.0, 4.0, 6.0)

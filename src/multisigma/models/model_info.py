@@ -43,6 +43,7 @@ class ModelInfo:
         sigmas: The noise scale that the weighting has learned for each task, by task name; empty if it learns none.
         noise_scales: Scale of each task's errors on validation frames at the working height, by task name, from its
             mean absolute error, whatever the weighting; without the tasks that have none.
+        temperatures: Temperature of each task's classes, fitted on validation frames, by task name.
         multisigma_version: The release that made the model.
     """
 
@@ -61,6 +62,7 @@ class ModelInfo:
     labels: LabelSpace = CITYSCAPES
     sigmas: Mapping[str, float] = field(default_factory=dict)
     noise_scales: Mapping[str, float] = field(default_factory=dict)
+    temperatures: Mapping[str, float] = field(default_factory=dict)
     multisigma_version: str = multisigma.__version__
 
     def to_json(self) -> dict[str, Any]:
@@ -82,6 +84,7 @@ class ModelInfo:
             "decoder_kernel": self.decoder_kernel,
             "sigmas": dict(self.sigmas),
             "noise_scales": dict(self.noise_scales),
+            "temperatures": dict(self.temperatures),
             "labels": self.labels.to_json(),
         }
 
@@ -139,6 +142,7 @@ class ModelInfo:
             labels=labels,
             sigmas=get("sigmas", "numbers by task", _numbers),
             noise_scales=get("noise_scales", "numbers by task", _numbers),
+            temperatures=get("temperatures", "positive numbers by task", _positive_numbers),
             multisigma_version=get("multisigma_version", "a version", _text),
         )
         if len(info.tasks) != len(info.outputs):
@@ -180,3 +184,10 @@ def _three(values: Any) -> tuple[float, float, float]:
 
 def _numbers(values: Any) -> dict[str, float]:
     return {_text(name): _number(value) for name, value in values.items()}
+
+
+def _positive_numbers(values: Any) -> dict[str, float]:
+    numbers = _numbers(values)
+    if any(number <= 0 for number in numbers.values()):
+        raise ValueError
+    return numbers

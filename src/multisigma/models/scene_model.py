@@ -119,6 +119,7 @@ class SceneModel(nn.Module):
             self.info.labels,
             camera and camera.resized(x, y),
             {name: scale * ratio for name, scale in self.info.noise_scales.items()},
+            self.info.temperatures,
             self.info.sigmas if learned_noise else {},
         )
         arrays = {name: output[0].float().cpu().numpy() for name, output in outputs.items()}

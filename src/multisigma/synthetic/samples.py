@@ -16,7 +16,8 @@ from multisigma.datasets.cityscapes import KINDS, FrameFiles, find_splits, list_
 from multisigma.datasets.evenly import evenly
 from multisigma.datasets.fields import ClassMap, Disparity, InstanceMap
 from multisigma.datasets.frame import Frame
-from multisigma.datasets.labels import INSTANCE_CLASSES, LABELS, TRAIN_CLASSES, TRAIN_ID_OF
+from multisigma.datasets.label_space import CITYSCAPES
+from multisigma.datasets.labels import LABELS
 from multisigma.files import write_text
 
 #: Share of the evaluated pixels of each training class in the fine annotations of Cityscapes train, in train-id order.
@@ -68,11 +69,11 @@ def measure(root: Path) -> Statistics:
             frame = read_frame(chosen)
             semantic = frame.get("semantic", ClassMap)
             assert semantic is not None
-            train_ids = TRAIN_ID_OF[semantic.ids]
+            train_ids = CITYSCAPES.train_ids_of_ids[semantic.ids]
             counts += np.bincount(train_ids.ravel(), minlength=256)[:19]
             if instance := frame.get("instance", InstanceMap):
                 ids = np.unique(instance.ids)
-                instances.append(int(np.isin(ids // 1000, [label.id for label in INSTANCE_CLASSES]).sum()))
+                instances.append(int(np.isin(ids // 1000, [label.id for label in CITYSCAPES.instance_classes]).sum()))
             at = np.random.default_rng(k).integers(train_ids.size, size=_PIXELS_PER_FRAME)
             sample = frame.image.reshape(-1, 3)[at], train_ids.ravel()[at]
             pixels.setdefault(split, []).append(sample)
@@ -195,7 +196,7 @@ def _frequency_rows(frequencies: NDArray[np.float64]) -> str:
         return f'<i class="{kind}" style="width:{length:.1f}%"></i>'
 
     rows = []
-    for label, here, real in zip(TRAIN_CLASSES, frequencies, CITYSCAPES_FREQUENCIES, strict=True):
+    for label, here, real in zip(CITYSCAPES.train_classes, frequencies, CITYSCAPES_FREQUENCIES, strict=True):
         swatch = f'<b style="background:rgb{label.color}"></b>'
         rows.append(
             f"<tr><td>{swatch}{label.name}</td><td class=n>{100 * here:.2f}</td><td class=n>{100 * real:.2f}</td>"

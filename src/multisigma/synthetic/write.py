@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from multisigma import __version__
 from multisigma.datasets.images import encode_disparity, write_png
-from multisigma.datasets.labels import TRAIN_CLASSES, TRAIN_ID_OF
+from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.errors import MultisigmaError
 from multisigma.files import new_folder, write_text
 from multisigma.progress import SILENT, Progress
@@ -108,7 +108,7 @@ def _write_frames(
         "version": __version__,
         "settings": {**asdict(settings), **totals},
         "class_frequencies": {
-            label.name: round(float(f), 6) for label, f in zip(TRAIN_CLASSES, frequencies, strict=True)
+            label.name: round(float(f), 6) for label, f in zip(CITYSCAPES.train_classes, frequencies, strict=True)
         },
     }
     write_text(root / "streets.json", json.dumps(record, indent=2) + "\n")
@@ -136,8 +136,8 @@ def _frame_counts(
 
 def class_frequencies(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Share of each of the 19 training classes in the evaluated pixels, from pixel counts (256,) of raw ids."""
-    known = TRAIN_ID_OF != 255
-    totals = np.bincount(TRAIN_ID_OF[known], counts[known], 19)
+    known = CITYSCAPES.train_ids_of_ids != 255
+    totals = np.bincount(CITYSCAPES.train_ids_of_ids[known], counts[known], 19)
     return np.asarray(totals / max(totals.sum(), 1))
 
 

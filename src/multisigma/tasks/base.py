@@ -95,6 +95,21 @@ class Task(ABC):
         """Return the scale of this task's errors that fits a mean loss over validation frames; None by default."""
         return None
 
+    def class_samples(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return class logits and labels of some pixels of validation frames; None by default.
+
+        The temperature that calibrates the probabilities is fitted to them, and comes back as
+        `PostprocessContext.temperatures`.
+
+        Args:
+            output: The network's output of shape (B, channels, H, W).
+            target: The batch of targets.
+
+        Returns:
+            Logits of shape (N, classes) and labels of shape (N,).
+        """
+        return None
+
     def baseline(self) -> Baseline | None:
         """Make a fresh predictor that sees no image, for comparison; none by default."""
         return None

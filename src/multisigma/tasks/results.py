@@ -26,6 +26,7 @@ class PostprocessContext:
         labels: The model's classes.
         camera: The camera at the size of the outputs; None if not known.
         noise_scales: Scale of each task's errors at the size of the outputs, by task name; see `Task.noise_scale`.
+        temperatures: What the logits of tasks of classes are divided by, by task name; fitted on validation frames.
         sigmas: The noise scale that training has learned for each task, by task name; given in evaluation alone, whose
             calibration measures it.
     """
@@ -33,6 +34,7 @@ class PostprocessContext:
     labels: LabelSpace = CITYSCAPES
     camera: Camera | None = None
     noise_scales: Mapping[str, float] = field(default_factory=dict)
+    temperatures: Mapping[str, float] = field(default_factory=dict)
     sigmas: Mapping[str, float] = field(default_factory=dict)
 
 

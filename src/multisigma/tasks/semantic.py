@@ -32,7 +32,8 @@ class SemanticResult(TaskResult):
 
     Args:
         ids: Ids of the label space, shape (H, W).
-        probability: Probability of each pixel's class by the softmax, shape (H, W).
+        probability: Probability of each pixel's class by the softmax, shape (H, W); of logits over the temperature that
+            was fitted on validation frames.
         labels: The label space.
         learned_probability: The same with the logits over the temperature that training has learned; None outside
             evaluation.
@@ -73,6 +74,10 @@ class SemanticResult(TaskResult):
         ]
 
 
+_SAMPLES = 4096
+"""Pixels of a batch of validation frames that the temperature is fitted to, about."""
+
+
 class Semantic(Task):
     """A class for each pixel; targets and predictions are maps of training ids, shape (H, W), void 255."""
 
@@ -94,6 +99,12 @@ class Semantic(Task):
         total = F.cross_entropy(output.float(), target.long(), ignore_index=IGNORE, reduction="sum")
         return total, (target != IGNORE).sum()
 
+    def class_samples(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        # Neighbours are alike: some thousand pixels, evenly over the frames, say as much as all.
+        labelled = torch.nonzero(target.flatten() != IGNORE)[:, 0]
+        chosen = labelled[:: max(1, len(labelled) // _SAMPLES)]
+        return output.movedim(1, -1).flatten(0, -2)[chosen].float(), target.flatten()[chosen].long()
+
     def metrics(self, labels: LabelSpace) -> Sequence[Metric]:
         return [IoU(labels), Reliability(labels)]
 
@@ -102,10 +113,11 @@ class Semantic(Task):
     ) -> SemanticResult:
         logits = torch.from_numpy(output)
         ids = context.labels.ids_of_train_ids[logits.argmax(0).numpy()]
+        calibrated = logits / context.temperatures.get(self.name, 1.0)
         sigma = context.sigmas.get(self.name)
         # Softmax(f / sigma^2), equations 8 and 9 of the paper.
         learned = None if sigma is None else _highest_probability(logits / sigma**2)
-        return SemanticResult(ids, _highest_probability(logits), context.labels, learned)
+        return SemanticResult(ids, _highest_probability(calibrated), context.labels, learned)
 
     def baseline_result(self, prediction: NDArray[Any], labels: LabelSpace) -> Any:
         return SimpleNamespace(ids=labels.ids_of_train_ids[prediction])

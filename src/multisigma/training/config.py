@@ -81,7 +81,7 @@ class TrainConfig:
         MultisigmaError: A value is out of its range; the message names the option.
     """
 
-    data: str = option("", "root of the data in the Cityscapes format")
+    data: str = option("", "root of the data, YAML file, or class")
     missing_labels: Literal["error", "unlabelled"] = option("error", "what a single missing label file means")
     tasks: Names = option(
         Names("semantic", "instance", "depth"), "tasks with commas between them; your own as package.module.Class"

@@ -1,53 +1,43 @@
-"""Evaluate a trained run, or any system's files, on a split: the numbers of tables 1 and 2 of the paper."""
+"""Evaluate a trained run on a split: the numbers of tables 1 and 2 of the paper."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
-from multisigma import __version__
-from multisigma.datasets.dataset import SceneDataset, unlabelled
+from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.evenly import evenly
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import LabelSpace
 from multisigma.datasets.module import readable_worker_errors
 from multisigma.datasets.open import open_dataset
-from multisigma.datasets.predictions import inspect_prediction, list_predictions
-from multisigma.datasets.problems import DataError
-from multisigma.errors import MultisigmaError
 from multisigma.metrics import (
     AveragePrecision,
-    Counts,
-    DepthErrors,
     Evaluation,
-    IoU,
     Measurement,
-    Metric,
     PanopticQuality,
-    measure,
     part,
 )
-from multisigma.metrics.evaluation import METRICS_FILE
 from multisigma.models import ModelInfo, SceneModel, ScenePrediction
 from multisigma.models.scene_model import INFO_FILE, default_device
 from multisigma.progress import SILENT, Progress
 from multisigma.tasks import VOTES, Instance, PostprocessContext, Semantic, Task, Votes, choose_votes
 from multisigma.training.baselines import read_baselines
+from multisigma.training.evaluate_predictions import MetricCounts, all_counts, describe_evaluation, require_labels
 from multisigma.training.model_files import describe_model
 from multisigma.training.run_folder import load_module
 from multisigma.training.scene_module import SceneModule
 from multisigma.training.weightings import has_tasks_likelihoods
 from multisigma.visualization.picture import Picture, Sample
 
-KeepScene = Callable[[str, Mapping[str, Any], tuple[int, int]], None]
-"""Takes a frame's name, each task's result by task name, and the frame's height and width."""
+KeepScene = Callable[[str, Mapping[str, Any], tuple[int, int], LabelSpace], None]
+"""Takes a frame's name, each task's result by task name, the frame's height and width, and the classes of the data."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +53,6 @@ class EvaluatedRun:
     evaluation: Evaluation
     samples: list[Sample]
     labels: LabelSpace
-
-
-class _Count:
-    """A metric and what it has counted of each frame."""
-
-    def __init__(self, metric: Metric) -> None:
-        self.metric = metric
-        self.frames: dict[str, Counts] = {}
-
-    def add(self, scene: Mapping[str, Any], frame: Frame) -> None:
-        self.frames[frame.name] = self.metric.count(scene, frame)
-
-    def measure(self) -> list[Measurement]:
-        return measure(self.metric, self.frames)
 
 
 class _Frames(Dataset[Frame]):
@@ -122,15 +98,19 @@ def evaluate(
     module = load_module(run, checkpoint)
     dataset = open_dataset(data, split, module.config.missing_labels)
     if keep is None:
-        _require_labels(data, split, dataset)
+        require_labels(data, split, dataset)
     model = _model_of(run, module, checkpoint, dataset)
     tasks, labels = model.tasks, dataset.labels
     choose_votes(tasks, votes)
     shown = {dataset.name(i) for i in evenly(range(len(dataset)), pictures)}
 
-    own = {task.name: [_Count(metric) for metric in task.metrics(labels)] for task in tasks}
+    own = {task.name: [MetricCounts(metric) for metric in task.metrics(labels)] for task in tasks}
     baselines = _Baselines(run, tasks, labels, model.info.labels)
-    others = {way: [_Count(AveragePrecision(labels)), _Count(PanopticQuality(labels))] for way in VOTES if way != votes}
+    others = {
+        way: [MetricCounts(metric) for metric in (AveragePrecision(labels), PanopticQuality(labels))]
+        for way in VOTES
+        if way != votes
+    }
     samples: list[Sample] = []
     # Frames may differ in size, hence batches of none.
     loader: DataLoader[Frame] = DataLoader(_Frames(dataset), batch_size=None, num_workers=module.config.workers)
@@ -146,7 +126,7 @@ def evaluate(
             for counted in counts:
                 counted.add(other, frame)
         if keep:
-            keep(frame.name, scene, frame.size)
+            keep(frame.name, held, frame.size, labels)
         if frame.name in shown:
             drawn = [picture for task in tasks for picture in task.visualize(frame, scene)]
             samples.append(Sample(frame.name, [Picture("Image", frame.image, None), *drawn]))
@@ -158,96 +138,11 @@ def evaluate(
         measurements,
         baselines.measure(),
         {way: by_votes[way] for way in VOTES} if measured else {},
-        _described(data, split, dataset, begin)
+        describe_evaluation(data, split, dataset, begin)
         | {"tasks": [task.name for task in tasks], "checkpoint": checkpoint, "votes": votes},
-        _all_counts(own),
+        all_counts(own),
     )
     return EvaluatedRun(evaluation, samples, labels)
-
-
-def evaluate_predictions(
-    predictions: Path, data: str | Path, split: str = "val", progress: Progress = SILENT
-) -> Evaluation:
-    """Evaluate any system's files on a split, by the same rules; images are not read.
-
-    Args:
-        predictions: Folder of the files; see `multisigma.datasets.predictions`.
-        data: The data, as `open_dataset` takes it.
-        split: The split's name.
-        progress: Takes how many frames are done.
-
-    Raises:
-        MultisigmaError: Files are missing, too many or malformed, and the message lists all faults; or no frame has a
-            label.
-    """
-    begin = time.perf_counter()
-    dataset = open_dataset(data, split)
-    _require_labels(data, split, dataset)
-    fields = dataset.label_counts().keys()
-    found, problems = list_predictions(predictions, [dataset.name(i) for i in range(len(dataset))])
-    labels = dataset.labels
-    counts = {
-        "semantic": [_Count(IoU(labels))],
-        "instance": [_Count(AveragePrecision(labels)), _Count(PanopticQuality(labels))],
-        "depth": [_Count(DepthErrors())],
-    }
-    for i, files in enumerate(progress.track(found, "evaluating")):
-        try:
-            frame = dataset.read(i, fields)
-        except DataError as error:
-            problems += error.problems
-            continue
-        scene, faults = inspect_prediction(files, predictions, frame.size if frame.fields else None, labels)
-        problems += faults
-        if not problems:
-            for counted in (counted for of_task in counts.values() for counted in of_task):
-                counted.add(scene, frame)
-    if problems:
-        raise MultisigmaError("\n".join([f"{len(problems)} faults", *map(str, problems)]))
-    return Evaluation(
-        [m for of_task in counts.values() for counted in of_task for m in counted.measure()],
-        provenance=_described(data, split, dataset, begin) | {"predictions": str(predictions)},
-        counts=_all_counts(counts),
-    )
-
-
-def evaluation_folder(
-    parent: Path, name: str | None, data: str | Path, split: str, checkpoint: str = "last", votes: str = "default"
-) -> Path:
-    """Return the place of an evaluation: PARENT/evaluations/NAME.
-
-    Args:
-        parent: The run folder, or the folder of predictions.
-        name: The name; None for that of the data and the split, with checkpoint and votes where they are not the
-            defaults.
-        data: The data.
-        split: The split's name.
-        checkpoint: 'last' or 'best'.
-        votes: How votes become instances.
-
-    Raises:
-        MultisigmaError: The name is no name of a folder, or the place holds an evaluation of something else.
-    """
-    source = Path(data).resolve()
-    if name is None:
-        parts = [source.stem if source.is_file() else source.name, split]
-        parts += [checkpoint] if checkpoint != "last" else []
-        parts += [f"votes-{votes}"] if votes != "default" else []
-        name = "-".join(parts)
-    if not name or name != Path(name).name or name in (".", ".."):
-        raise MultisigmaError(f"Option --name must be the name of a folder. Found {name!r}. Use letters and digits.")
-    folder = parent / "evaluations" / name
-    if (folder / METRICS_FILE).is_file():
-        before = Evaluation.read(folder).provenance
-        wanted = {"data": str(source), "split": split, "checkpoint": checkpoint, "votes": votes}
-        held = {"checkpoint": "last", "votes": "default"} | dict(before)
-        held["data"] = str(Path(str(before.get("data"))).resolve())
-        if different := [f"{key} {held.get(key)}" for key, value in wanted.items() if held.get(key) != value]:
-            raise MultisigmaError(
-                f"{folder}: must be a new place, or one of the same data and settings. Found an evaluation with "
-                f"{', '.join(different)}. Choose another --name."
-            )
-    return folder
 
 
 class _Baselines:
@@ -262,7 +157,8 @@ class _Baselines:
             if task.name in stored and (predictor := task.baseline()) is not None
         }
         self.counts = {
-            name: [_Count(metric) for metric in task.metrics(labels)] for name, (task, *_) in self.predictors.items()
+            name: [MetricCounts(metric) for metric in task.metrics(labels)]
+            for name, (task, *_) in self.predictors.items()
         }
 
     def count(self, frame: Frame) -> None:
@@ -320,34 +216,3 @@ def _scene_by_votes(tasks: Sequence[Task], scene: ScenePrediction, labels: Label
         return {}
     found = task.cluster(scene[task.name].vectors, scene, PostprocessContext(labels), way)
     return dict(scene) | {task.name: found}
-
-
-def _all_counts(counts: Mapping[str, Sequence[_Count]]) -> dict[str, Mapping[str, Counts]]:
-    """Return the counts of all metrics, by TASK/CLASS; a number tells several of one class apart."""
-    found: dict[str, Mapping[str, Counts]] = {}
-    for task, of_task in counts.items():
-        for counted in of_task:
-            name = f"{task}/{type(counted.metric).__name__}"
-            same = sum(other == name or other.startswith(f"{name}-") for other in found)
-            found[f"{name}-{same + 1}" if same else name] = counted.frames
-    return found
-
-
-def _require_labels(data: str | Path, split: str, dataset: SceneDataset) -> None:
-    """Raise `DataError` if no frame of the split has a label."""
-    if problem := unlabelled(dataset, data, split):
-        raise DataError(problem)
-
-
-def _described(data: str | Path, split: str, dataset: SceneDataset, begin: float) -> dict[str, Any]:
-    """Return what was evaluated, for the record."""
-    return {
-        "data": str(data),
-        "split": split,
-        "frames": len(dataset),
-        "labelled_frames": dataset.label_counts(),
-        "label_space": dataset.labels.name,
-        "evaluated": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - begin, 1),
-        "multisigma_version": __version__,
-    }

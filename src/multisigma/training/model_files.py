@@ -12,6 +12,7 @@ from multisigma.datasets.module import WholeFrames, whole_frame_loader
 from multisigma.models import ModelInfo, SceneModel
 from multisigma.models.scene_model import default_device
 from multisigma.training.scene_module import SceneModule
+from multisigma.training.temperature import fit_temperature
 
 
 def write_model(
@@ -31,7 +32,8 @@ def write_model(
     device = torch.device("cpu") if module.config.accelerator == "cpu" else default_device()
     info = describe_model(module, train_data.read(0, ["image"]).size[0])
     if val_data is not None:
-        info = replace(info, noise_scales=measure_noise(module.eval().to(device), val_data))
+        noise_scales, temperatures = calibrate(module.eval().to(device), val_data)
+        info = replace(info, noise_scales=noise_scales, temperatures=temperatures)
     model = SceneModel(info, module.tasks, module.cpu().network).eval()
     model.save(folder)
     return model
@@ -74,24 +76,37 @@ def _three(values: Tensor) -> tuple[float, float, float]:
 
 
 @torch.inference_mode()
-def measure_noise(module: SceneModule, dataset: SceneDataset) -> dict[str, float]:
-    """Return the scale of each task's errors over whole frames, by task name; without the tasks that have none.
+def calibrate(module: SceneModule, dataset: SceneDataset) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the scale of each task's errors, and the temperature of each task's classes, over whole frames.
 
     Args:
         module: The trained module in evaluation mode.
         dataset: The frames.
+
+    Returns:
+        Both by task name, without the tasks that have none.
     """
     frames = WholeFrames(dataset, lambda frame: {task.name: task.target(frame) for task in module.tasks})
     sums = {task.name: torch.zeros(2, dtype=torch.float64) for task in module.tasks}
+    samples: dict[str, list[tuple[Tensor, Tensor]]] = {task.name: [] for task in module.tasks}
     for _, batch in whole_frame_loader(frames, 0):
         outputs = module(batch["image"].to(module.device))
         for task in module.tasks:
-            total, count = task.loss(outputs[task.name].cpu(), batch["targets"][task.name])
+            output, target = outputs[task.name].cpu(), batch["targets"][task.name]
+            total, count = task.loss(output, target)
             sums[task.name] += torch.stack([total, count]).double()
+            found = task.class_samples(output, target)
+            if found is not None and len(found[0]):
+                samples[task.name].append(found)
     scales = {}
     for task in module.tasks:
         total, count = sums[task.name].tolist()
         scale = task.noise_scale(total / count) if count else None
         if scale is not None:
             scales[task.name] = scale
-    return scales
+    temperatures = {
+        name: fit_temperature(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+        for name, found in samples.items()
+        if found
+    }
+    return scales, temperatures

@@ -88,6 +88,8 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
     with warnings.catch_warnings(), readable_worker_errors():
         # Batches follow from the iteration alone, so that the loader needs no state of its own to resume.
         warnings.filterwarnings("ignore", ".*dataloader is not resumable.*")
+        # Lightning's own use of torch.
+        warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated.*")
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")
         warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")

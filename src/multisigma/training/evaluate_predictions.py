@@ -1,0 +1,160 @@
+"""Evaluate any system's files on a split, and what every evaluation has: counts, a place, a record. No torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from multisigma import __version__
+from multisigma.datasets.dataset import SceneDataset, unlabelled
+from multisigma.datasets.frame import Frame
+from multisigma.datasets.open import open_dataset
+from multisigma.datasets.predictions import inspect_prediction, list_predictions
+from multisigma.datasets.problems import DataError
+from multisigma.errors import MultisigmaError
+from multisigma.metrics import (
+    AveragePrecision,
+    Counts,
+    DepthErrors,
+    Evaluation,
+    IoU,
+    Measurement,
+    Metric,
+    PanopticQuality,
+    measure,
+)
+from multisigma.metrics.evaluation import METRICS_FILE
+from multisigma.progress import SILENT, Progress
+
+
+class MetricCounts:
+    """A metric and what it has counted of each frame."""
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+        self.frames: dict[str, Counts] = {}
+
+    def add(self, scene: Mapping[str, Any], frame: Frame) -> None:
+        self.frames[frame.name] = self.metric.count(scene, frame)
+
+    def measure(self) -> list[Measurement]:
+        return measure(self.metric, self.frames)
+
+
+def evaluate_predictions(
+    predictions: Path, data: str | Path, split: str = "val", progress: Progress = SILENT
+) -> Evaluation:
+    """Evaluate any system's files on a split, by the same rules; images are not read.
+
+    Args:
+        predictions: Folder of the files; see `multisigma.datasets.predictions`.
+        data: The data, as `open_dataset` takes it.
+        split: The split's name.
+        progress: Takes how many frames are done.
+
+    Raises:
+        MultisigmaError: Files are missing, too many or malformed, and the message lists all faults; or no frame has a
+            label.
+    """
+    begin = time.perf_counter()
+    dataset = open_dataset(data, split)
+    require_labels(data, split, dataset)
+    fields = dataset.label_counts().keys()
+    found, problems = list_predictions(predictions, [dataset.name(i) for i in range(len(dataset))])
+    labels = dataset.labels
+    counts = {
+        "semantic": [MetricCounts(IoU(labels))],
+        "instance": [MetricCounts(AveragePrecision(labels)), MetricCounts(PanopticQuality(labels))],
+        "depth": [MetricCounts(DepthErrors())],
+    }
+    for i, files in enumerate(progress.track(found, "evaluating")):
+        try:
+            frame = dataset.read(i, fields)
+        except DataError as error:
+            problems += error.problems
+            continue
+        scene, faults = inspect_prediction(files, predictions, frame.size if frame.fields else None, labels)
+        problems += faults
+        if not problems:
+            for counted in (counted for of_task in counts.values() for counted in of_task):
+                counted.add(scene, frame)
+    if problems:
+        raise MultisigmaError("\n".join([f"{len(problems)} faults", *map(str, problems)]))
+    return Evaluation(
+        [m for of_task in counts.values() for counted in of_task for m in counted.measure()],
+        provenance=describe_evaluation(data, split, dataset, begin) | {"predictions": str(predictions)},
+        counts=all_counts(counts),
+    )
+
+
+def evaluation_folder(
+    parent: Path, name: str | None, data: str | Path, split: str, checkpoint: str = "last", votes: str = "default"
+) -> Path:
+    """Return the place of an evaluation: PARENT/evaluations/NAME.
+
+    Args:
+        parent: The run folder, or the folder of predictions.
+        name: The name; None for that of the data and the split, with checkpoint and votes where they are not the
+            defaults.
+        data: The data.
+        split: The split's name.
+        checkpoint: 'last' or 'best'.
+        votes: How votes become instances.
+
+    Raises:
+        MultisigmaError: The name is no name of a folder, or the place holds an evaluation of something else.
+    """
+    source = Path(data).resolve()
+    if name is None:
+        parts = [source.stem if source.is_file() else source.name, split]
+        parts += [checkpoint] if checkpoint != "last" else []
+        parts += [f"votes-{votes}"] if votes != "default" else []
+        name = "-".join(parts)
+    if not name or name != Path(name).name or name in (".", ".."):
+        raise MultisigmaError(f"Option --name must be the name of a folder. Found {name!r}. Use letters and digits.")
+    folder = parent / "evaluations" / name
+    if (folder / METRICS_FILE).is_file():
+        before = Evaluation.read(folder).provenance
+        wanted = {"data": str(source), "split": split, "checkpoint": checkpoint, "votes": votes}
+        held = {"checkpoint": "last", "votes": "default"} | dict(before)
+        held["data"] = str(Path(str(before.get("data"))).resolve())
+        if different := [f"{key} {held.get(key)}" for key, value in wanted.items() if held.get(key) != value]:
+            raise MultisigmaError(
+                f"{folder}: must be a new place, or one of the same data and settings. Found an evaluation with "
+                f"{', '.join(different)}. Choose another --name."
+            )
+    return folder
+
+
+def all_counts(counts: Mapping[str, Sequence[MetricCounts]]) -> dict[str, Mapping[str, Counts]]:
+    """Return the counts of all metrics, by TASK/CLASS; a number tells several of one class apart."""
+    found: dict[str, Mapping[str, Counts]] = {}
+    for task, of_task in counts.items():
+        for counted in of_task:
+            name = f"{task}/{type(counted.metric).__name__}"
+            same = sum(other == name or other.startswith(f"{name}-") for other in found)
+            found[f"{name}-{same + 1}" if same else name] = counted.frames
+    return found
+
+
+def require_labels(data: str | Path, split: str, dataset: SceneDataset) -> None:
+    """Raise `DataError` if no frame of the split has a label."""
+    if problem := unlabelled(dataset, data, split):
+        raise DataError(problem)
+
+
+def describe_evaluation(data: str | Path, split: str, dataset: SceneDataset, begin: float) -> dict[str, Any]:
+    """Return what was evaluated, for the record."""
+    return {
+        "data": str(data),
+        "split": split,
+        "frames": len(dataset),
+        "labelled_frames": dataset.label_counts(),
+        "label_space": dataset.labels.name,
+        "evaluated": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - begin, 1),
+        "multisigma_version": __version__,
+    }

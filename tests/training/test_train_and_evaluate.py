@@ -1,5 +1,6 @@
 """The whole way through the command line: train, resume, evaluate, report, and what goes wrong."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -321,6 +322,30 @@ def test_damaged_runs(
     assert f"{path}: " in message
     assert words in message
     assert "Traceback" not in message
+
+
+class Intruder:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_code_in_a_checkpoint_does_not_run(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"intruder": Intruder(tmp_path / "intruded")}, path)
+    options = {"train": ["--resume", "--out"], "evaluate": ["--data", str(root)]}[command]
+    assert main([command, *options, str(tmp_path / "run")]) == 2
+    assert "could run code" in capsys.readouterr().err
+    assert not (tmp_path / "intruded").exists()
 
 
 @pytest.mark.parametrize("without", ["disparity", "gtFine", "camera"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 import shlex
 import sys
 from datetime import UTC, datetime
@@ -85,7 +86,7 @@ def first_iteration(run: Path) -> int:
     if not path.is_file():
         return 0
     try:
-        return int(torch.load(path, map_location="cpu", weights_only=False)["global_step"])
+        return int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
     except Exception as error:
         raise _unreadable_checkpoint(
             path, error, "Put the run's best.ckpt in its place, or remove it to train from the start."
@@ -93,8 +94,10 @@ def first_iteration(run: Path) -> int:
 
 
 def _unreadable_checkpoint(path: Path, error: Exception, remedy: str) -> MultisigmaError:
-    # The error at the end of a file says nothing.
-    reason = "the file ends too early" if isinstance(error, EOFError) else error
+    # The error at the end of a file says nothing, and that of a pickle tells how to run it.
+    reason: object = "the file ends too early" if isinstance(error, EOFError) else error
+    if isinstance(error, pickle.UnpicklingError):
+        reason = "it is damaged, or holds objects that could run code, and these are not loaded"
     return MultisigmaError(f"{path}: cannot be read as a checkpoint of this run: {reason}. {remedy}")
 
 

@@ -94,7 +94,7 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")
         warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
         try:
-            trainer.fit(module, training, validation, ckpt_path=checkpoint, weights_only=False)
+            trainer.fit(module, training, validation, ckpt_path=checkpoint, weights_only=True)
         except SystemExit:
             # Lightning ends the process after an interruption.
             start = first_iteration(run)

@@ -259,8 +259,19 @@ def test_pictures_and_files(tmp_path: Path) -> None:
     results = two_cars()
     scene = ScenePrediction(picture(64, 128), results, load_tasks(INFO.tasks), INFO.labels, CAMERA)
     sheet = scene.draw()
-    # Image, classes, vectors, instances and depth in two rows of three.
+    # Image, classes, vectors, instances, depth and classes over the image in two rows of three.
     assert sheet.size[0] > 3 * 128
+    pixels = np.asarray(sheet)
+    legend = pixels[2 * (64 + 22) + 4 :]
+    for name in ("road", "car"):
+        color = next(label.color for label in INFO.labels.classes if label.name == name)
+        assert (legend == color).all(2).sum() > 50
+    absent = next(label.color for label in INFO.labels.classes if label.name == "person")
+    assert not (legend == absent).all(2).any()
+    road = results["semantic"].ids == 7
+    over = pixels[64 + 44 + 0 : 2 * 64 + 44, 2 * (128 + 4) + 4 :][:64, :128]
+    expected = (scene.image.astype(int) + INFO.labels.colors[results["semantic"].ids]) // 2
+    np.testing.assert_array_equal(over[road], expected[road])
     assert scene.draw(width=32).size[0] < 3 * 40
     assert scene._repr_png_().startswith(b"\x89PNG")
     scene.save(tmp_path / "new" / "out", "ein Bild 東京 50%")

@@ -68,6 +68,8 @@ class ScenePrediction(Mapping[str, Any]):
     def draw(self, width: int = 640) -> Image.Image:
         """Return a picture: the image and each task's pictures side by side, with their titles.
 
+        Classes are also shown over the image, and a legend at the bottom tells their colours.
+
         Args:
             width: Largest width of each of them, pixels.
         """
@@ -79,12 +81,27 @@ class ScenePrediction(Mapping[str, Any]):
         drawn = [picture for task in self.tasks for picture in task.visualize(frame, results)]
         pictures = [("Image", small)]
         pictures += [(picture.title, picture.prediction) for picture in drawn if picture.prediction is not None]
+        pictures += [
+            (f"{picture.title} over the image", ((picture.prediction.astype(int) + small) // 2).astype(np.uint8))
+            for picture in drawn
+            if picture.prediction is not None and picture.legend
+        ]
         columns = math.ceil(math.sqrt(len(pictures)))
         rows = math.ceil(len(pictures) / columns)
         text = max(11, size[0] // 40)
         gap, cell = 4, (size[0] + 4, size[1] + 2 * text)
-        sheet = Image.new("RGB", (columns * cell[0] + gap, rows * cell[1] + gap), "white")
-        pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(text)
+        font = ImageFont.load_default(text)
+        sheet_width = columns * cell[0] + gap
+        legend = dict(entry for picture in drawn for entry in picture.legend)
+        places = _legend_places([3 * text + math.ceil(font.getlength(name)) for name in legend], sheet_width)
+        legend_rows = 1 + places[-1][1] if places else 0
+        below = rows * cell[1] + gap
+        sheet = Image.new("RGB", (sheet_width, below + 2 * text * legend_rows), "white")
+        pen = ImageDraw.Draw(sheet)
+        for (name, colour), (left, row) in zip(legend.items(), places, strict=True):
+            top = below + 2 * text * row + text // 4
+            pen.rectangle((left + gap, top, left + gap + text, top + text), fill=colour, outline="black")
+            pen.text((left + gap + text + text // 2, top), name, fill="black", font=font)
         for number, (title, pixels) in enumerate(pictures):
             left, top = number % columns * cell[0] + gap, number // columns * cell[1]
             pen.text((left, top + text // 2), title, fill="black", font=font)
@@ -139,6 +156,18 @@ class ScenePrediction(Mapping[str, Any]):
         write_bytes(folder / "pictures" / f"{name}.png", self._repr_png_())
         summary = json.dumps(self.summary(), indent=1, ensure_ascii=False, allow_nan=False)
         write_text(folder / "scenes" / f"{name}.json", summary)
+
+
+def _legend_places(widths: Sequence[int], width: int) -> list[tuple[int, int]]:
+    """Return the left edge and the row of entries of some widths in pixels, in rows of a width."""
+    places: list[tuple[int, int]] = []
+    left = row = 0
+    for entry in widths:
+        if left and left + entry > width:
+            left, row = 0, row + 1
+        places.append((left, row))
+        left += entry
+    return places
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -128,15 +128,17 @@ class Semantic(Task):
     def visualize(self, frame: Frame, scene: Mapping[str, TaskResult]) -> list[Picture]:
         result = cast(SemanticResult, scene[self.name])
         semantic = frame.get("semantic", ClassMap)
+        classes = [result.labels.by_id[i] for i in np.unique(result.ids).tolist() if i in result.labels.by_id]
+        title, legend = "Semantic segmentation", tuple((label.name, label.color) for label in classes)
         prediction = result.labels.colors[result.ids]
         if semantic is None:
-            return [Picture("Semantic segmentation", prediction, None)]
+            return [Picture(title, prediction, None, legend=legend)]
         truth = frame.labels.colors[semantic.ids]
         if result.labels != frame.labels:
-            return [Picture("Semantic segmentation", prediction, truth)]
+            return [Picture(title, prediction, truth, legend=legend)]
         is_evaluated = frame.labels.train_ids_of_ids[semantic.ids] != IGNORE
         mistakes = colour_mistakes(result.ids != semantic.ids, is_evaluated)
-        return [Picture("Semantic segmentation", prediction, truth, mistakes, error_scale=MISTAKES_SCALE)]
+        return [Picture(title, prediction, truth, mistakes, error_scale=MISTAKES_SCALE, legend=legend)]
 
 
 def _highest_probability(logits: Tensor) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ class Picture:
         error: RGB of shape (H, W, 3), where and how much the prediction is wrong; None where that is not shown.
         scale: What the colours of prediction and truth mean; None if a legend tells, or nothing needs to.
         error_scale: What the colours of the error mean.
+        legend: Name and colour of each class that the prediction holds.
     """
 
     title: str
@@ -27,6 +28,7 @@ class Picture:
     error: NDArray[np.uint8] | None = None
     scale: ColourScale | None = None
     error_scale: ColourScale | None = None
+    legend: tuple[tuple[str, tuple[int, int, int]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

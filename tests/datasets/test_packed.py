@@ -122,9 +122,7 @@ def test_faults(make_root: MakeRoot, tmp_path: Path, monkeypatch: pytest.MonkeyP
     (problem,) = check_data(copy).problems
     assert problem.path == copy / "train/000000_semantic.npy"
     (copy / "packed.json").write_text('{"format": 2}')
-    with pytest.raises(
-        DataError, match=r"packed.json: a packed copy must have the format 1, .*; found 2"
-    ):
+    with pytest.raises(DataError, match=r"packed.json: a packed copy must have the format 1, .*; found 2"):
         open_dataset(copy, "train")
 
 

@@ -157,6 +157,21 @@ def test_gradnorm_counts_from_the_first_loss_above_zero() -> None:
     assert late.weights == pytest.approx(dict.fromkeys(TASKS, 1.0), rel=0.2)
 
 
+def test_gradnorm_takes_no_infinite_loss_as_its_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On an accelerator most losses are not looked at.
+    monkeypatch.setattr(GradNorm, "_check", lambda self, batch: None)
+    weighting = gradnorm_steps([[math.inf, 1.0, 1.0], *([[1.0, 1.0, 1.0]] * 100)])
+    assert weighting.weights == pytest.approx(dict.fromkeys(TASKS, 1.0), rel=0.2)
+
+
+def test_famo_s_update_does_not_take_the_turn_of_a_check() -> None:
+    weighting, losses = FAMO(["a"]), {"a": torch.tensor(1.0)}
+    for step in range(1, 4):
+        weighting(losses)
+        weighting.update(losses)
+        assert weighting.calls == step
+
+
 @pytest.mark.parametrize("name", [*METHODS, "nash_mtl"])
 def test_nothing_is_remembered_in_evaluation(name: str) -> None:
     weighting, x = EVERY[name](), torch.tensor([1.0, 2.0, 3.0], requires_grad=True)

@@ -127,6 +127,13 @@ def test_the_mean_over_nothing_of_an_absent_task_leaves_no_nan_in_shared_paramet
     assert shared.grad.isfinite()
 
 
+def test_the_mean_over_nothing_of_the_only_task_leaves_no_nan_either() -> None:
+    shared = torch.ones((), requires_grad=True)
+    nothing = (shared * torch.zeros(3)).sum() / torch.zeros(())  # 0 / 0
+    make()({"semantic": (nothing, 0)}).backward()
+    assert shared.grad is None
+
+
 def test_parameter_groups_have_no_weight_decay() -> None:
     weighting, network = make(), torch.nn.Linear(2, 2)
     optimizer = torch.optim.SGD([*weighting.param_groups(), {"params": network.parameters()}], lr=0.1, weight_decay=0.5)

@@ -26,7 +26,7 @@ def dbscan_cut(order: Ordering, cut: float) -> Ints:
     Args:
         order: Result of `optics`.
         cut: Reachability at which to cut, in the points' unit. A cut above the `max_eps` of the ordering gives the same
-            clusters as one at `max_eps`.
+            clusters as one at `max_eps`. An infinite one makes all points noise, as in scikit-learn.
 
     Returns:
         Cluster of each point, numbered from 0, or -1 for noise; shape (N,).
@@ -71,8 +71,9 @@ def xi_clusters(
         predecessor_correction: Remove points from a cluster's end that were not reached from within the cluster.
 
     Returns:
-        The smallest cluster of each point, numbered from 0, or -1 for noise, shape (N,); the first and last position of
-        each cluster in the ordering, shape (K, 2). A cluster comes after those that it contains.
+        The innermost cluster of each point, numbered from 0, shape (N,); -1 for a point that is only in outer clusters
+        or in none; the first and last position of each cluster in the ordering, shape (K, 2). A cluster comes after
+        those that it contains.
 
     Raises:
         MultisigmaError: If an argument is not as described.
@@ -121,7 +122,7 @@ def _end_of_steep(steep: Bools, opposite: Bools, start: int, min_samples: int) -
 
 @njit(cache=True, nogil=True)
 def _still_below(starts: Ints, ends: Ints, highest: Floats, count: int, peak: float, plot: Floats, rest: float) -> int:
-    """Remove the steep down areas that start lower than a later `peak`, in place; return how many remain."""
+    """Keep the steep down areas with start * rest >= peak, a later peak, in place. Return how many remain."""
     if math.isinf(peak):
         return 0
     kept = 0
@@ -247,7 +248,8 @@ def tree_clusters(
 
     3. In all other cases they are parts of one cluster.
 
-    At the end, a valley without separate clusters is a cluster if it has a core point and at least `min_weight`.
+    At the end, a valley without separate clusters is a cluster if it has a core point and a weight of at least
+    `min_weight`.
 
     So each cluster is found at its own depth, and one plot yields small dense clusters and large sparse ones. Pieces of
     one cluster are close to each other compared with their scale. Only a high peak makes them separate clusters.
@@ -255,8 +257,8 @@ def tree_clusters(
     For centroid votes the scale is the length of the vectors, because a vote's error grows with it. Two similar-sized
     objects closer than their own radius cannot be told apart.
 
-    A depth that is a share of the peak is the idea of Sander, Qin, Lu, Niu and Kovarsky (PAKDD 2003). That the share
-    depends on distance and scale is new here.
+    Comparing a valley's depth with a share of its peak comes from Sander, Qin, Lu, Niu and Kovarsky (PAKDD 2003). Here
+    the share also depends on distance and scale.
 
     Args:
         order: Result of `optics`. Valleys on both sides of an infinite reachability never meet.
@@ -314,7 +316,7 @@ def _valley_of(parents: Ints, position: int) -> int:
 def _tree_clusters(
     plot: Floats, depths: Floats, points: Floats, scales: Floats, weights: Floats, contrast: float, min_weight: float
 ) -> Ints:
-    """Return the labels by position in the ordering. All arrays are in that order, and `scales` divided by `slope`."""
+    """Return labels by position in the ordering. Arrays are in that order; `scales` are divided by `slope`."""
     n = len(plot)
     labels = np.full(n, -1)
     parents = np.arange(n)

@@ -1,11 +1,10 @@
 """A balanced k-d tree of points in the plane, and k-th nearest distances from it.
 
 The tree is complete: node v has the children 2v + 1 and 2v + 2. The points are sorted so that each leaf holds a
-contiguous range: leaf j of L holds the points from n * j // L to before n * (j + 1) // L.
+contiguous range: leaf j of L holds the points from n * j // L up to, not including, n * (j + 1) // L.
 
 The results are exact because the computed distance to a box is never above the computed distance to a point in the box.
-Both are computed by the same floating-point operations, which round larger numbers never below smaller ones. `fastmath`
-would break this.
+Both use the same floating-point operations, and rounding keeps the order of numbers. `fastmath` would break this.
 """
 
 import math
@@ -20,7 +19,7 @@ Ints = NDArray[np.int64]
 LEAF_SIZE = 12
 """Maximum number of points in a leaf."""
 NEIGHBOURS = 6
-"""The k-th distances of this many points before a point give an upper bound for its own."""
+"""A point's k-th distance is bounded by those of this many points before it."""
 STACK = 128
 """Size of the stack of a search: two nodes for each of at most 64 levels."""
 X0, X1, Y0, Y1 = range(4)
@@ -109,7 +108,7 @@ def squared_gap(one: Floats, other: Floats) -> float:
 
 @njit(cache=True, nogil=True)
 def _keep_nearest(squares: Floats, weights: Ints, count: int, k: int) -> int:
-    """Select the nearest candidates, as few as have a total weight of at least k, by a weighted quickselect.
+    """Select the fewest nearest candidates whose total weight is at least k, by a weighted quickselect.
 
     Args:
         squares: Squared distances of the candidates in the first `count` entries; reordered in place.

@@ -12,8 +12,8 @@ where points are dense. Here the leaves of a k-d tree postpone the updates of th
 - A pending update matters only if it can give a reachability at or below the least one of all unprocessed points. So
   a leaf waits until the least reachability has risen to its `pending` distance. Then it makes its updates up to
   `GROWTH` times that distance, which becomes its new `pending` distance.
-- When all points below an inner node are processed, one search for the nearest point that they can improve may raise
-  the `pending` distance of the whole node.
+- Once all points below an inner node are processed, one search finds the nearest point that any of them can improve. It
+  may raise the `pending` distance of the whole node.
 """
 
 import math
@@ -39,14 +39,14 @@ _POINT = np.dtype(  # a group of equal points, which share one place in the tree
         ("rank", "i8"),  # position of the first copy in the ordering, -1 if unprocessed
         ("from_rank", "i8"),  # position of the predecessor in the ordering, -1 if there is none
         ("index", "i8"),  # input index of the next unprocessed copy, lowest first
-        ("after", "i8"),  # position of the copy after that in the list of members
+        ("after", "i8"),  # position, in the list of members, of the copy that follows it
         ("end", "i8"),  # end of the group in that list
     ],
     align=True,
 )
 _NODE = np.dtype(
     [
-        ("limit", "f8"),  # maximum over its unprocessed points, -1 if there is none
+        ("limit", "f8"),  # largest `limit` of its unprocessed points, -1 if none is left
         ("reach", "f8"),  # minimum over its unprocessed points
         ("index", "i8"),  # lowest input index of the points with that reachability
         ("point", "i8"),  # position of that point in the tree
@@ -99,7 +99,7 @@ def optics(
             least 2.
         max_eps: Maximum distance between neighbours, in the points' unit.
         weights: Multiplicities, integers of at least 1; shape (N,). A point of weight w counts as w equal points, and
-            the result for it is that of the first of them. None for all 1.
+            it gets the result of the first copy. None for all 1.
 
     Raises:
         MultisigmaError: If an argument is not as described.
@@ -168,7 +168,7 @@ def _round(distance: float) -> float:
 
 @njit(cache=True, nogil=True)
 def _squared_limit(reach: float) -> float:
-    """Return a squared distance beyond which every distance, once rounded, is above `reach`."""
+    """Return a bound: where the squared distance exceeds it, the rounded distance exceeds `reach`."""
     limit = reach * (1 + 1e-12) + 2e-15
     return limit * limit
 
@@ -410,7 +410,7 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
     stack, gaps = np.empty(STACK, np.int64), np.empty(STACK)
     sources = np.empty(n, np.int64)
     max_square = max_eps * max_eps
-    # A subnormal square is rounded so coarsely that neighbours may lie slightly beyond `max_eps`.
+    # If the square of `max_eps` is subnormal, its rounding may let in points slightly beyond `max_eps`.
     horizon = max(max_eps, math.sqrt(max_square))
     root = nodes[0]
     for rank in range(total):
@@ -446,7 +446,7 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
                     node["floor"] = node["pending"] = pending
                     _refresh_pending(nodes, v)
             else:
-                # The constant raises the distance even where it is 0.
+                # The constant makes progress even if `pending` is 0.
                 radius = GROWTH * pending + 1e-14
                 count = 0
                 for t in range(starts[leaf], starts[leaf + 1]):
@@ -498,7 +498,8 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
         _refresh_leaf(nodes, points, v, start, start + left[leaf])
         _refresh_above(nodes, v)
 
-        # Postpone its updates. Or make them now, as far as the leaf has made those of its other points.
+        # If the leaf has made its points' updates up to `pending`, make this point's too. Otherwise lower `pending` to
+        # postpone them.
         if is_first_copy and core < math.inf:
             node = nodes[v]
             if node["pending"] < math.inf and core <= node["pending"] <= 2 * core:

@@ -80,9 +80,10 @@ class VoteSettings:
     def for_height(cls, height: int) -> "VoteSettings":
         """Return the defaults for frames of `height` pixels.
 
-        They were chosen at 1024 rows on simulated votes and at 128 rows on votes of trained networks. Between these
-        heights they are interpolated. On small frames a vote's error is larger compared with the length of its vector.
-        So their `slope` is smaller, and separate clusters must be further apart.
+        They were chosen at 1024 rows on simulated votes and at 128 rows on votes of trained networks. At other heights
+        they shrink in proportion to the height (`min_pixels` to its square), down to a lower limit. On small frames a
+        vote's error is larger compared with the length of its vector. So small frames have a smaller `slope`: clusters
+        must be further apart to stay separate.
         """
         share = min(height / 1024, 1.0)
         return cls(

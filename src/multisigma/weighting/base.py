@@ -60,20 +60,23 @@ class Weighting(nn.Module, ABC):
         processes' gradients, which DDP and FSDP compute, then equals the gradient of one process with all the data.
 
         Args:
-            losses: Each task's loss by name. A task with no key, None or a count of 0 contributes nothing, not even
-                its noise term.
+            losses: Each task's loss by name. A task that is missing, None or has a count of 0 contributes nothing, not
+                even its noise term.
             shared: What the tasks share, for methods that look at gradients: the encoder's parameters, or the features
                 that it hands to the tasks. Other methods ignore it.
 
         Returns:
-            A scalar. It is zero if no task has a label. `backward()` then works and leaves the gradients as they are.
+            A scalar. It is zero if no task has a label. `backward()` then works and adds nothing to any gradient.
 
         Raises:
-            MultisigmaError: A name is unknown; a loss is no real scalar, or on another device than the weighting; a
-                count is negative or not finite; a mean loss is not finite or too low for the method. The means are
-                checked at every step on the CPU, every 100th on an accelerator, and never in a compiled graph.
+            MultisigmaError: A name is unknown; a loss is not a real-valued scalar, or on another device than the
+                weighting; a count is negative or not finite; a mean loss is not finite or too low for the method. The
+                means are checked at every step on the CPU, every 100th on an accelerator, and never in a compiled
+                graph.
         """
         batch = reduce_losses(*self._collect(losses), check_shared(shared))
+        if not torch.compiler.is_compiling():
+            self.calls += 1
         self._check(batch)
         objective = self.combine(batch)
         if objective.requires_grad or torch.compiler.is_compiling() or not torch.is_grad_enabled():
@@ -184,7 +187,7 @@ class Weighting(nn.Module, ABC):
         return names_as_tensor(self.tasks)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Do nothing, because `match_tasks` has read the names before."""
+        """Do nothing: `match_tasks` has already read the names."""
 
     def extra_repr(self) -> str:
         """Return the tasks, for `repr`."""
@@ -212,7 +215,6 @@ class Weighting(nn.Module, ABC):
         """Raise for a mean loss that is not finite, or too low for the method."""
         if torch.compiler.is_compiling():
             return
-        self.calls += 1
         if not batch.mean.is_cpu and self.calls % CHECK_EVERY:
             return
         rows = zip(self.tasks, batch.mean.tolist(), self.lowest_losses, batch.labelled.tolist(), strict=True)

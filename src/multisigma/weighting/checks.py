@@ -25,7 +25,7 @@ def check_names(tasks: Iterable[str]) -> tuple[str, ...]:
     if not names:
         raise MultisigmaError("A weighting needs at least one task. Found none.")
     for name in names:
-        # torch takes no dot in a parameter's name; the state keeps the names as lines.
+        # torch forbids dots in the names of parameters. The saved names are joined by line breaks.
         if not isinstance(name, str) or not name or "." in name or "\n" in name:
             raise MultisigmaError(
                 f"A task's name must be a non-empty string without a dot or a line break. Found {name!r}."
@@ -102,10 +102,10 @@ def check_loss(name: str, loss: Any, device: torch.device) -> Tensor:
 
 
 def check_pair(name: str, pair: tuple[Any, ...]) -> tuple[Any, Tensor | float]:
-    """Return a sum and its count: a number, or a tensor where reading it would wait for a device.
+    """Return the sum and the count. The count is a number, or a tensor if it is on an accelerator.
 
     Raises:
-        MultisigmaError: There are not two values, or the count is not one finite number that is not negative.
+        MultisigmaError: The pair has not two values, or the count is negative, not finite or not a single number.
     """
     if len(pair) != 2:
         raise MultisigmaError(f"Task {name!r}: a pair must be (sum, count). Found {len(pair)} values.")

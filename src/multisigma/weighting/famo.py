@@ -71,21 +71,24 @@ class FAMO(AdaptiveWeighting):
             raise MultisigmaError(f"Parameter `weight_decay` must be finite and not negative. Found {weight_decay}.")
         self.lr, self.weight_decay = lr, weight_decay
         self.lower_bounds = tuple(values_by_task(self.tasks, "lower_bounds", lower_bounds or {}, 0.0))
-        # Rounding to float32 may raise or lower a bound. Accept losses down to the lower of the two.
+        # Rounding to float32 may raise or lower a bound. Accept losses down to the lower of the exact and the rounded
+        # bound.
         rounded = torch.tensor(self.lower_bounds, dtype=torch.float32, device="cpu").tolist()
         self.lowest_losses = list(map(min, self.lower_bounds, rounded))
         for name in ("logits", "adam_mean", "adam_square", "adam_steps", "before"):
             self.register_buffer(name, torch.zeros(len(self.tasks), dtype=torch.float32))
-        # 1 for tasks whose loss in `before` still has to be compared. A float, because averages of models need floats.
+        # 1 for tasks whose loss in `before` still has to be compared. A float, because averages of weights (EMA, SWA)
+        # cannot take booleans.
         self.register_buffer("waiting", torch.zeros(len(self.tasks), dtype=torch.float32))
 
     def combine(self, batch: TaskLosses) -> Tensor:
         if self.training:
             self._learn(batch)
-            # On an accelerator `_check` misses most losses that are not finite. One of them would stay for good.
+            # On an accelerator `_check` misses most losses that are not finite. Stored in `before`, it would spoil the
+            # next comparison.
             known = batch.labelled & batch.mean.isfinite()
             self.replace_buffer("before", batch.mean.detach().to(self.before).where(known, self.before))
-            # After a batch without labels, the same losses still have to be compared.
+            # After a batch without labels, keep the older losses for the next comparison.
             self.replace_buffer("waiting", known.to(self.waiting).where(known.any(), self.waiting))
         z = batch.softmax(self.logits.to(batch.mean))
         height = self._height(batch.mean)
@@ -132,7 +135,7 @@ class FAMO(AdaptiveWeighting):
         fall = self._height(self.before).log() - self._height(batch.mean.detach().to(self.before)).log()
         fall = fall.where(known, 0.0)
         z = batch._replace(labelled=known).softmax(self.logits)
-        # The gradient of z . fall by the logits, with weight decay in the gradient as in torch.optim.Adam.
+        # The gradient of `(z * fall).sum()` with respect to the logits, with weight decay as in torch.optim.Adam.
         gradient = z * (fall - (z * fall).sum()) + self.weight_decay * self.logits
         steps = self.adam_steps + known
         mean = torch.where(known, 0.9 * self.adam_mean + 0.1 * gradient, self.adam_mean)

@@ -51,8 +51,8 @@ class GradientAggregation(Weighting):
 
     - Nash-MTL starts afresh at each step, not from the solution of the last one. So a step depends on its batch alone,
       and a resumed run goes on exactly.
-    - With several processes, one more all-reduce gives the aggregate of all processes' gradients. The exception is a
-      function of your own at the features: it is given the gradients of its process, unless it has TorchJD's
+    - With several processes, one more all-reduce gives the aggregate of all processes' gradients. Exception: a function
+      of your own with features as `shared` sees only its own process's gradients, unless it has TorchJD's
       `gramian_weighting`.
 
     Args:
@@ -128,7 +128,7 @@ class GradientAggregation(Weighting):
         return aggregator(rows)
 
     def _make_aggregator(self, rows: int) -> Aggregator:
-        """Return the aggregator of this many tasks. A named one is new at each step, so that it remembers nothing."""
+        """Return the aggregator of this many tasks. A named one is made anew at each step, so it keeps no state."""
         if not isinstance(self.aggregator, str):
             return self.aggregator
         try:

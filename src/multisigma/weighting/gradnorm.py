@@ -26,11 +26,14 @@ class GradNorm(Weighting):
     - $G_i$ is the norm of its gradient at what the tasks share. $\overline{w G}$ is the mean over tasks.
     - $r_i$ is $L_i$ divided by its first value, then divided by the tasks' mean of this ratio. $\eta$ is `lr`.
 
-    Call it with `shared`; the paper takes the weights of the last shared layer. It deviates from the paper as follows:
+    Call it with `shared`; the paper takes the weights of the last shared layer. This implementation deviates from the
+    paper as follows:
 
     - The weights take a step of plain gradient descent, before they weigh the batch's losses.
-    - After this step, each weight is at least 0.001. Then the weights are scaled to their sum.
-    - The first loss is the first one above zero. The paper suggests `log C` if the first cross entropy is unstable.
+    - After this step, each weight is at least 0.001. Then they are scaled back to their previous sum, so a weight may
+      end slightly below 0.001.
+    - $L(0)$ is a task's first loss above zero, which need not be its loss at the first step. The paper suggests `log C`
+      if the first cross entropy is unstable.
     - A task without a label keeps its weight.
 
     Args:
@@ -77,7 +80,8 @@ class GradNorm(Weighting):
     def _update_weights(self, batch: TaskLosses) -> None:
         norms = self._norms(batch).to(self.task_weights)
         losses, labelled = batch.mean.detach().to(self.task_weights), batch.labelled
-        first = losses.where(self.first_losses.isnan() & labelled & (losses > 0), self.first_losses)
+        is_first = self.first_losses.isnan() & labelled & losses.isfinite() & (losses > 0)
+        first = losses.where(is_first, self.first_losses)
         self.replace_buffer("first_losses", first)
         weights = self.task_weights
         scaled = weights * norms
@@ -86,7 +90,7 @@ class GradNorm(Weighting):
         target = batch.sum(scaled) / batch.number() * rates**self.alpha
         # The gradient of sum |w G - target| by w, with the target held constant.
         stepped = (weights - self.lr * (scaled - target).sign() * norms).clamp_min(LOWEST_WEIGHT)
-        # Absent tasks keep their weights, and the others their sum. A gradient that is not finite changes nothing.
+        # Absent tasks keep their weights, and the others their sum. If a gradient is not finite, the weights stay.
         stepped = stepped * (batch.sum(weights) / batch.sum(stepped).clamp_min(1e-12))
         self.replace_buffer("task_weights", stepped.where(labelled & norms.isfinite().all(), weights))
 

@@ -31,7 +31,7 @@ class LagWatch:
         return self.calls % CHECK_EVERY == 0
 
     def look(self, log_variances: Tensor, optimum: Tensor, labelled: Tensor) -> None:
-        """Compare log variances with their optimum, and warn if one was far off in all looks of `LAG_CALLS` calls.
+        """Compare log variances with their optimum. Warn of a task that was far off for `LAG_CALLS` calls.
 
         Args:
             log_variances: Log variances of the tasks, shape (T,).

@@ -40,8 +40,8 @@ class Likelihood:
     noise, `ExactLikelihood` for a noise inside the loss.
 
     Args:
-        preference: Multiplies the task's whole term, and so its gradient. The optimal noise stays the same. The noise
-            would cancel a factor on the loss alone.
+        preference: Multiplies the task's whole term, and so its gradient. The optimal noise stays the same. If only the
+            loss is multiplied, the learned noise cancels the factor.
 
     Raises:
         MultisigmaError: `preference` is not positive and finite.
@@ -73,7 +73,8 @@ class ScaledLikelihood(Likelihood):
 
     Args:
         dimension: Number D of scalar outputs in each element of the mean. Use 1 for a mean over pixels and channels.
-            Use D for a mean over pixels of a sum over D channels, because each residual brings its own $\log \sigma$.
+            Use D for a mean over pixels of a sum over D channels, because each of the D residuals adds one
+            $\log \sigma$ of the same $\sigma$.
         preference: See `Likelihood`.
 
     Raises:
@@ -148,7 +149,7 @@ class Softmax(ScaledLikelihood):
 
 
 class Bernoulli(ScaledLikelihood):
-    r"""A binary label with temperature $\sigma^2$, for a binary cross entropy; approximated as in equation 10.
+    r"""A sigmoid with temperature $\sigma^2$, for a binary cross entropy; approximated as in equation 10.
 
     $$ \frac{1}{\sigma^2} L + \log \sigma $$
 
@@ -299,8 +300,8 @@ class StudentT(ExactLikelihood):
 
     $$ \frac{\nu + 1}{2} \log\left(1 + \frac{r^2}{\nu \sigma^2}\right) + \log \sigma $$
 
-    for a residual $r$ and $\nu$ degrees of freedom. As a residual grows, its gradient shrinks in the end. A Gaussian's
-    grows, and a Laplace's is constant. The optimum has no closed form.
+    for a residual $r$ and $\nu$ degrees of freedom. The gradient of a large residual shrinks. Under Gaussian noise it
+    grows, under Laplace noise it is constant. The optimum has no closed form.
 
     Takes `Prediction(output, target)` of one shape, with a target of NaN where unlabelled.
 

@@ -19,10 +19,10 @@ class TaskLosses(NamedTuple):
     Attributes:
         mean: Each task's mean loss over the labelled elements of all processes, shape (T,). 1 where unlabelled.
         labelled: Which tasks have a label, shape (T,), bool.
-        present: T booleans. False if the host knows that the task has no label, without waiting for a device or another
-            process.
-        complete: Whether the host knows in the same way that every task has a label. The masks are then not needed.
-        totals: What this process was given for each task, its mean or its sum; T scalars. Methods that look at
+        present: T booleans. False only if it is known, without waiting for a device or process, that the task has no
+            label.
+        complete: True only if it is known, without waiting, that every task has a label. The masks are then not needed.
+        totals: Each task's loss as this process was given it, a mean or a sum; T scalars. Methods that look at
             gradients differentiate these, because the graph of a total belongs to its task alone.
         divisor: What `totals` are divided by, shape (T,): the number of labelled elements, averaged over processes; 1
             where no element is labelled.
@@ -68,8 +68,8 @@ def reduce_losses(
     """
     several = several_processes()
     present = tuple([several or isinstance(count, Tensor) or count > 0 for count in counts])
-    if any(present) and not all(present):
-        # Cut the graphs of absent tasks: a gradient of zero through a mean over nothing would be NaN.
+    if not all(present):
+        # Detach absent tasks. Their loss may be 0 / 0, whose gradient is NaN even when it is multiplied by zero.
         totals = [t if here else t.detach() for t, here in zip(totals, present, strict=True)]
     total = at_least_float32(torch.stack(tuple(totals)))
     on_host = not any(isinstance(count, Tensor) for count in counts)
@@ -83,7 +83,7 @@ def reduce_losses(
     total = total.where(labelled, 0.0)  # a sum over nothing may be NaN
     everywhere, processes = torch.stack([total.detach(), count]), 1
     if several:
-        everywhere, processes = everywhere.double(), distributed.get_world_size()  # types may differ
+        everywhere, processes = everywhere.double(), distributed.get_world_size()  # they may differ in precision
         distributed.all_reduce(everywhere)
     labelled = everywhere[1] > 0
     number = everywhere[1].where(labelled, 1.0)

@@ -13,7 +13,7 @@ from multisigma.weighting.losses import TaskLosses
 
 
 class SmoothTchebycheff(AdaptiveWeighting):
-    r"""Smooth Tchebycheff scalarization: a smooth maximum of the losses above their ideals.
+    r"""Smooth Tchebycheff scalarization: a smooth maximum of each loss minus its ideal, times its preference.
 
     $$ \mu \log \sum_i \exp\left(\frac{p_i (L_i - z_i)}{\mu}\right) $$
 

@@ -19,8 +19,8 @@ def names_as_tensor(names: tuple[str, ...]) -> Tensor:
 def match_tasks(weighting: "Weighting", state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
     """Put the buffers of a saved state in the weighting's order of tasks.
 
-    torch calls this before it loads a state. If the state is of other tasks, its buffers are removed, and torch reports
-    them as missing. Values in half precision become float32.
+    torch calls this before it loads a state. If the saved tasks differ, the saved buffers are dropped. torch then
+    reports them as missing. Values in half precision become float32.
     """
     _metadata, _strict, _missing_keys, unexpected_keys, _errors = rest
     tasks, names = weighting.tasks, state_dict.get(f"{prefix}_extra_state")

@@ -30,14 +30,14 @@ class UncertaintyWeighting(Weighting):
 
     Args:
         likelihoods: Each task's likelihood by name.
-        initial: Log variance at the start, for all tasks or by name (0 where not named). Appendix B of the paper
-            reaches the same optimum from any start between -2 and 5.
+        initial: Log variance at the start, for all tasks or by name (0 where not named). In appendix B of the paper,
+            training reaches the same optimum from any start between -2 and 5.
         bounds: Lowest and highest log variance. Without them, a loss of zero would take its log variance to minus
-            infinity and its weight to infinity. If you know the smallest noise that a task may have, set the lowest to
-            it. The default lets sigma range from 0.0009 to 3.3 million.
-        normalise: Scale the weights of the batch's labelled tasks to this sum. The noise still learns from the unscaled
-            weights. Without scaling, the effective learning rate grows as the noise shrinks (appendix B). The property
-            `weights` reports weights scaled over all tasks. None: do not scale.
+            infinity and its weight to infinity. If you know the smallest sigma that a task may have, set the lowest
+            bound to 2 log(sigma). The default lets sigma range from 0.0009 to 3.3 million.
+        normalise: If given, scale the labelled tasks' weights so that they sum to this number. The noise still learns
+            from the unscaled weights. Without scaling, the effective learning rate grows as the noise shrinks (appendix
+            B). The property `weights` reports weights scaled over all tasks. None: do not scale.
         closed_form: Do not learn the noise. Compute it as the optimum for the running mean of each loss.
         decay: Decay per step of that running mean.
 
@@ -95,7 +95,7 @@ class UncertaintyWeighting(Weighting):
         self.parameter_names = [f"log_variance_{name}" for name in self.tasks]
         if closed_form:
             self.lowest_losses = [0.0 if slope else -math.inf for slope in self.slope]
-            # Two rows: the running sum of losses, with weights that decay, and the sum of these weights.
+            # Row 0 is the decayed sum of losses, row 1 the same sum of ones. Their quotient is the running mean.
             self.register_buffer("running", torch.zeros(2, len(self.tasks), dtype=torch.float32))
         else:
             # One parameter for each task: the gradient of an absent task can then be None, so that the optimiser skips
@@ -116,7 +116,8 @@ class UncertaintyWeighting(Weighting):
     def optimum(self, mean: Tensor) -> Tensor:
         """Return the log variances that minimise the objective at given mean losses; shapes (T,).
 
-        NaN where there is none: for a negative loss, and for likelihoods without the term $c s$ (Poisson, exact ones).
+        NaN where no minimum exists: for a negative loss, and for likelihoods without the term $c s$ (Poisson, exact
+        ones).
         """
         factor, power, slope = (constant(values, mean.device) for values in (self.factor, self.power, self.slope))
         return (torch.log(factor * power / slope * mean) / power).clamp(*self.bounds)
@@ -188,7 +189,8 @@ class UncertaintyWeighting(Weighting):
         if self.training:
             mean = batch.mean.detach().to(self.running)
             updated = self.running.lerp(torch.stack([mean, torch.ones_like(mean)]), 1 - self.decay)
-            # On an accelerator `_check` misses most losses that are not finite. One of them would stay for good.
+            # On an accelerator `_check` misses most losses that are not finite. In a running mean, one such loss would
+            # make all later values NaN.
             self.replace_buffer("running", updated.where(batch.labelled & mean.isfinite(), self.running))
         return self._running_optimum()
 

@@ -1,4 +1,4 @@
-"""What every metric gives: counts of single frames, and Measurements of any set of frames."""
+"""Base classes of metrics: `count` one frame, `summarise` the counts of any frames as Measurements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from multisigma.metrics.counting import ratio
 __all__ = ["Counts", "Measurement", "Metric", "SumMetric", "fill", "in_unit", "part"]
 
 Counts = Mapping[str, NDArray[Any]]
-"""What a metric counts of one frame, by name; empty where the frame has no label or the scene no result for it."""
+"""What a metric counts in one frame, as arrays by name; empty if the frame has no label or the task no result."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Measurement:
         key: Its name in files, such as 'iou_class'.
         value: The number in its unit; nan if nothing could be measured.
         unit: '%', 'px', 'm', ...; empty for a pure number.
-        higher_is_better: Whether a larger value is better; None if another value is the best, such as 90 % of 90 %.
+        higher_is_better: Whether a larger value is better; None if neither is, as for the coverage of a 90 % interval.
         definition: How the number is defined, in a sentence or two for readers.
-        per_class: The numbers behind it by class or category; nan where undefined.
+        per_class: Values by class or category; nan where undefined.
         interval: Ends of its 95 % interval by bootstrap over frames; None if not computed.
         name: Its name for readers; made from the key if empty.
         is_main: Whether it is one of the few numbers that a report shows first.
@@ -113,8 +113,8 @@ class Measurement:
 class Metric(ABC):
     """Counts of single frames, which give Measurements of any set of frames.
 
-    Counting and summarising are apart. Hence the frames may be counted by any number of processes and in any order, and
-    their counts tell the worst frames and the interval of each number without a second look at the data.
+    Counting and summarising are separate. Hence the frames may be counted by any number of processes and in any order,
+    and their counts tell the worst frames and the interval of each number without a second look at the data.
     """
 
     @abstractmethod
@@ -173,8 +173,8 @@ class SumMetric(Metric):
             totals: Sums of the counts, each with a first axis of draws.
 
         Returns:
-            By key, shape (draws,), or (draws, classes) if it is a mean over classes; a share of 1 for 100 %; nan where
-            undefined.
+            Scores by key: shape (draws,), or (draws, classes) for a mean over classes. Percentages are fractions; nan
+            where undefined.
         """
 
     def details(self, totals: Counts) -> dict[str, Mapping[str, Any]]:
@@ -234,7 +234,8 @@ def in_unit(scores: NDArray[np.float64], unit: str) -> tuple[NDArray[np.float64]
 
 
 def part(scene: Mapping[str, Any], task: str, name: str) -> Any:
-    """Return a part of a task's result, such as `ids`; None if the scene lacks the task or its result the part.
+    """Return a part of a task's result, such as `ids`; None if the scene lacks the task, or its result lacks that
+    attribute.
 
     Example:
         >>> from types import SimpleNamespace

@@ -20,7 +20,7 @@ __all__ = ["FARTHEST", "NATIVE_WIDTH", "DepthErrors"]
 NATIVE_WIDTH: Final = 2048
 """Width of a Cityscapes frame in pixels; disparity grows with the width."""
 FARTHEST: Final = 80.0
-"""Metres up to which errors of depth are counted, as the field does."""
+"""Largest true depth in metres that is evaluated, as is usual in the literature."""
 _NEAREST: Final = 1e-3
 _DELTA: Final = 1.25
 
@@ -49,12 +49,12 @@ _DISPARITIES: Final = {
 
 
 class DepthErrors(SumMetric):
-    """Mean and RMS error of disparity in pixels, and the errors of depth in metres that the field reports.
+    """Mean and RMS error of disparity in pixels, and the usual errors of depth in metres.
 
-    Disparity counts over all valid pixels, the sky as a true disparity of zero (section 5); and without the sky. Both
-    are given at the frame's width and times 2048 / width, the equivalent at Cityscapes' own size. Table 2 does not say
-    which of the two it has. A frame without class ids has an unknown sky: it counts with its valid disparities alone,
-    and not at all for the errors without sky.
+    Disparity errors are given twice: with the sky, whose true disparity is zero (section 5), and without it. Both are
+    given at the frame's width and times 2048 / width, the equivalent at Cityscapes' own size. Table 2 does not say
+    which width and which sky it has. A frame without class ids has an unknown sky: it counts with its valid disparities
+    alone, and not at all for the errors without sky.
 
     Depth is baseline * focal length / disparity of each frame's camera, over pixels with a true depth of at most 80 m;
     predictions are clipped to 0.001 to 80 m. Absolute relative error, RMSE, and the shares of pixels whose ratio of

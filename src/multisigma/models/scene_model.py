@@ -21,7 +21,7 @@ from multisigma.files import write_bytes
 from multisigma.models.model_info import ModelInfo
 from multisigma.models.scene_network import SceneNetwork
 from multisigma.models.scene_prediction import ScenePrediction
-from multisigma.tasks import BUILT_IN, PostprocessContext, Task, load_tasks, postprocess
+from multisigma.tasks import BUILT_IN, PostprocessContext, RegressionTask, Task, load_tasks, postprocess
 
 __all__ = ["INFO_FILE", "WEIGHTS_FILE", "SceneModel", "default_device"]
 
@@ -40,7 +40,7 @@ class SceneModel(nn.Module):
         network: The network with its weights; None for one of random weights.
 
     Raises:
-        MultisigmaError: The encoder that `info` names cannot be had.
+        MultisigmaError: The encoder that `info` names is not available.
 
     Example:
         model = SceneModel.load("run")
@@ -98,7 +98,7 @@ class SceneModel(nn.Module):
             image: A path, a Pillow image, an array or a tensor, of any size; see `read_photograph`.
             camera: The camera at the size of the image, for depth in metres.
             height: Height in pixels to work at, instead of the model's own.
-            learned_noise: Whether the results hold the noise that training has learned too, which evaluation measures.
+            learned_noise: Whether to fill in the learned sigma of the results, for metrics of calibration.
 
         Raises:
             MultisigmaError: The image cannot be read, and the message names the file; or `height` is not positive.
@@ -106,19 +106,20 @@ class SceneModel(nn.Module):
         pixels = read_photograph(image)
         working_height = self.info.working_height if height is None else height
         if working_height < 1:
-            raise MultisigmaError(f"Parameter `height` must be positive. Found {height}.")
+            raise MultisigmaError(f"Parameter `height` must be positive. Found {working_height}.")
         working = _at_height(pixels, working_height)
         x, y = (working.shape[axis] / pixels.shape[axis] for axis in (1, 0))
         rgb = torch.from_numpy(np.ascontiguousarray(working.transpose(2, 0, 1)))[None].to(self.device)
         training = self.training
         outputs = self.eval()(rgb)
         self.train(training)
-        # Scales hold at the model's own height, and errors in pixels grow with the image.
+        # Noise scales were measured at the model's own height. Errors in pixels grow with the image.
         ratio = working_height / self.info.working_height
+        in_pixels = {task.name for task in self.tasks if isinstance(task, RegressionTask) and task.unit == "px"}
         context = PostprocessContext(
             self.info.labels,
             camera and camera.resized(x, y),
-            {name: scale * ratio for name, scale in self.info.noise_scales.items()},
+            {name: scale * (ratio if name in in_pixels else 1) for name, scale in self.info.noise_scales.items()},
             self.info.temperatures,
             self.info.sigmas if learned_noise else {},
         )
@@ -155,7 +156,7 @@ class SceneModel(nn.Module):
 
         Raises:
             MultisigmaError: There is no model, or it cannot be read; a task is not built in and `trust_code` is false;
-                or the device cannot be had.
+                or the device is not available.
         """
         folder = Path(folder)
         require_files(folder)
@@ -163,8 +164,8 @@ class SceneModel(nn.Module):
         own = [name for name in info.tasks if name not in BUILT_IN]
         if own and not trust_code:
             raise MultisigmaError(
-                f"{folder}: a model with tasks of its author's own must be trusted. Found the task {own[0]!r}. "
-                "It runs code: if you trust it, load with trust_code=True, or on the command line with --trust-code."
+                f"{folder}: a model with tasks of its author's own runs their author's code. Found the task "
+                f"{own[0]!r}. If you trust it, load with trust_code=True, or on the command line with --trust-code."
             )
         if info.encoder.startswith("hf-hub:"):
             raise MultisigmaError(
@@ -191,7 +192,7 @@ class SceneModel(nn.Module):
         """Move the model; None for CUDA, else MPS, else the CPU.
 
         Raises:
-            MultisigmaError: The device cannot be had.
+            MultisigmaError: The device is not available.
         """
         try:
             self.to(default_device() if device is None else torch.device(device))

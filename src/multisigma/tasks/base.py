@@ -1,4 +1,4 @@
-"""The interface of a task: everything that is particular to it. Network, training and evaluation follow from it."""
+"""The interface of a task: everything that is particular to it. Network, training and evaluation are built from it."""
 
 import math
 from abc import ABC, abstractmethod
@@ -92,7 +92,7 @@ class Task(ABC):
         return DenseResult(output)
 
     def noise_scale(self, loss: float) -> float | None:
-        """Return the scale of this task's errors that fits a mean loss over validation frames; None by default."""
+        """Return the noise scale for a mean validation loss, such as a Laplace's b; None by default."""
         return None
 
     def class_samples(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -137,8 +137,8 @@ class RegressionTask(Task):
     """A regression with an L1 loss, as in section 4, or a squared one. NaN in the target marks values without a label.
 
     The loss is the sum over a pixel's channels of the absolute or squared errors, averaged over labelled pixels. A
-    pixel is labelled if all its channels are. The likelihood has one scale for all channels, and a normaliser for each
-    of them.
+    pixel is labelled if all its channels are. All channels share one noise scale; its normaliser counts once for each
+    channel.
 
     Args:
         likelihood: 'laplace' for absolute errors, 'gaussian' for squared errors.
@@ -146,7 +146,7 @@ class RegressionTask(Task):
     Attributes:
         dimension: The number of values of a pixel.
         noise: The distribution of the errors.
-        unit: Unit of the values, which the keys of its errors end with; empty for pure numbers.
+        unit: Unit of the values, and the end of the keys of the errors; empty for pure numbers.
     """
 
     dimension: ClassVar[int] = 1

@@ -124,6 +124,7 @@ class Depth(RegressionTask):
     """Disparity in pixels, shape (1, H, W); targets are NaN without a label, and zero on the sky (section 5)."""
 
     name = "depth"
+    unit = "px"
     fields = ("disparity",)
 
     def target(self, frame: Frame) -> Tensor:

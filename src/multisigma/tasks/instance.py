@@ -211,6 +211,7 @@ class Instance(RegressionTask):
     """
 
     name = "instance"
+    unit = "px"
     dimension = 2
     fields = ("instance",)
     requires = ("semantic", "depth")

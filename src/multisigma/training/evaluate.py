@@ -89,7 +89,7 @@ def evaluate(
         pictures: Frames to make pictures of, evenly over the split.
         progress: Takes how many frames are done.
         keep: Called with each frame's results, to write them.
-        votes: How votes become the instances of scenes and pictures. AP and PQ are measured by every way.
+        votes: Clustering method of scenes and pictures. AP and PQ are measured with every method.
 
     Raises:
         MultisigmaError: The run or the data is at fault, or no frame has a label and `keep` is None.
@@ -112,7 +112,7 @@ def evaluate(
         if way != votes
     }
     samples: list[Sample] = []
-    # Frames may differ in size, hence batches of none.
+    # Frames may differ in size, so they are not put into batches.
     loader: DataLoader[Frame] = DataLoader(_Frames(dataset), batch_size=None, num_workers=module.config.workers)
     for frame in progress.track(loader, "evaluating", len(dataset)):
         scene = model.predict(frame.image, frame.camera, frame.size[0], learned_noise=True)
@@ -180,7 +180,7 @@ class _Baselines:
 
 
 def _in_classes_of(labels: LabelSpace, scene: Mapping[str, Any], model_labels: LabelSpace) -> Mapping[str, Any]:
-    """Return a scene in the ids of the data, where the model has other classes; see `LabelSpace.onto`."""
+    """Translate the ids of a scene from the model's classes to the data's; see `LabelSpace.onto`."""
     if labels == model_labels:
         return scene
     table = model_labels.onto(labels)
@@ -202,7 +202,8 @@ def _model_of(run: Path, module: SceneModule, checkpoint: str, dataset: SceneDat
         info = ModelInfo.read(stored)
     else:
         info = describe_model(module, dataset.read(0, ["image"]).size[0])
-    # Only with the tasks' own likelihoods is sigma the scale or the root of the temperature that calibration measures.
+    # Calibration needs sigma as a noise scale or as the root of a temperature. It is one only with the tasks' own
+    # likelihoods.
     sigmas = module.weighting.sigma if has_tasks_likelihoods(module.weighting) else {}
     model = SceneModel(replace(info, sigmas=sigmas), module.tasks, module.network).eval()
     model.to_device("cpu" if module.config.accelerator == "cpu" else default_device())
@@ -210,7 +211,7 @@ def _model_of(run: Path, module: SceneModule, checkpoint: str, dataset: SceneDat
 
 
 def _scene_by_votes(tasks: Sequence[Task], scene: ScenePrediction, labels: LabelSpace, way: Votes) -> Mapping[str, Any]:
-    """Return a frame's scene with the instances of another way from votes; without any if the model finds none."""
+    """Return a frame's results with instances clustered by the other method; empty if the model has no instances."""
     task = next((task for task in tasks if isinstance(task, Instance)), None)
     if task is None or scene[task.name].regions is None:
         return {}

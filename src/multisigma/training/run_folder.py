@@ -22,7 +22,7 @@ from multisigma.training.config import TrainConfig
 from multisigma.training.environment import describe_environment
 from multisigma.training.scene_module import SceneModule
 
-# Where a resumed run may differ from its beginning: none of these changes the result on one device.
+# Options that a resumed run may change. None changes the trained weights on one device, for the same data.
 _MAY_DIFFER = {"data", "workers", "accelerator", "validation_frames", "validate_every", "checkpoint_every", "log_every"}
 
 
@@ -55,8 +55,7 @@ def describe_run(
 ) -> None:
     """Write what is known before the first iteration: configuration, classes, environment, network, baselines.
 
-    Every frame is read once for the baselines, those of validation too, so that a fault in the data shows now
-    and not after hours.
+    Reads every frame of training and validation once, so that a fault in the data shows now and not after hours.
     """
     write_text(folder / "config.yaml", config.to_yaml())
     write_text(folder / "labels.json", json.dumps(module.labels.to_json(), indent=1, ensure_ascii=False))
@@ -94,7 +93,7 @@ def first_iteration(run: Path) -> int:
 
 
 def _unreadable_checkpoint(path: Path, error: Exception, remedy: str) -> MultisigmaError:
-    # The error at the end of a file says nothing, and that of a pickle tells how to run it.
+    # An EOFError has no message, and that of a pickle tells how to run it.
     reason: object = "the file ends too early" if isinstance(error, EOFError) else error
     if isinstance(error, pickle.UnpicklingError):
         reason = "it is damaged, or holds objects that could run code, and these are not loaded"

@@ -749,3 +749,33 @@ class Three(SceneDataset):
     baseline = values(evaluation.baseline)
     assert np.isfinite(baseline["iou_class"])
     assert main(["report", str(copy)]) == 0
+
+
+@pytest.mark.parametrize("options", [("--accelerator", "tpux"), ("--devices", "2", "--accelerator", "gpu")])
+@pytest.mark.skipif(torch.cuda.device_count() > 1, reason="has the devices")
+def test_a_device_that_is_not_there_leaves_no_run_behind(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    assert train(root, tmp_path / "run", "--iterations", "1", *options) == 2
+    assert "Options --accelerator, --devices and --precision must suit this machine" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_misspelt_weighting_is_found_before_weights_are_fetched(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(root, tmp_path / "run", "--weighting", "unertainty", "--encoder-weights", "no/such/file") == 2
+    assert "'unertainty'" in capsys.readouterr().err
+
+
+def test_the_same_data_by_another_path_is_the_same_evaluation(
+    root: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["evaluate", str(run), "--pictures", "0", "--name", "twice", "--data"]
+    assert main([*command, str(root)]) == 0
+    monkeypatch.chdir(root.parent)
+    assert main([*command, root.name]) == 0
+    other = tmp_path / root.name
+    generate(other, 1, 1, 64, 128, seed=1, processes=1, samples_page=False)
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, root.name]) == 2

@@ -107,7 +107,7 @@ def evaluation_folder(
     Raises:
         MultisigmaError: The name is no name of a folder, or the place holds an evaluation of something else.
     """
-    source = Path(data).resolve()
+    source = Path(data).resolve() if Path(data).exists() else Path(data)
     if name is None:
         parts = [source.stem if source.is_file() else source.name, split]
         parts += [checkpoint] if checkpoint != "last" else []
@@ -120,7 +120,6 @@ def evaluation_folder(
         before = Evaluation.read(folder).provenance
         wanted = {"data": str(source), "split": split, "checkpoint": checkpoint, "votes": votes}
         held = {"checkpoint": "last", "votes": "default"} | dict(before)
-        held["data"] = str(Path(str(before.get("data"))).resolve())
         if different := [f"{key} {held.get(key)}" for key, value in wanted.items() if held.get(key) != value]:
             raise MultisigmaError(
                 f"{folder}: must be a new place, or one of the same data and settings. Found an evaluation with "
@@ -149,7 +148,7 @@ def require_labels(data: str | Path, split: str, dataset: SceneDataset) -> None:
 def describe_evaluation(data: str | Path, split: str, dataset: SceneDataset, begin: float) -> dict[str, Any]:
     """Return what was evaluated, for the record."""
     return {
-        "data": str(data),
+        "data": str(Path(data).resolve()) if Path(data).exists() else str(data),
         "split": split,
         "frames": len(dataset),
         "labelled_frames": dataset.label_counts(),

@@ -40,8 +40,10 @@ class SceneModule(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.config, self.tasks, self.labels = config, list(tasks), labels
+        # First, because a fault in its options shows at once, and the network may fetch weights.
+        weighting = make_weighting(config, tasks, steps_per_epoch)
         self.network = make_network(config, tasks, labels, pretrained)
-        self.weighting = make_weighting(config, tasks, steps_per_epoch)
+        self.weighting = weighting
         self.validation_sums: dict[str, Tensor] = {}
 
     def forward(self, rgb: Tensor) -> dict[str, Tensor]:

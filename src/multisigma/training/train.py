@@ -76,11 +76,12 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
         done = transfer_weights(module.network, Path(config.init), config.encoder, train_data.labels, per_class)
         if first_process:
             _log.info("from %s: %s", config.init, done)
+    # Before the run folder, because a fault in its options must leave none behind.
+    trainer = make_trainer(config, run, val_data is not None, first_iteration(run) if resume else 0, progress)
     if first_process and not resume:
         with new_folder(run) as folder:
             describe_run(folder, config, module, train_data, val_data, progress)
 
-    trainer = make_trainer(config, run, val_data is not None, first_iteration(run) if resume else 0, progress)
     if first_process:
         _log.info("computing on %s", trainer.strategy.root_device)
     training, validation = make_loaders(config, tasks, train_data, val_data, trainer)

@@ -5,18 +5,24 @@ from pathlib import Path
 
 import lightning
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from multisigma.errors import MultisigmaError
 from multisigma.progress import Progress
 from multisigma.training.callbacks import ProgressReport
 from multisigma.training.config import TrainConfig
 
 
 def make_trainer(config: TrainConfig, run: Path, validate: bool, start: int, progress: Progress) -> lightning.Trainer:
-    """Make the Lightning trainer of a run that starts at an iteration; each start has a CSV log of its own."""
+    """Make the Lightning trainer of a run that starts at an iteration; each start has a CSV log of its own.
+
+    Raises:
+        MultisigmaError: The machine has no such accelerator, devices or precision.
+    """
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
-    checkpoints = [
+    checkpoints: list[lightning.Callback] = [
         ModelCheckpoint(
             run / "checkpoints", "last", every_n_train_steps=config.checkpoint_every, enable_version_counter=False
         )
@@ -31,6 +37,18 @@ def make_trainer(config: TrainConfig, run: Path, validate: bool, start: int, pro
                 enable_version_counter=False,
             )
         )
+    try:
+        return _trainer(config, run, validate, start, [*checkpoints, ProgressReport(progress, config.iterations)])
+    except (ValueError, MisconfigurationException) as error:
+        raise MultisigmaError(
+            "Options --accelerator, --devices and --precision must suit this machine. Found "
+            f"{config.accelerator}, {config.devices} and {config.precision}. Lightning says: {error}"
+        ) from error
+
+
+def _trainer(
+    config: TrainConfig, run: Path, validate: bool, start: int, callbacks: list[lightning.Callback]
+) -> lightning.Trainer:
     workers = config.devices * config.nodes
     return lightning.Trainer(
         accelerator=config.accelerator,
@@ -51,7 +69,7 @@ def make_trainer(config: TrainConfig, run: Path, validate: bool, start: int, pro
             TensorBoardLogger(run, "logs", "tensorboard"),
         ],
         log_every_n_steps=1,
-        callbacks=[*checkpoints, ProgressReport(progress, config.iterations)],
+        callbacks=callbacks,
         enable_model_summary=False,
         enable_progress_bar=False,
         deterministic="warn" if config.accelerator != "cpu" else True,

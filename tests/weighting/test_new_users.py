@@ -31,6 +31,8 @@ from multisigma import (
     UncertaintyWeighting,
     Weighting,
 )
+from multisigma.weighting.base import CHECK_EVERY
+from multisigma.weighting.lag import LAG_CALLS, LagWatch
 
 
 class Model(nn.Module):
@@ -273,3 +275,14 @@ def test_a_likelihood_without_a_formula_is_an_error() -> None:
 
     with pytest.raises(TypeError, match="negative_log_likelihood"):
         Nothing()  # type: ignore[abstract]
+
+
+def test_the_lag_watch_looks_past_batches_without_the_task_s_label() -> None:
+    watch = LagWatch(["a", "b"])
+    far, optimum = torch.zeros(2), torch.full((2,), 20.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for look in range(2 * (LAG_CALLS // CHECK_EVERY) - 2):
+            watch.look(far, optimum, torch.tensor([look % 2 == 0, False]))
+    with pytest.warns(UserWarning, match="Task 'a': sigma is 1 and its optimum"):
+        watch.look(far, optimum, torch.tensor([True, False]))

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
-from jsonargparse.typing import PositiveInt
 
 from multisigma.cli.console import make_progress, print_line, print_warning
 from multisigma.cli.options import add_votes
@@ -23,7 +22,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     parser.add_argument("inputs", type=Path, nargs="+", help="images, and folders of images", metavar="INPUT")
     parser.add_argument("--out", type=Path, required=True, help="folder to make")
     parser.add_argument(
-        "--height", type=PositiveInt | None, default=None, help="height to work at; the model's if not given"
+        "--height", type=int | None, default=None, help="height to work at; the model's if not given"
     )
     parser.add_argument(
         "--device", type=str | None, default=None, help="cpu, cuda, mps, ...; CUDA, else MPS, else the CPU if not given"
@@ -42,6 +41,8 @@ def run(options: Namespace) -> None:
     from multisigma.datasets.photographs import find_photographs
     from multisigma.files import require_empty
 
+    if options.height is not None and options.height < 1:
+        raise MultisigmaError(f"Option --height must be positive. Found {options.height}.")
     require_empty(options.out)
     images = find_photographs(options.inputs)
     camera = read_camera(options.camera) if options.camera else None

@@ -122,7 +122,7 @@ def _end_of_steep(steep: Bools, opposite: Bools, start: int, min_samples: int) -
 
 @njit(cache=True, nogil=True)
 def _still_below(starts: Ints, ends: Ints, highest: Floats, count: int, peak: float, plot: Floats, rest: float) -> int:
-    """Keep the steep down areas with start * rest >= peak, a later peak, in place. Return how many remain."""
+    """Drop steep down areas whose start times `rest` is below `peak`, a later maximum. Return how many remain."""
     if math.isinf(peak):
         return 0
     kept = 0

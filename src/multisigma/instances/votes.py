@@ -51,8 +51,8 @@ class VoteSettings:
             assigns them to no instance.
         min_pixels: Instances with fewer pixels are removed, and their votes become noise votes.
         per_class: Whether to cluster each class by itself. If false, cluster the pixels of all instance classes
-            together, as the paper does. An instance then has the class of most of its pixels, and the lowest id if two
-            classes have equally many.
+            together, as the paper does. An instance then has the most frequent class of its pixels; on a tie, the class
+            with the lowest id.
 
     Raises:
         MultisigmaError: If a value is out of its range.

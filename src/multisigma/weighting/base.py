@@ -81,8 +81,8 @@ class Weighting(nn.Module, ABC):
         objective = self.combine(batch)
         if objective.requires_grad or torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return objective
-        # The objective has no graph. Without any label here, or with several processes, that is right, and `backward()`
-        # must still work. Otherwise a loss was detached by mistake, and `backward()` should raise.
+        # The objective has no graph. That is right if this batch has no label, or if only other processes have labels.
+        # `backward()` must then still work. Otherwise a loss was detached by mistake, and `backward()` should raise.
         return objective if any(batch.present) and not several_processes() else objective.requires_grad_()
 
     @abstractmethod
@@ -175,7 +175,8 @@ class Weighting(nn.Module, ABC):
     def replace_buffer(self, name: str, value: Tensor) -> None:
         """Make a tensor the new buffer. The old one keeps its values, which autograd may still need.
 
-        In inference mode, copy the values into the old buffer instead: nothing could write to the new tensor later.
+        In inference mode, copy the values into the old buffer instead. A tensor made there cannot be updated in place
+        outside it.
         """
         if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
             self.get_buffer(name).copy_(value)

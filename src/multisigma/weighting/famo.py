@@ -84,8 +84,8 @@ class FAMO(AdaptiveWeighting):
     def combine(self, batch: TaskLosses) -> Tensor:
         if self.training:
             self._learn(batch)
-            # On an accelerator `_check` misses most losses that are not finite. Stored in `before`, it would spoil the
-            # next comparison.
+            # On an accelerator `_check` misses most losses that are not finite. Stored in `before`, such a loss would
+            # spoil the next comparison.
             known = batch.labelled & batch.mean.isfinite()
             self.replace_buffer("before", batch.mean.detach().to(self.before).where(known, self.before))
             # After a batch without labels, keep the older losses for the next comparison.

@@ -51,9 +51,9 @@ class GradientAggregation(Weighting):
 
     - Nash-MTL starts afresh at each step, not from the solution of the last one. So a step depends on its batch alone,
       and a resumed run goes on exactly.
-    - With several processes, one more all-reduce gives the aggregate of all processes' gradients. Exception: a function
-      of your own with features as `shared` sees only its own process's gradients, unless it has TorchJD's
-      `gramian_weighting`.
+    - With several processes, one more all-reduce gives the aggregate of all processes' gradients. Exception: if
+        `shared` holds features and `aggregator` is your function, it sees the gradients of one process, unless it has
+        the attribute `gramian_weighting`, as TorchJD's have.
 
     Args:
         tasks: Names of the tasks.

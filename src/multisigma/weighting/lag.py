@@ -26,7 +26,7 @@ class LagWatch:
         self.looks_behind = dict.fromkeys(tasks, 0)
 
     def is_due(self) -> bool:
-        """Count a call in training mode, and return whether it should `look`."""
+        """Count a training call. Return whether the caller should now call `look`."""
         self.calls += 1
         return self.calls % CHECK_EVERY == 0
 
@@ -39,8 +39,12 @@ class LagWatch:
             labelled: Which tasks have a label, shape (T,), bool.
         """
         # A log variance is twice the logarithm of sigma.
-        behind = ((optimum - log_variances).abs() > 2 * math.log(LAG)) & labelled
-        for i, (name, is_behind) in enumerate(zip(self.looks_behind, behind.tolist(), strict=True)):
+        behind = ((optimum - log_variances).abs() > 2 * math.log(LAG)).tolist()
+        for i, (name, is_behind, has_label) in enumerate(
+            zip(self.looks_behind, behind, labelled.tolist(), strict=True)
+        ):
+            if not has_label:
+                continue
             self.looks_behind[name] = self.looks_behind[name] + 1 if is_behind else 0
             if self.looks_behind[name] == LAG_CALLS // CHECK_EVERY:
                 now, best = (math.exp(0.5 * s[i].item()) for s in (log_variances, optimum))

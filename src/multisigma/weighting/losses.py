@@ -68,7 +68,8 @@ def reduce_losses(
     """
     several = several_processes()
     present = tuple([several or isinstance(count, Tensor) or count > 0 for count in counts])
-    if not all(present):
+    # A compiled graph must have a part that requires a gradient, also where no task is present.
+    if not all(present) and (any(present) or not torch.compiler.is_compiling()):
         # Detach absent tasks. Their loss may be 0 / 0, whose gradient is NaN even when it is multiplied by zero.
         totals = [t if here else t.detach() for t, here in zip(totals, present, strict=True)]
     total = at_least_float32(torch.stack(tuple(totals)))
@@ -83,7 +84,7 @@ def reduce_losses(
     total = total.where(labelled, 0.0)  # a sum over nothing may be NaN
     everywhere, processes = torch.stack([total.detach(), count]), 1
     if several:
-        everywhere, processes = everywhere.double(), distributed.get_world_size()  # they may differ in precision
+        everywhere, processes = everywhere.double(), distributed.get_world_size()  # all-reduce needs one type
         distributed.all_reduce(everywhere)
     labelled = everywhere[1] > 0
     number = everywhere[1].where(labelled, 1.0)

@@ -13,7 +13,7 @@ from multisigma.weighting.losses import TaskLosses
 
 
 class SmoothTchebycheff(AdaptiveWeighting):
-    r"""Smooth Tchebycheff scalarization: a smooth maximum of each loss minus its ideal, times its preference.
+    r"""Smooth Tchebycheff scalarization: a smooth maximum over tasks of preference * (loss - ideal).
 
     $$ \mu \log \sum_i \exp\left(\frac{p_i (L_i - z_i)}{\mu}\right) $$
 

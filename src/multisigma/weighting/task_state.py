@@ -1,4 +1,4 @@
-"""A weighting saves the names of its tasks with its state, so that the state loads in another order of tasks."""
+"""A weighting saves the names of its tasks with its state, for a weighting with another order of tasks."""
 
 from typing import TYPE_CHECKING, Any
 

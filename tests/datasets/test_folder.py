@@ -357,7 +357,7 @@ def test_labels_under_other_names_than_the_images_are_a_fault(streets: Path) -> 
 def test_two_frames_of_one_name_are_a_fault(tmp_path: Path) -> None:
     save(tmp_path / "images" / "a" / "b.png", noise(0))
     save(tmp_path / "images" / "a_b.png", noise(1))
-    with pytest.raises(DataError, match=r"each frame must have a name of its own.*'a_b' more than once"):
+    with pytest.raises(DataError, match=r"names of frames must be unique.*'a_b' more than once"):
         open_dataset(write(tmp_path, f"image: images/{{name}}\n{CLASSES}"), "train")
 
 

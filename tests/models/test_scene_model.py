@@ -321,7 +321,7 @@ def test_a_task_of_the_authors_own_needs_trust(tmp_path: Path, monkeypatch: pyte
     )
     random_model(info).save(tmp_path / "saved")
     monkeypatch.delitem(sys.modules, "height_task")
-    with pytest.raises(MultisigmaError, match=r"runs their author's code\. Found the task 'height_task.Height'"):
+    with pytest.raises(MultisigmaError, match=r"runs code of its author\. Found the task 'height_task.Height'"):
         SceneModel.load(tmp_path / "saved", "cpu")
     assert "height_task" not in sys.modules
     model = SceneModel.load(tmp_path / "saved", "cpu", trust_code=True)

@@ -21,9 +21,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     parser.add_argument("model", type=Path, help="run folder, or a saved model")
     parser.add_argument("inputs", type=Path, nargs="+", help="images, and folders of images", metavar="INPUT")
     parser.add_argument("--out", type=Path, required=True, help="folder to make")
-    parser.add_argument(
-        "--height", type=int | None, default=None, help="height to work at; the model's if not given"
-    )
+    parser.add_argument("--height", type=int | None, default=None, help="height to work at; the model's if not given")
     parser.add_argument(
         "--device", type=str | None, default=None, help="cpu, cuda, mps, ...; CUDA, else MPS, else the CPU if not given"
     )

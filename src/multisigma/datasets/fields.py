@@ -108,11 +108,11 @@ class InstanceMap:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Disparity:
-    """Disparity. It is resampled by the nearest pixel, and multiplied by the ratio of widths.
+    """Disparity. It is resampled by the nearest pixel, and multiplied by new width / old width of the whole frame.
 
     Args:
-        values: Pixels at the frame's size, shape (H, W), float32; NaN where invalid. The sky is stored as it was
-            measured, mostly NaN; `disparity_with_sky` sets it to zero.
+        values: Disparity in pixels at the frame's size, shape (H, W), float32; NaN where invalid. The sky is stored as
+            it was measured, mostly NaN; `disparity_with_sky` sets it to zero.
     """
 
     values: NDArray[np.float32]

@@ -179,7 +179,8 @@ def list_folder(
     Args:
         config: Where the files are.
         split: Name of the split.
-        missing_labels: 'unlabelled' takes the others as unlabelled instead.
+        missing_labels: What to do if only some frames have a file of a key: 'error' raises, 'unlabelled' takes the
+            others as unlabelled.
 
     Raises:
         DataError: There is no such split, it is empty, or a file is missing.
@@ -192,7 +193,7 @@ def list_folder(
     found = find_names(config, first, split)
     names = sorted(found) if config.splits is None else _chosen(config, split, found)
     if twice := [name for name, count in Counter(map(_frame_name, names)).items() if count > 1]:
-        rule, remedy = "each frame must have a name of its own, with `_` for each slash", "Rename a file."
+        rule, remedy = "names of frames must be unique after each slash becomes `_`", "Rename a file."
         raise DataError(*(Problem(config.path, rule, f"{name!r} more than once", remedy) for name in twice))
     files: list[dict[str, Path]] = [{first: found[name]} for name in names]
     problems: list[Problem] = []
@@ -244,7 +245,7 @@ def list_splits(config: FolderConfig) -> list[str]:
 
 
 def find_names(config: FolderConfig, key: str, split: str | None) -> dict[str, Path]:
-    """Return the files of a key by name of their frame.
+    """Return the files of a key by name of their frame, or by SPLIT/NAME if `split` is None.
 
     Args:
         config: Where the files are.

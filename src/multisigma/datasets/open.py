@@ -52,7 +52,8 @@ def open_dataset(
     Args:
         data: As for `layout_of`; a class is called with the split.
         split: Name of the split, such as 'train'.
-        missing_labels: 'unlabelled' takes a frame whose file is missing as unlabelled, where other frames have one.
+        missing_labels: What to do if only some frames have a label file: 'error' raises, 'unlabelled' takes the others
+            as unlabelled. Packed copies and own classes ignore it.
 
     Raises:
         MultisigmaError: There is no such data set or split, or it is malformed.
@@ -110,7 +111,7 @@ def _own_class(text: str) -> Callable[[str], SceneDataset]:
         )
     if missing := sorted(own.__abstractmethods__):
         raise MultisigmaError(
-            f"Option --data: {text} must define all of a SceneDataset. Found no {', '.join(missing)}. "
+            f"Option --data: {text} must define all of a SceneDataset. Missing: {', '.join(missing)}. "
             "`multisigma.datasets.SceneDataset` says what each returns."
         )
     return cast(Callable[[str], SceneDataset], own)

@@ -75,7 +75,7 @@ class PackedDataset(SceneDataset):
         return Frame(entry["name"], fields, camera, self.space)
 
     def label_counts(self) -> dict[str, int]:
-        """Return the number of frames with each field that any frame has, and with a camera."""
+        """Return how many frames have each field but the image, and how many a camera."""
         counts = Counter(name for entry in self.frames for name in entry["fields"] if name != "image")
         return {**counts, "camera": sum(entry["camera"] is not None for entry in self.frames)}
 
@@ -111,9 +111,9 @@ def pack(
 
     Args:
         splits: Each split by its name; at least one.
-        out: Folder to write; must not exist, or be empty.
+        out: Folder to write; it must be absent or empty.
         size: Height and width of the copies; None keeps each frame's own size and its exact values.
-        progress: Takes how many frames are done.
+        progress: Shows how many frames are done.
 
     Raises:
         MultisigmaError: If `out` is not free, a frame is malformed or smaller than `size`, or the class of a field is

@@ -35,7 +35,7 @@ class Measurement:
         interval: Ends of its 95 % interval by bootstrap over frames; None if not computed.
         name: Its name for readers; made from the key if empty.
         is_main: Whether it is one of the few numbers that a report shows first.
-        details: What else stands behind it, as what JSON can hold: a confusion matrix, the bins of a diagram.
+        details: Further data for JSON, such as a confusion matrix or the bins of a diagram.
         worst_frames: The frames where it is worst, by name, each with its value there; the worst first.
 
     Example:
@@ -138,7 +138,7 @@ class Metric(ABC):
         """
 
     def resample(self, counts: Sequence[Counts], weights: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-        """Return the value of each number in each of several resamples of the frames, by key, shape (draws,).
+        """Return each number's values over the bootstrap draws, by key; shape (draws,).
 
         This default summarises every draw. Metrics of sums do all draws at once.
 
@@ -202,7 +202,7 @@ class SumMetric(Metric):
 
 
 def fill(blanks: Sequence[Measurement], scores: Mapping[str, NDArray[np.float64]]) -> list[Measurement]:
-    """Return Measurements with the values of the first draw.
+    """Return the Measurements with their values filled in from the first draw.
 
     Args:
         blanks: The Measurements without values.
@@ -217,7 +217,7 @@ def fill(blanks: Sequence[Measurement], scores: Mapping[str, NDArray[np.float64]
 
 
 def in_unit(scores: NDArray[np.float64], unit: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return numbers in their unit, and those per class behind them.
+    """Return scores in the unit: the overall values (means over defined classes) and the values per class.
 
     Args:
         scores: Shape (draws,), or (draws, classes) for a mean over the classes that are defined.

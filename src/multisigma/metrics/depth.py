@@ -24,20 +24,19 @@ FARTHEST: Final = 80.0
 _NEAREST: Final = 1e-3
 _DELTA: Final = 1.25
 
-_MEAN: Final = "Mean absolute error of the disparity in pixels, over every labelled pixel of all frames{}."
+_MEAN: Final = "Mean absolute error of the disparity in pixels, over every labelled pixel{}."
 _RMS: Final = (
-    "Root of the mean squared error of the disparity in pixels, over every labelled pixel of all frames{}; large "
-    "errors weigh more."
+    "Root of the mean squared error of the disparity in pixels, over every labelled pixel{}; large errors weigh more."
 )
-_LAND: Final = " without the sky, whose true disparity counts as zero otherwise; over the frames with class ids"
+_LAND: Final = " except the sky, in all frames that have class ids"
 _NATIVE: Final = (
     "Disparity errors times 2048 / width: what they would be in pixels at Cityscapes' own size; with the sky as zero, "
     "and without the sky. Table 2 of the paper does not say which it has."
 )
 _DEPTH: Final = (
     "Depth in metres from baseline, focal length and disparity, over pixels of at most 80 m: absolute error over the "
-    "true depth, root of the mean squared error, and the share of pixels whose ratio to the true depth is below 1.25, "
-    "1.25² and 1.25³."
+    "true depth, root of the mean squared error, and the share of pixels with max(predicted / true, true / predicted) "
+    "below 1.25, 1.25² and 1.25³."
 )
 # Key and name of the disparity errors, at the frame's own width and at the native one, with and without the sky.
 _DISPARITIES: Final = {
@@ -53,8 +52,8 @@ class DepthErrors(SumMetric):
 
     Disparity errors are given twice: with the sky, whose true disparity is zero (section 5), and without it. Both are
     given at the frame's width and times 2048 / width, the equivalent at Cityscapes' own size. Table 2 does not say
-    which width and which sky it has. A frame without class ids has an unknown sky: it counts with its valid disparities
-    alone, and not at all for the errors without sky.
+    which width and which sky it has. Without class ids the sky is unknown: the valid pixels of the frame then count in
+    the errors with sky only.
 
     Depth is baseline * focal length / disparity of each frame's camera, over pixels with a true depth of at most 80 m;
     predictions are clipped to 0.001 to 80 m. Absolute relative error, RMSE, and the shares of pixels whose ratio of
@@ -65,7 +64,11 @@ class DepthErrors(SumMetric):
         found = []
         for key, where in _DISPARITIES.items():
             for kind, name, definition in (("error", "mean", _MEAN), ("rms", "RMS", _RMS)):
-                text = _NATIVE if "native" in key else definition.format(_LAND if where else "")
+                text = (
+                    _NATIVE
+                    if "native" in key
+                    else definition.format(_LAND if where else ", the sky as zero, in all frames")
+                )
                 main = key == "disparity" and kind == "error"
                 title = f"Disparity {name} error{where}"
                 found.append(Measurement(f"{key}_{kind}_px", nan, "px", False, text, name=title, is_main=main))

@@ -147,7 +147,7 @@ class SceneModel(nn.Module):
     def load(cls, folder: str | Path, device: str | torch.device | None = None, trust_code: bool = False) -> Self:
         """Load a run's model, or a saved one, in evaluation mode.
 
-        Only `model.json` and `model.safetensors` are read, and nothing in them can execute.
+        Only `model.json` and `model.safetensors` are read. Without `trust_code`, no code of the author runs.
 
         Args:
             folder: A run folder, or the folder of `save`.
@@ -164,8 +164,9 @@ class SceneModel(nn.Module):
         own = [name for name in info.tasks if name not in BUILT_IN]
         if own and not trust_code:
             raise MultisigmaError(
-                f"{folder}: a model with tasks of its author's own runs their author's code. Found the task "
-                f"{own[0]!r}. If you trust it, load with trust_code=True, or on the command line with --trust-code."
+                f"{folder}: loading this model runs code of its author. Found the task "
+                f"{own[0]!r}, which is not built in. If you trust it, load with trust_code=True, or on the command "
+                "line with --trust-code."
             )
         if info.encoder.startswith("hf-hub:"):
             raise MultisigmaError(

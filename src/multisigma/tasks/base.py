@@ -137,8 +137,8 @@ class RegressionTask(Task):
     """A regression with an L1 loss, as in section 4, or a squared one. NaN in the target marks values without a label.
 
     The loss is the sum over a pixel's channels of the absolute or squared errors, averaged over labelled pixels. A
-    pixel is labelled if all its channels are. All channels share one noise scale; its normaliser counts once for each
-    channel.
+    pixel is labelled if all its channels are. All channels share one noise scale, so the term log(scale) is multiplied
+    by `dimension`.
 
     Args:
         likelihood: 'laplace' for absolute errors, 'gaussian' for squared errors.
@@ -146,7 +146,7 @@ class RegressionTask(Task):
     Attributes:
         dimension: The number of values of a pixel.
         noise: The distribution of the errors.
-        unit: Unit of the values, and the end of the keys of the errors; empty for pure numbers.
+        unit: Unit of the values, and the suffix of the error metrics' keys; empty for pure numbers.
     """
 
     dimension: ClassVar[int] = 1

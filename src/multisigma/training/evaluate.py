@@ -89,7 +89,7 @@ def evaluate(
         pictures: Frames to make pictures of, evenly over the split.
         progress: Takes how many frames are done.
         keep: Called with each frame's results, to write them.
-        votes: Clustering method of scenes and pictures. AP and PQ are measured with every method.
+        votes: How votes are clustered for metrics and pictures. AP and PQ are measured with the other method too.
 
     Raises:
         MultisigmaError: The run or the data is at fault, or no frame has a label and `keep` is None.
@@ -146,7 +146,7 @@ def evaluate(
 
 
 class _Baselines:
-    """The predictors of a run that see no image, and what each task's metrics count of them."""
+    """The run's baseline predictors, which see no image, and the counts of each task's metrics for them."""
 
     def __init__(self, run: Path, tasks: Sequence[Task], labels: LabelSpace, model_labels: LabelSpace) -> None:
         self.labels, self.model_labels = labels, model_labels
@@ -202,8 +202,8 @@ def _model_of(run: Path, module: SceneModule, checkpoint: str, dataset: SceneDat
         info = ModelInfo.read(stored)
     else:
         info = describe_model(module, dataset.read(0, ["image"]).size[0])
-    # Calibration needs sigma as a noise scale or as the root of a temperature. It is one only with the tasks' own
-    # likelihoods.
+    # Calibration reads sigma as a noise scale, or as the root of a temperature for classes. That holds only if the
+    # weighting uses each task's own likelihood.
     sigmas = module.weighting.sigma if has_tasks_likelihoods(module.weighting) else {}
     model = SceneModel(replace(info, sigmas=sigmas), module.tasks, module.network).eval()
     model.to_device("cpu" if module.config.accelerator == "cpu" else default_device())

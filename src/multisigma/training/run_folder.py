@@ -22,7 +22,7 @@ from multisigma.training.config import TrainConfig
 from multisigma.training.environment import describe_environment
 from multisigma.training.scene_module import SceneModule
 
-# Options that a resumed run may change. None changes the trained weights on one device, for the same data.
+# Options that a resumed run may change. With the same data and device, the trained weights do not depend on them.
 _MAY_DIFFER = {"data", "workers", "accelerator", "validation_frames", "validate_every", "checkpoint_every", "log_every"}
 
 
@@ -93,7 +93,7 @@ def first_iteration(run: Path) -> int:
 
 
 def _unreadable_checkpoint(path: Path, error: Exception, remedy: str) -> MultisigmaError:
-    # An EOFError has no message, and that of a pickle tells how to run it.
+    # An EOFError has no message. The message of an UnpicklingError explains how to load unsafe files.
     reason: object = "the file ends too early" if isinstance(error, EOFError) else error
     if isinstance(error, pickle.UnpicklingError):
         reason = "it is damaged, or holds objects that could run code, and these are not loaded"

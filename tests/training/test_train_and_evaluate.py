@@ -779,3 +779,11 @@ def test_the_same_data_by_another_path_is_the_same_evaluation(
     generate(other, 1, 1, 64, 128, seed=1, processes=1, samples_page=False)
     monkeypatch.chdir(tmp_path)
     assert main([*command, root.name]) == 2
+
+
+def test_a_crop_far_larger_than_the_frames_is_refused(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(root, tmp_path / "run", "--crop", "640x1280") == 2
+    assert "Option --crop must be at most twice the largest scaled frame. Found 640x1280" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

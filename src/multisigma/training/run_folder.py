@@ -63,6 +63,13 @@ def describe_run(
     report_unlabelled(config, module.tasks, labelled, train_data)
     first_frame = train_data.read(0, ["image"])
     size = (config.crop.height, config.crop.width) if config.crop else first_frame.size
+    # Mostly padding, and a slip of one digit takes all memory.
+    if all(side > 2 * config.scale_max * whole for side, whole in zip(size, first_frame.size, strict=True)):
+        height, width = first_frame.size
+        raise MultisigmaError(
+            f"Option --crop must be at most twice the largest scaled frame. Found {config.crop}, for frames of "
+            f"{height}x{width} and --scale-max {config.scale_max}. Choose a smaller one."
+        )
     parts = [dataclasses.asdict(part) for part in complexity(module.network, *size)]
     write_text(folder / "network.json", json.dumps(parts, indent=2))
     environment = describe_environment() | {

@@ -1,10 +1,12 @@
 """Files that appear whole or not at all."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from multisigma.errors import MultisigmaError
 
@@ -31,6 +33,28 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """`write_bytes` for text, in UTF-8."""
     write_bytes(path, content.encode())
+
+
+def read_versioned_json(path: Path, version: int, damaged: str, other_version: str) -> dict[str, Any]:
+    """Read a JSON file of this package, which has its version in the field `format_version`.
+
+    Args:
+        path: The file.
+        version: The version that it must have.
+        damaged: What to do if it cannot be read, a sentence.
+        other_version: What to do if it is of another version.
+
+    Raises:
+        MultisigmaError: It cannot be read, or is of another version.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise MultisigmaError(f"{path}: must be readable JSON. Found a fault: {error}. {damaged}") from error
+    found = content.get("format_version") if isinstance(content, dict) else None
+    if found != version:
+        raise MultisigmaError(f"{path}: `format_version` must be {version}. Found {found}. {other_version}")
+    return dict(content)
 
 
 def require_empty(path: Path) -> None:

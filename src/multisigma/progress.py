@@ -42,4 +42,4 @@ class Progress:
 
 
 SILENT = Progress()
-"""What the library uses unless it is given another."""
+"""The library's default: it shows nothing."""

@@ -160,6 +160,7 @@ def test_a_class_of_a_users_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "striped_data.py").write_text(OWN)
+    (tmp_path / "broken_data.py").write_text("class (")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     found = whole_way("striped_data.Stripes", tmp_path, "--tasks", "semantic")
     assert list(found["iou_class"]["per_class"]) == ["dark", "bright"]
@@ -172,6 +173,7 @@ def test_a_class_of_a_users_own(
         "striped_data.Nothing": "it cannot be imported",
         "striped_data.np": "must be a class derived from multisigma.datasets.SceneDataset",
         "no_module.Nothing": "the Python path of the module",
+        "broken_data.Nothing": "it cannot be imported",
     }.items():
         assert main(["check", data]) == 2
         message = capsys.readouterr().err

@@ -92,13 +92,12 @@ def did_you_mean(found: str, known: Iterable[str]) -> str:
 
 
 def _options(parser: ArgumentParser) -> list[str]:
-    return [text for action in parser._actions for text in action.option_strings]
+    return re.findall(r"^ +(?:-\w, )?(--[\w.-]+)", parser.format_help(), re.MULTILINE)
 
 
 def _name(parser: ArgumentParser, key: str) -> str:
     """Write a required argument as a user types it: an option by its name, another in capitals."""
-    options = [action.option_strings for action in parser._actions if action.dest == key]
-    return f"Option {_option(key)}" if any(options) else f"The argument {key.upper()}"
+    return f"Option {_option(key)}" if _option(key) in _options(parser) else f"The argument {key.upper()}"
 
 
 def _option(key: str) -> str:

@@ -24,7 +24,7 @@ COMMANDS = {
     "report": "write a run's report",
     "demo": "the whole way on generated scenes, in minutes",
 }
-"""What each command does, by its name."""
+"""A summary of each command, by name."""
 
 
 def run_command(name: str, arguments: Sequence[str]) -> None:

@@ -1,4 +1,7 @@
-"""What a command shows: results on standard output; progress, messages, warnings and errors on standard error."""
+"""Output of the commands.
+
+Results go to standard output. Progress, messages, warnings and errors go to standard error.
+"""
 
 import logging
 import time

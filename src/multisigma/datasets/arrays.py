@@ -19,7 +19,7 @@ from multisigma.errors import MultisigmaError
 __all__ = ["Encoding", "class_ids", "instance_ids", "read_map", "read_rgb", "read_values", "unit_vectors"]
 
 Encoding = Literal["number", "class*1000+number", "class*256+number"]
-"""What a pixel of an instance file holds.
+"""The coding of objects in an instance file.
 
 - 'number': 0 off the objects, else any number per object; its class is that of most of its pixels.
 - 'class*1000+number': as in Cityscapes; a value below 1000 is a class without a single object.

@@ -19,7 +19,7 @@ __all__ = ["AugmentSettings", "apply_transform", "draw_transform"]
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """What is drawn at random; the defaults are those of appendix A.1 for full Cityscapes, without the crop.
+    """Ranges of the random transform. The defaults are those of appendix A.1 for full Cityscapes, but for the crop.
 
     Args:
         flip: Probability of a horizontal flip.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
+from multisigma.class_paths import import_class
 from multisigma.datasets.cityscapes import CityscapesDataset, list_frames
 from multisigma.datasets.cityscapes import find_splits as find_cityscapes_splits
 from multisigma.datasets.dataset import SceneDataset
@@ -97,21 +97,15 @@ def find_splits(data: str | Path) -> list[str]:
 
 def _own_class(text: str) -> Callable[[str], SceneDataset]:
     """Return the class that a class path names. Raises `MultisigmaError`."""
-    module, _, name = text.rpartition(".")
     try:
-        own = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        # The base class is abstract, which a type may not be for mypy.
+        return import_class(text, SceneDataset, "--data")  # type: ignore[type-abstract]
+    except MultisigmaError as error:
+        if error.__cause__ is None:
+            raise
+        # A class path may also be a mistyped path of a file.
         raise MultisigmaError(
             f"Option --data must be a folder, a YAML file, or a class as 'package.module.Class'. Found {text!r}. No "
-            f"such file exists, and it cannot be imported ({error}). Check the path, or the Python path of the module."
-        ) from error
-    if not (isinstance(own, type) and issubclass(own, SceneDataset)):
-        raise MultisigmaError(
-            f"Option --data: {text} must be a class derived from multisigma.datasets.SceneDataset. Found {own!r}."
-        )
-    if missing := sorted(own.__abstractmethods__):
-        raise MultisigmaError(
-            f"Option --data: {text} must define all of a SceneDataset. Missing: {', '.join(missing)}. "
-            "`multisigma.datasets.SceneDataset` says what each returns."
-        )
-    return cast(Callable[[str], SceneDataset], own)
+            f"such file exists, and it cannot be imported ({error.__cause__}). Check the path, or the Python path of "
+            "the module."
+        ) from error.__cause__

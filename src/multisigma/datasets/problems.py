@@ -1,4 +1,4 @@
-"""What can be wrong with data on disk, said for people."""
+"""Faults of data on disk, in words for people."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class DataError(MultisigmaError):
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a data set holds and what is wrong with it.
+    """The contents of a data set, and its faults.
 
     Args:
         splits: For each split by its name, the number of 'frames' and of those with each field of labels.

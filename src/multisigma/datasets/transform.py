@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Transform"]
+__all__ = ["Transform", "nearest_pixels"]
 
 _Pixel = TypeVar("_Pixel", bound=np.generic)
 
@@ -46,8 +46,8 @@ class Transform:
             padding: Value outside of the frame.
         """
         (_, from_rows), (_, from_columns) = self._overlaps()
-        rows = _nearest(from_rows, pixels.shape[0], self.height)
-        columns = _nearest(from_columns, pixels.shape[1], self.width)
+        rows = nearest_pixels(pixels.shape[0], self.height)[from_rows]
+        columns = nearest_pixels(pixels.shape[1], self.width)[from_columns]
         return self._place(pixels[rows][:, columns], padding)
 
     def average(self, pixels: NDArray[_Pixel], padding: object) -> NDArray[_Pixel]:
@@ -100,6 +100,6 @@ def _overlap(offset: int, size: int, crop: int) -> tuple[slice, slice]:
     return slice(start, stop), slice(start + offset, stop + offset)
 
 
-def _nearest(scaled: slice, size: int, scaled_size: int) -> NDArray[np.intp]:
-    """Source pixels, of `size`, nearest to the centres of scaled pixels; in exact integer arithmetic."""
-    return (2 * np.arange(scaled.start, scaled.stop) + 1) * size // (2 * scaled_size)
+def nearest_pixels(size: int, scaled_size: int) -> NDArray[np.intp]:
+    """Return the source pixel, of `size`, nearest to the centre of each scaled pixel; shape (scaled_size,)."""
+    return (2 * np.arange(scaled_size) + 1) * size // (2 * scaled_size)

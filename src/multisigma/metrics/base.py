@@ -18,7 +18,7 @@ from multisigma.metrics.counting import ratio
 __all__ = ["Counts", "Measurement", "Metric", "SumMetric", "fill", "in_unit", "part"]
 
 Counts = Mapping[str, NDArray[Any]]
-"""What a metric counts in one frame, as arrays by name; empty if the frame has no label or the task no result."""
+"""A metric's counts of one frame, arrays by name. Empty if the frame has no label or the task no result."""
 
 
 @dataclass(frozen=True)

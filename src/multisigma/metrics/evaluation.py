@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multisigma.errors import MultisigmaError
-from multisigma.files import write_bytes, write_text
+from multisigma.files import read_versioned_json, write_bytes, write_text
 from multisigma.metrics.base import Counts, Measurement, Metric
 
 __all__ = ["COUNTS_FILE", "DRAWS", "FORMAT_VERSION", "METRICS_FILE", "Evaluation", "measure", "read_evaluations"]
@@ -31,7 +31,7 @@ _WORST: Final = 5
 _CHUNK: Final = 250
 
 FrameCounts = Mapping[str, Counts]
-"""What a metric counted of each frame, by the frame's name, in the order of the data set."""
+"""A metric's counts by the name of the frame, in the order of the data set."""
 
 
 def measure(metric: Metric, counts: FrameCounts) -> list[Measurement]:
@@ -152,13 +152,7 @@ class Evaluation:
         """
         path = folder / METRICS_FILE
         remedy = "Evaluate again."
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise MultisigmaError(f"{path}: must be readable JSON. Found a fault: {error}. {remedy}") from error
-        version = content.get("format_version") if isinstance(content, dict) else None
-        if version != FORMAT_VERSION:
-            raise MultisigmaError(f"{path}: `format_version` must be {FORMAT_VERSION}. Found {version}. {remedy}")
+        content = read_versioned_json(path, FORMAT_VERSION, remedy, remedy)
         try:
             measurements, baseline = (
                 [Measurement.from_json(entry) for entry in content[name]] for name in ("measurements", "baseline")

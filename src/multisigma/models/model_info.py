@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import multisigma
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.errors import MultisigmaError
-from multisigma.files import write_text
+from multisigma.files import read_versioned_json, write_text
 
 __all__ = ["FORMAT_VERSION", "ModelInfo"]
 
@@ -100,16 +100,8 @@ class ModelInfo:
             MultisigmaError: The file cannot be read, is of another version, or a field is missing or of the wrong type.
         """
         remedy = "Restore the file, or write the model again."
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise MultisigmaError(f"{path}: must be readable JSON. Found a fault: {error}. {remedy}") from error
-        version = content.get("format_version") if isinstance(content, dict) else None
-        if version != FORMAT_VERSION:
-            raise MultisigmaError(
-                f"{path}: `format_version` must be {FORMAT_VERSION}. Found {version}. "
-                "Take the release of multisigma that wrote the model."
-            )
+        other_version = "Take the release of multisigma that wrote the model."
+        content = read_versioned_json(path, FORMAT_VERSION, remedy, other_version)
 
         def get(name: str, rule: str, convert: Callable[[Any], _T]) -> _T:
             try:

@@ -21,7 +21,7 @@ from multisigma.files import write_bytes
 from multisigma.models.model_info import ModelInfo
 from multisigma.models.scene_network import SceneNetwork
 from multisigma.models.scene_prediction import ScenePrediction
-from multisigma.tasks import BUILT_IN, PostprocessContext, RegressionTask, Task, load_tasks, postprocess
+from multisigma.tasks import BUILT_IN, PostprocessContext, Task, load_tasks, postprocess
 
 __all__ = ["INFO_FILE", "WEIGHTS_FILE", "SceneModel", "default_device"]
 
@@ -115,11 +115,14 @@ class SceneModel(nn.Module):
         self.train(training)
         # Noise scales were measured at the model's own height. Errors in pixels grow with the image.
         ratio = working_height / self.info.working_height
-        in_pixels = {task.name for task in self.tasks if isinstance(task, RegressionTask) and task.unit == "px"}
         context = PostprocessContext(
             self.info.labels,
             camera and camera.resized(x, y),
-            {name: scale * (ratio if name in in_pixels else 1) for name, scale in self.info.noise_scales.items()},
+            {
+                task.name: self.info.noise_scales[task.name] * (ratio if task.unit == "px" else 1)
+                for task in self.tasks
+                if task.name in self.info.noise_scales
+            },
             self.info.temperatures,
             self.info.sigmas if learned_noise else {},
         )

@@ -19,7 +19,7 @@ __all__ = ["Transfer", "transfer_weights"]
 
 @dataclass(frozen=True)
 class Transfer:
-    """What `transfer_weights` did.
+    """The result of `transfer_weights`.
 
     Args:
         loaded: Parts of the network that start from the other model, such as 'encoder' and 'decoder of depth'.

@@ -65,7 +65,7 @@ class _Confusion:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What the page shows of an evaluation."""
+    """An evaluation as the page shows it."""
 
     name: str
     provenance: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""What is particular to each task: one file a task."""
+"""The tasks, one file each."""
 
 from multisigma.tasks.base import RegressionTask, Task, postprocess
 from multisigma.tasks.depth import Depth, DepthResult

@@ -39,11 +39,14 @@ class Task(ABC):
         fields: The fields of a frame that its labels come from, for messages.
         requires: Names of other tasks whose results `postprocess` looks at, where the network has these tasks.
         per_class: Whether output i is class i of the data's evaluated classes.
+        unit: Unit of the values, and the suffix of the error metrics' keys; 'px' for lengths that grow with the image,
+            empty for pure numbers.
     """
 
     name: ClassVar[str]
     fields: ClassVar[tuple[str, ...]] = ()
     requires: ClassVar[tuple[str, ...]] = ()
+    unit: ClassVar[str] = ""
     per_class: ClassVar[bool] = False
 
     @abstractmethod
@@ -146,11 +149,9 @@ class RegressionTask(Task):
     Attributes:
         dimension: The number of values of a pixel.
         noise: The distribution of the errors.
-        unit: Unit of the values, and the suffix of the error metrics' keys; empty for pure numbers.
     """
 
     dimension: ClassVar[int] = 1
-    unit: ClassVar[str] = ""
     # For subclasses whose constructor does not call this one.
     noise: Noise = "laplace"
 

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from multisigma.datasets.transform import nearest_pixels
+
 Array = NDArray[Any]
 
 
@@ -31,8 +33,7 @@ def nearest(array: Array, height: int, width: int) -> Array:
     """
     if array.shape[-2:] == (height, width):
         return array
-    rows = ((np.arange(height) + 0.5) * array.shape[-2] / height).astype(int)
-    columns = ((np.arange(width) + 0.5) * array.shape[-1] / width).astype(int)
+    rows, columns = nearest_pixels(array.shape[-2], height), nearest_pixels(array.shape[-1], width)
     return array[..., rows[:, None], columns]
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from multisigma.datasets.frame import Camera
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
+from multisigma.datasets.transform import nearest_pixels
 
 __all__ = ["DenseResult", "PostprocessContext", "TaskResult", "finite", "resize"]
 
@@ -94,9 +95,7 @@ def resize(values: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     if values.ndim == 3:
         return np.stack([resize(channel, height, width) for channel in values])
     if not np.issubdtype(values.dtype, np.floating):
-        rows, columns = (
-            (2 * np.arange(new) + 1) * old // (2 * new) for old, new in zip(values.shape, (height, width), strict=True)
-        )
+        rows, columns = nearest_pixels(values.shape[0], height), nearest_pixels(values.shape[1], width)
         return values[rows[:, None], columns]
     shrinks = height <= values.shape[0] and width <= values.shape[1]
     return cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

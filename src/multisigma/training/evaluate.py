@@ -25,7 +25,7 @@ from multisigma.metrics import (
     part,
 )
 from multisigma.models import ModelInfo, SceneModel, ScenePrediction
-from multisigma.models.scene_model import INFO_FILE, default_device
+from multisigma.models.scene_model import INFO_FILE
 from multisigma.progress import SILENT, Progress
 from multisigma.tasks import VOTES, Instance, PostprocessContext, Semantic, Task, Votes, choose_votes
 from multisigma.training.baselines import read_baselines
@@ -42,7 +42,7 @@ KeepScene = Callable[[str, Mapping[str, Any], tuple[int, int], LabelSpace], None
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """What the evaluation of a run gives.
+    """The result of evaluating a run.
 
     Args:
         evaluation: The numbers.
@@ -206,7 +206,7 @@ def _model_of(run: Path, module: SceneModule, checkpoint: str, dataset: SceneDat
     # weighting uses each task's own likelihood.
     sigmas = module.weighting.sigma if has_tasks_likelihoods(module.weighting) else {}
     model = SceneModel(replace(info, sigmas=sigmas), module.tasks, module.network).eval()
-    model.to_device("cpu" if module.config.accelerator == "cpu" else default_device())
+    model.to_device("cpu" if module.config.accelerator == "cpu" else None)
     return model
 
 

@@ -107,7 +107,7 @@ def evaluation_folder(
     Raises:
         MultisigmaError: The name is no name of a folder, or the place holds an evaluation of something else.
     """
-    source = Path(data).resolve() if Path(data).exists() else Path(data)
+    source = _absolute(data)
     if name is None:
         parts = [source.stem if source.is_file() else source.name, split]
         parts += [checkpoint] if checkpoint != "last" else []
@@ -148,7 +148,7 @@ def require_labels(data: str | Path, split: str, dataset: SceneDataset) -> None:
 def describe_evaluation(data: str | Path, split: str, dataset: SceneDataset, begin: float) -> dict[str, Any]:
     """Return what was evaluated, for the record."""
     return {
-        "data": str(Path(data).resolve()) if Path(data).exists() else str(data),
+        "data": str(_absolute(data)),
         "split": split,
         "frames": len(dataset),
         "labelled_frames": dataset.label_counts(),
@@ -157,3 +157,8 @@ def describe_evaluation(data: str | Path, split: str, dataset: SceneDataset, beg
         "seconds": round(time.perf_counter() - begin, 1),
         "multisigma_version": __version__,
     }
+
+
+def _absolute(data: str | Path) -> Path:
+    """Return the absolute path of data, the same from every working folder; the name of a class stays as it is."""
+    return Path(data).resolve() if Path(data).exists() else Path(data)

@@ -1,6 +1,7 @@
 """The model that a run leaves behind: `model.json` and `model.safetensors`, from its weights and validation frames."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -11,6 +12,7 @@ from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.module import WholeFrames, whole_frame_loader
 from multisigma.models import ModelInfo, SceneModel
 from multisigma.models.scene_model import default_device
+from multisigma.training.loaders import make_targets
 from multisigma.training.scene_module import SceneModule
 from multisigma.training.temperature import fit_temperature
 
@@ -86,7 +88,7 @@ def calibrate(module: SceneModule, dataset: SceneDataset) -> tuple[dict[str, flo
     Returns:
         Both by task name, without the tasks that have none.
     """
-    frames = WholeFrames(dataset, lambda frame: {task.name: task.target(frame) for task in module.tasks})
+    frames = WholeFrames(dataset, partial(make_targets, module.tasks))
     sums = {task.name: torch.zeros(2, dtype=torch.float64) for task in module.tasks}
     samples: dict[str, list[tuple[Tensor, Tensor]]] = {task.name: [] for task in module.tasks}
     for _, batch in whole_frame_loader(frames, 0):

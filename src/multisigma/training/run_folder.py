@@ -1,4 +1,4 @@
-"""What a run folder holds: its configuration and checkpoints, and what is known before the first iteration."""
+"""The files of a run folder: configuration, checkpoints, and the description made before the first iteration."""
 
 import dataclasses
 import json

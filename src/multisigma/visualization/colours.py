@@ -21,7 +21,7 @@ _RIGHT, _WRONG = (206, 210, 216), (213, 94, 0)
 
 @dataclass(frozen=True, slots=True)
 class ColourScale:
-    """What the colours of a picture mean.
+    """The legend of a picture's colours.
 
     Args:
         title: What they stand for, with the unit.

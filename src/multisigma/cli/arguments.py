@@ -4,8 +4,9 @@ import re
 from argparse import ArgumentError
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from multisigma.errors import MultisigmaError
 
@@ -15,7 +16,10 @@ _TYPES = {
     "<class 'bool'>": "true or false",
     "<class 'dict'>": "a mapping such as '{name: value}'",
     "<class 'NoneType'>": "null",
+    "PositiveInt": "a positive whole number",
+    "NonNegativeInt": "a whole number, 0 or more",
 }
+_RESTRICTED = "PositiveInt|NonNegativeInt"
 
 
 QUIET_HELP = "show warnings and errors alone"
@@ -29,12 +33,20 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
         SystemExit: They ask for help, which is then shown.
     """
     parser.exit_on_error = False
+    parser.formatter_class = _HelpFormatter
     parser.add_argument("--quiet", action="store_true", help=QUIET_HELP)
     try:
         return parser.parse_args(arguments)
     except ArgumentError as error:
         message = _explain(parser, str(error))
         raise MultisigmaError(f"{message} See `{parser.prog} --help`.") from error
+
+
+class _HelpFormatter(DefaultHelpFormatter):
+    """Help that shows a type by its name, without Python's notation of a class."""
+
+    def _expand_help(self, action: Any) -> str:
+        return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", super()._expand_help(action))
 
 
 def _explain(parser: ArgumentParser, message: str) -> str:
@@ -61,15 +73,20 @@ def _explain(parser: ArgumentParser, message: str) -> str:
 
 def _rule(message: str) -> str:
     """Say what a value must be, from what jsonargparse says of its type."""
-    found = re.search(r"(?:Got|Given) value: (.*)", message)
-    own = re.search(r"Not of type \w+: (.*)", message)
-    types = re.findall(r"Expected a (typing\.Literal\[.+?\]|<class '.+?'>|List\[.+?\])", message)
+    found = re.search(r"(?:Got|Given) value: (.*)", message) or re.search(
+        rf"Not of type (?:{_RESTRICTED}): (?:invalid literal .+: )?(?!int\(\))(\S+)", message
+    )
+    own = re.search(rf"Not of type (?!{_RESTRICTED})\w+: (.*)", message)
+    types = re.findall(
+        rf"(?:Expected a |Not of type )(typing\.Literal\[.+?\]|<class '.+?'>|List\[.+?\]|{_RESTRICTED})", message
+    )
     if own:
         return f": {own[1]}."
-    if not types or not found:
+    if not types:
         return f": {' '.join(message.split()).rstrip('.')}."
     words = [_words(type_) for type_ in dict.fromkeys(types)]
-    return f" must be {' or '.join(words)}. Found {found[1]}."
+    value = found[1].strip("'") if found else "null"
+    return f" must be {' or '.join(words)}. Found {value}."
 
 
 def _words(type_: str) -> str:

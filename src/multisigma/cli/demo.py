@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeInt
 from rich.text import Text
 
 from multisigma.cli.commands import run_command
@@ -16,7 +17,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     """Make the parser of the command."""
     parser = ArgumentParser(description="Generate street scenes, train on them, evaluate, and write the report.")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to make")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and of the training")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="seed of the scenes and of the training")
     add_votes(parser)
     return parser
 

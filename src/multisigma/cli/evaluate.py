@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeInt
 
 from multisigma.cli.console import console, make_progress, print_line
 from multisigma.cli.options import add_votes
@@ -40,7 +41,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     )
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="checkpoint to evaluate")
     add_votes(parser)
-    parser.add_argument("--pictures", type=int, default=6, help="frames to make pictures of, for the report")
+    parser.add_argument("--pictures", type=NonNegativeInt, default=6, help="frames to make pictures of, for the report")
     parser.add_argument(
         "--save-predictions",
         type=Path | None,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from multisigma.cli.console import make_progress, print_line
 from multisigma.training.config import Size
@@ -13,11 +14,11 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     """Make the parser of the command."""
     parser = ArgumentParser(description="Write a root of generated street scenes in the Cityscapes format.")
     parser.add_argument("root", type=Path, help="folder to make")
-    parser.add_argument("--train", type=int, default=96, help="frames of the split 'train'")
-    parser.add_argument("--val", type=int, default=24, help="frames of the split 'val'")
+    parser.add_argument("--train", type=NonNegativeInt, default=96, help="frames of the split 'train'")
+    parser.add_argument("--val", type=NonNegativeInt, default=24, help="frames of the split 'val'")
     parser.add_argument("--size", type=Size, default=Size(256, 512), help="size of the frames, HxW")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same files")
-    parser.add_argument("--processes", type=int | None, default=None, help="processes; all cores if not given")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="the same seed gives the same files")
+    parser.add_argument("--processes", type=PositiveInt | None, default=None, help="processes; all cores if not given")
     return parser
 
 

@@ -120,6 +120,34 @@ def test_colours_and_palettes_are_understood(tmp_path: Path) -> None:
     fails(lambda: only(path), str(label), "colours of pixels", "(1, 2, 3) (1 pixels)")
 
 
+def test_colours_of_classes_differ_where_files_hold_colours(tmp_path: Path) -> None:
+    rows = "classes: [{name: car, color: [9, 9, 9]}, {name: bus, color: [9, 9, 9]}]\n"
+    path = write(tmp_path, "image: '{name}.ppm'\nsemantic: '{name}.png'\n" + rows)
+    for name in "xy":
+        save(tmp_path / f"{name}.ppm", noise(0))
+        save(tmp_path / f"{name}.png", ids(0, 2))
+    assert check_data(path).problems == []
+    for name in "xy":
+        save(tmp_path / f"{name}.png", np.full((*SIZE, 3), 9, np.uint8))
+    (problem,) = check_data(path).problems
+    assert problem.path == path
+    assert problem.found == "[9, 9, 9] of 'car' and 'bus'"
+    # Two ignored classes mean the same.
+    rows = f"classes: [road{''.join(f', {{name: {n}, color: [9, 9, 9], evaluated: false}}' for n in ('car', 'bus'))}]\n"
+    write(tmp_path, "image: '{name}.ppm'\nsemantic: '{name}.png'\n" + rows)
+    assert check_data(path).problems == []
+
+
+def test_files_that_a_pattern_leaves_out_are_counted(streets: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("0007", "deep/0008", "x.heic", ".hidden"):
+        (streets / "images/train" / name).write_bytes(b"x")
+    path = write(streets, "image: images/{split}\nsemantic: labels/{split}/{name}.png\n" + CLASSES)
+    assert len(open_dataset(path, "train")) == 3
+    (message,) = (record.getMessage() for record in caplog.records)
+    assert "3 files in the place of the key `image` are left out" in message
+    assert "0007" in message
+
+
 INSTANCES = """
 image: images
 semantic: labels
@@ -164,6 +192,29 @@ def test_instances_of_each_encoding(tmp_path: Path, encoding: str) -> None:
 
 def only_instance(path: Path) -> dict[str, object]:
     return dict(open_dataset(path, "train").read(0, ["instance"]).fields)
+
+
+def test_objects_by_number_need_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path, INSTANCES % "number")
+    for name in "xy":
+        save(tmp_path / f"images/{name}.png", noise(0))
+        save(tmp_path / f"objects/{name}.png", ids(0, 2))
+    save(tmp_path / "labels/x.png", ids(0, 2))
+    fails(lambda: open_dataset(path, "train"), "if one frame of a split has a file of the key `semantic`, all must")
+    # Counts of labels do not name what is not read.
+    assert open_dataset(path, "train", "unlabelled").label_counts() == {"semantic": 1, "instance": 1}
+    (message,) = (record.getMessage() for record in caplog.records)
+    assert "the objects of 1 frames of the split 'train' are taken as unlabelled" in message
+    # A split may have no semantic file at all.
+    splits = "image: i/{split}\nsemantic: s/{split}\ninstance: o/{split}\n"
+    path = write(tmp_path, splits + INSTANCES[INSTANCES.index("ignore") :])
+    for split in ("train", "val"):
+        save(tmp_path / f"i/{split}/x.png", noise(0))
+        save(tmp_path / f"o/{split}/x.png", ids(0, 2))
+    save(tmp_path / "s/train/x.png", ids(0, 2))
+    assert open_dataset(path, "train").label_counts() == {"semantic": 1, "instance": 1}
+    fails(lambda: open_dataset(path, "val"), str(tmp_path / "o/val/x.png"), "must have one of the key `semantic`")
+    assert open_dataset(path, "val", "unlabelled").label_counts() == {"semantic": 0, "instance": 0}
 
 
 def test_depth_alone(tmp_path: Path) -> None:
@@ -301,7 +352,13 @@ BASE = "image: images/{split}\nsemantic: labels/{split}\n"
         (BASE + "classes: [{id: 1}]\n", "the key `classes[0].name` must be a text; found none"),
         (BASE + "classes: [{name: a, colour: [1, 2, 3]}]\n", "the key `classes[0].colour`|Did you mean `color`?"),
         (BASE + "classes: [{name: a, color: [1, 2]}]\n", "`classes[0].color` must be a list [red, green, blue]"),
-        (BASE + "classes: [{name: a, id: 1}, b]\n", "the key `classes[1].value` must differ"),
+        (BASE + "classes: [{name: a, id: 1}, b]\n", "the key `classes[1].value` must differ|found 1 of 'a' and 'b'"),
+        (BASE + "classes: [{name: a, id: 1, value: 5}, {name: b, id: 1}]\n", "ids must differ. Found 1 of 'a' and 'b'"),
+        (BASE + "classes: [a, b, A]\n", "names must differ|Found 'a' of id 0 and 'A' of id 2"),
+        (BASE + CLASSES + "ignore: [255, 3]\n", "the key `ignore` must hold no value of a class; found 3|of 'road'"),
+        ("image: images/{splitt}\n", "the key `image` must have no placeholders but|found `{splitt}`|mean `{split}`?"),
+        (BASE + CLASSES + "camera: 'c/{nam}.json'\n", "the key `camera`|found `{nam}`. Did you mean `{name}`?"),
+        ("image: 'images/{split'\n", "found `{split`. Did you mean `{split}`?"),
         (BASE + "classes: [{name: a, instances: true}]\n", "lie in 1 to 64. Found 0 of 'a'|`value` for what files"),
         (BASE + "classes: [{name: a, evaluated: maybe}]\n", "`classes[0].evaluated` must be true or false"),
         (BASE + CLASSES + "ignore: void\n", "the key `ignore` must be a whole number"),

@@ -188,6 +188,15 @@ def test_what_is_no_image(image: object, words: str) -> None:
     assert words in str(error.value)
 
 
+def test_files_of_a_folder_that_are_left_out_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.png", "IMG_0001", "deep/b.heic", ".DS_Store"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_photographs([tmp_path]) == {"a": tmp_path / "a.png"}
+    (message,) = (record.getMessage() for record in caplog.records)
+    assert message.startswith(f"{tmp_path}: 2 files are left out, because they do not end as images, such as IMG_0001.")
+
+
 def test_names_of_images(tmp_path: Path) -> None:
     for name in ("a/x.png", "b/x.png", "b/y.JPG", "b/notes.txt", "b/z.png", "c/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

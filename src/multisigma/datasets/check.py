@@ -56,7 +56,7 @@ def check_data(data: str | Path, progress: Progress = SILENT) -> CheckReport:
             found = pool.map(faults_of, range(len(dataset)))
             for faults in progress.track(found, f"checking {split}", len(dataset)):
                 problems += faults
-    problems.sort(key=lambda problem: (problem.path, problem.rule))
+    problems = sorted(dict.fromkeys(problems), key=lambda problem: (problem.path, problem.rule))
     splits = {split: {"frames": len(dataset)} | dataset.label_counts() for split, dataset in datasets.items()}
     return CheckReport(splits, problems, list(_warnings(data, datasets, splits)))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -25,6 +27,7 @@ from multisigma.datasets.problems import DataError, Problem
 __all__ = ["FolderDataset", "find_names", "list_folder", "list_splits"]
 
 _T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 # Endings that are tried where a pattern has none.
 _ENDINGS: Final = "png|jpe?g|bmp|tiff?|webp|ppm|pgm|pfm|gif|npy|json|ya?ml|txt"
 
@@ -141,7 +144,10 @@ class FolderDataset(SceneDataset):
         return Frame(self.name(i), fields, camera, self.labels)
 
     def _read_semantic(self, path: Path) -> NDArray[np.uint8]:
-        return class_ids(path, read_map(path), dict(self.config.ids_of), self.labels)
+        stored = read_map(path)
+        if stored.ndim == 3:
+            _require_colours_to_differ(self.config)
+        return class_ids(path, stored, dict(self.config.ids_of), self.labels)
 
     def _read_instances(
         self, path: Path, classes_path: Path | None, classes: NDArray[np.uint8] | None
@@ -163,6 +169,15 @@ class FolderDataset(SceneDataset):
 
     def _read_normals(self, path: Path) -> NDArray[np.float32]:
         return unit_vectors(path, read_values(path), self.config.axes)
+
+
+def _require_colours_to_differ(config: FolderConfig) -> None:
+    """Raise `DataError` if two classes have one colour, unless both are ignored."""
+    for one, other in combinations(config.labels.classes, 2):
+        if one.color == other.color and not (one.ignore_in_eval and other.ignore_in_eval):
+            rule = "classes must differ in colour where files hold colours"
+            found = f"{list(one.color)} of {one.name!r} and {other.name!r}"
+            raise DataError(Problem(config.path, rule, found, "Correct the `color` of one of them."))
 
 
 def _frame_name(name: str) -> str:
@@ -221,9 +236,45 @@ def list_folder(
         for name, entry in zip(names, files, strict=True):
             if name in paths:
                 entry[key] = paths[name]
+    problems += _objects_without_classes(config, files, split, missing_labels)
+    for key, pattern in config.files.items():
+        if skipped := _other_endings(config.root, pattern, split) if key != "camera" else ():
+            _log.warning(
+                "%s: %d files in the place of the key `%s` are left out, because they do not end as images or arrays. "
+                "Such as %s.",
+                config.path,
+                len(skipped),
+                key,
+                min(skipped),
+            )
     if problems:
         raise DataError(*problems)
     return FolderDataset(config, names, files)
+
+
+def _objects_without_classes(
+    config: FolderConfig, files: Sequence[dict[str, Path]], split: str, missing_labels: Literal["error", "unlabelled"]
+) -> list[Problem]:
+    """Return the problems of objects whose classes nothing tells; with 'unlabelled', leave them out and warn."""
+    lost = [entry for entry in files if config.encoding == "number" and "instance" in entry and "semantic" not in entry]
+    if missing_labels == "unlabelled":
+        for entry in lost:
+            del entry["instance"]
+        if lost:
+            _log.warning(
+                "%s: the objects of %d frames of the split '%s' are taken as unlabelled, because these frames have no "
+                "file of the key `semantic`, which tells the classes.",
+                config.path,
+                len(lost),
+                split,
+            )
+        return []
+    if any("semantic" in entry for entry in files):
+        # The missing files are problems already.
+        return []
+    rule = "a file of objects by number must have one of the key `semantic` beside it, which tells their classes"
+    remedy = "Add it. To train without these objects, pass --missing-labels unlabelled."
+    return [Problem(entry["instance"], rule, "none", remedy) for entry in lost]
 
 
 def list_splits(config: FolderConfig) -> list[str]:
@@ -285,8 +336,7 @@ def _walk(root: Path, pattern: str, split: str | None) -> list[tuple[str, str, P
     """The files that match a pattern, sorted, as (split, name, path)."""
     if split is not None:
         pattern = pattern.replace("{split}", split)
-    if "{name}" not in pattern:
-        pattern = f"{pattern.rstrip('/')}/{{name}}"
+    pattern = _with_name(pattern)
     expression = ""
     for part in re.split(r"(\{name\}|\{split\}|\*)", pattern):
         group = part.strip("{}")
@@ -298,7 +348,7 @@ def _walk(root: Path, pattern: str, split: str | None) -> list[tuple[str, str, P
             expression += f"(?P<{group}>{kind})" if first_time else f"(?P={group})"
         else:
             expression += re.escape(part)
-    if "." not in pattern.rpartition("/")[2] and not pattern.endswith("*"):
+    if _any_ending(pattern):
         expression += rf"\.({_ENDINGS})"
     matcher = re.compile(expression, re.IGNORECASE if pattern.isascii() else 0)
     fixed = re.split(r"[{*]", pattern)[0].rpartition("/")[0]
@@ -311,6 +361,24 @@ def _walk(root: Path, pattern: str, split: str | None) -> list[tuple[str, str, P
             if match:
                 found.append((match.groupdict().get("split") or split or "train", match["name"], path))
     return sorted(found)
+
+
+def _with_name(pattern: str) -> str:
+    return pattern if "{name}" in pattern else f"{pattern.rstrip('/')}/{{name}}"
+
+
+def _any_ending(pattern: str) -> bool:
+    """Whether a pattern with a name takes any of the common endings."""
+    return "." not in pattern.rpartition("/")[2] and not pattern.endswith("*")
+
+
+def _other_endings(root: Path, pattern: str, split: str) -> set[Path]:
+    """The files in the place of a pattern that it does not take because of their ending, or for want of one."""
+    pattern = _with_name(pattern)
+    if not _any_ending(pattern):
+        return set()
+    everything, taken = ({path for *_, path in _walk(root, each, split)} for each in (f"{pattern}*", pattern))
+    return everything - taken
 
 
 def _field_of(key: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import colorsys
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -92,6 +93,11 @@ def read_config(path: Path) -> FolderConfig:
             files[key], options[key] = value, _Table(path, f"{key}.", {}, ())
         elif value is not None and key != "camera":
             table.fail(key, "must be a pattern of files such as `folder/{split}`, or a table with the key `files`")
+    for key, pattern in files.items():
+        if wrong := re.search(r"\{[^{}]*\}?|\}", re.sub(r"\{(name|split)\}", "", pattern)):
+            near = difflib.get_close_matches(wrong[0], ("{name}", "{split}"), 1)
+            remedy = f"Did you mean `{near[0]}`?" if near else "Remove it."
+            table.fail(key, "must have no placeholders but `{name}` and `{split}`", remedy, f"`{wrong[0]}`")
     if not any(key in files for key in _FIELDS):
         table.fail("image", f"must be there, or another of {', '.join(_FIELDS[1:])}")
     if "disparity" in files and "depth" in files:
@@ -218,6 +224,7 @@ def _classes(table: _Table) -> tuple[LabelSpace, dict[int, int]]:
     known = {label.name: label for label in CITYSCAPES.classes}
     labels: list[Label] = []
     ids_of: dict[int, int] = {}
+    name_of: dict[int, str] = {}
     categories: dict[str, int] = {}
     sky = None
     for position, row in enumerate(rows):
@@ -225,9 +232,10 @@ def _classes(table: _Table) -> tuple[LabelSpace, dict[int, int]]:
         like = known.get(name.casefold())
         value = row.get("value", int, row.content.get("id", position))
         class_id = row.get("id", int, value)
-        if value in ids_of:
-            row.fail("value", "must differ from those of the other classes", "Give each class its own.", str(value))
-        ids_of[value] = class_id
+        if value in name_of:
+            found = f"{value} of {name_of[value]!r} and {name!r}"
+            row.fail("value", "must differ from those of the other classes", "Give each class its own.", found)
+        ids_of[value], name_of[value] = class_id, name
         evaluated = row.get("evaluated", bool, True)
         category = row.get("category", str, like.category if like else name)
         train_id = sum(not label.ignore_in_eval for label in labels) if evaluated else IGNORE
@@ -248,8 +256,11 @@ def _classes(table: _Table) -> tuple[LabelSpace, dict[int, int]]:
     try:
         space = LabelSpace(table.path.stem, tuple(labels), sky)
     except MultisigmaError as error:
-        remedy = "Give a class `id` for its id in the label space, and `value` for what files hold."
+        remedy = "Give each class its own `name` and `id`, and `value` for what files hold if that is another."
         table.fail("classes", "must make a label space", remedy, str(error).rstrip("."))
+    if "ignore" in table.content and (both := next((value for value in ignored if value in ids_of), None)) is not None:
+        remedy = "Remove it here, or write `evaluated: false` at the class."
+        table.fail("ignore", "must hold no value of a class", remedy, f"{both}, the value of {name_of[both]!r}")
     ids_of |= {value: space.void for value in ignored if value not in ids_of}
     return space, ids_of
 

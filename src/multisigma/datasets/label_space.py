@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
@@ -27,9 +28,9 @@ class LabelSpace:
         sky: Id of the class that is infinitely far; None where there is none.
 
     Raises:
-        MultisigmaError: If two classes share an id, an id is out of its range, training ids have gaps, or `sky` is the
-            id of no class. Ids lie in -1 to 255, those of evaluated classes in 0 to 254, and those of classes with
-            instances in 1 to 64: an instance's id is class id * 1000 + number, in 16 bits.
+        MultisigmaError: If two classes share an id or a name (see `onto`), an id is out of its range, training ids have
+            gaps, or `sky` is the id of no class. Ids lie in -1 to 255, those of evaluated classes in 0 to 254, and
+            those of classes with instances in 1 to 64: an instance's id is class id * 1000 + number, in 16 bits.
 
     Example:
         >>> CITYSCAPES.by_id[26].name
@@ -43,10 +44,16 @@ class LabelSpace:
     sky: int | None = None
 
     def __post_init__(self) -> None:
-        if len(self.by_id) < len(self.classes):
-            ids = [label.id for label in self.classes]
-            twice = sorted({i for i in ids if ids.count(i) > 1})
-            raise MultisigmaError(f"Label space {self.name!r}: ids must differ. Found {twice} more than once.")
+        for one, other in combinations(self.classes, 2):
+            if one.id == other.id:
+                raise MultisigmaError(
+                    f"Label space {self.name!r}: ids must differ. Found {one.id} of {one.name!r} and {other.name!r}."
+                )
+            if _plain(one.name) == _plain(other.name):
+                raise MultisigmaError(
+                    f"Label space {self.name!r}: names must differ, also without capitals and hyphens. Found "
+                    f"{one.name!r} of id {one.id} and {other.name!r} of id {other.id}."
+                )
         for label in self.classes:
             kind, low, high = (
                 ("classes with instances", 1, 64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections import Counter
@@ -24,14 +25,16 @@ AnyImage: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any] | Ten
 """The types of image that `read_photograph` accepts."""
 
 _ENDINGS = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
+_log = logging.getLogger(__name__)
 _SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def read_photograph(image: AnyImage) -> NDArray[np.uint8]:
     """Return any image as RGB.
 
-    Grey, palette, CMYK and 16-bit images are converted. Transparent pixels show white. Files and Pillow images are
-    turned upright by their EXIF orientation; of a file with several pictures, the first is taken.
+    Grey, palette, CMYK and 16-bit images are converted. An image with transparency, such as RGBA, is composited on
+    white: transparent pixels become white, half transparent ones a mixture. Files and Pillow images are turned upright
+    by their EXIF orientation; of a file with several pictures, the first is taken.
 
     Args:
         image: Path of a file in any format that Pillow reads; or a Pillow image; or an array of shape (H, W) or
@@ -70,6 +73,7 @@ def find_photographs(inputs: Sequence[Path]) -> dict[str, Path]:
 
     Args:
         inputs: Files, each taken whatever its ending; and folders, searched to the bottom for files that end as images.
+            A warning counts the other files of a folder, hidden ones apart.
 
     Returns:
         Each image's path by its name, which is the file name without the ending. Where two would share a name, it is
@@ -83,9 +87,17 @@ def find_photographs(inputs: Sequence[Path]) -> dict[str, Path]:
         if not given.is_dir():
             paths.append((given.name, given))
             continue
-        found = [path for path in sorted(given.rglob("*")) if path.suffix.lower() in _ENDINGS and path.is_file()]
+        files = [path for path in sorted(given.rglob("*")) if path.is_file()]
+        found = [path for path in files if path.suffix.lower() in _ENDINGS]
         if not found:
             raise MultisigmaError(f"{given}: the folder must hold images. Found none that ends as one, such as .jpg.")
+        if skipped := [path for path in files if path.suffix.lower() not in _ENDINGS and path.name[0] != "."]:
+            _log.warning(
+                "%s: %d files are left out, because they do not end as images, such as %s. To predict one, name it.",
+                given,
+                len(skipped),
+                skipped[0].relative_to(given),
+            )
         paths += [("_".join(path.relative_to(given).parts), path) for path in found]
     counts = Counter(path.stem for _, path in paths)
     named: dict[str, Path] = {}

@@ -155,7 +155,7 @@ def read_camera(path: Path) -> Camera:
     Raises:
         DataError: If the file is not JSON, lacks a number, or the baseline or a focal length is not positive.
     """
-    remedy = "Restore the file, or remove the camera/ folder to go on without cameras."
+    remedy = "Restore the file, or go on without cameras."
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

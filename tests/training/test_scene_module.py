@@ -2,7 +2,8 @@
 
 import pytest
 
-from multisigma.training.scene_module import noise_columns
+from multisigma import FixedWeighting
+from multisigma.training.scene_module import weighting_columns
 
 
 def test_the_papers_noises_give_its_ratios() -> None:
@@ -11,11 +12,12 @@ def test_the_papers_noises_give_its_ratios() -> None:
         ({"semantic": 0.075, "instance": 20.4, "depth": 3.25}, {"semantic": 43, "instance": 0.16, "depth": 1}),
         ({"semantic": 0.60, "instance": 62.5, "depth": 13.5}, {"semantic": 23, "instance": 0.22, "depth": 1}),
     ):
-        columns = noise_columns({task: 1 / noise for task, noise in noises.items()})
+        columns = weighting_columns({f"noise/{task}": noise for task, noise in noises.items()})
         for task in noises:
             assert columns[f"noise/{task}"] == pytest.approx(noises[task])
             assert columns[f"noise_ratio/{task}"] == pytest.approx(ratios[task], rel=0.025)
 
 
 def test_without_depth_there_are_no_ratios_and_without_weight_no_noise() -> None:
-    assert noise_columns({"semantic": 0.5, "instance": 0.0}) == {"noise/semantic": 2.0}
+    weighting = FixedWeighting({"semantic": 0.5, "instance": 0.0})
+    assert weighting_columns(weighting.log()) == {"weight/semantic": 0.5, "weight/instance": 0.0, "noise/semantic": 2.0}

@@ -90,10 +90,7 @@ class SceneModule(lightning.LightningModule):
         for name, (total, count) in losses.items():
             if count.item():
                 values[f"loss/{name}"] = total.item() / count.item()
-        weights = self.weighting.weights
-        values |= {f"sigma/{name}": sigma for name, sigma in self.weighting.sigma.items()}
-        values |= {f"weight/{name}": weight for name, weight in weights.items()}
-        values |= noise_columns(weights)
+        values |= weighting_columns(self.weighting.log())
         values["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         for logger in self.loggers:
             logger.log_metrics(values, self.global_step)
@@ -135,28 +132,29 @@ class SceneModule(lightning.LightningModule):
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
 
-def noise_columns(weights: Mapping[str, float]) -> dict[str, float]:
-    """Return the noises as the paper reports them, and their ratios, under the names of the log's columns.
+def weighting_columns(row: Mapping[str, float]) -> dict[str, float]:
+    """Add the ratios of noises, as the paper reports them, to a weighting's row of the log.
 
     The paper's noise is 1 / weight for every task (figures 6 and 7). Its ratios, 43 : 0.16 : 1 for semantic, instance
     and depth (section 5.1), are depth's noise over the task's, which is the task's weight over depth's.
 
     Args:
-        weights: Each task's weight, by task name; a task of weight zero has no noise.
+        row: What `Weighting.log` returns. A task without a positive weight has no noise in the paper's sense.
 
     Returns:
-        `noise/TASK`, and `noise_ratio/TASK` where depth is a task.
+        The row with the finite noises alone, and with `noise_ratio/TASK` where depth is a task.
 
     Example:
-        >>> columns = noise_columns({"semantic": 1 / 0.075, "instance": 1 / 20.4, "depth": 1 / 3.25})
+        >>> columns = weighting_columns({"noise/semantic": 0.075, "noise/instance": 20.4, "noise/depth": 3.25})
         >>> {name: round(value, 2) for name, value in columns.items() if name.startswith("noise_ratio/")}
         {'noise_ratio/semantic': 43.33, 'noise_ratio/instance': 0.16, 'noise_ratio/depth': 1.0}
     """
-    noises = {name: 1 / weight for name, weight in weights.items() if weight > 0}
-    columns = {f"noise/{name}": noise for name, noise in noises.items()}
-    if Depth.name in noises:
-        columns |= {f"noise_ratio/{name}": noises[Depth.name] / noise for name, noise in noises.items()}
-    return columns
+    columns = {name: value for name, value in row.items() if not name.startswith("noise/") or 0 < value < math.inf}
+    depth = columns.get(f"noise/{Depth.name}")
+    if depth is None:
+        return columns
+    noises = {name.removeprefix("noise/"): value for name, value in columns.items() if name.startswith("noise/")}
+    return columns | {f"noise_ratio/{task}": depth / noise for task, noise in noises.items()}
 
 
 def make_network(

@@ -78,12 +78,22 @@ def test_photographs_with_eleven_classes(streets: Path) -> None:
     assert model.predict(picture(3))["semantic"].ids.max() <= 10
 
 
-def test_depth_alone(streets: Path) -> None:
+def test_depth_alone(streets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = streets / "depth.yaml"
     path.write_text("image: images/{split}\ndepth: {files: 'depth/{split}', scale: 1/1000}\ncamera: {fx: 80}\n")
     found = whole_way(str(path), streets, "--tasks", "depth")
     assert found["depth_abs_rel"]["value"] > 0
     assert "iou_class" not in found
+    # Neither the run nor files of another task have anything in common with data of classes alone.
+    path.write_text(f"image: images/{{split}}\nsemantic: labels/{{split}}\nclasses: [{', '.join(ELEVEN)}]\n")
+    (streets / "files/disparity").mkdir(parents=True)
+    capsys.readouterr()
+    for source, task in (([str(streets / "run")], "depth"), (["--predictions", str(streets / "files")], "disparity")):
+        assert main(["evaluate", *source, "--data", str(path), "--name", "other"]) == 2
+        message = capsys.readouterr().err
+        assert f"{source[-1]}: the data must have labels for a task" in message
+        assert f"Found the tasks {task}, and in the split 'val' of {path} labels of semantic." in message
+    assert not (streets / "run/evaluations/other").exists()
 
 
 def test_a_task_without_labels_is_refused_by_name(streets: Path, capsys: pytest.CaptureFixture[str]) -> None:

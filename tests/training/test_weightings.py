@@ -15,7 +15,7 @@ from multisigma import FAMO, DynamicWeightAverage, MultisigmaError, UncertaintyW
 from multisigma.cli import main
 from multisigma.synthetic import generate
 from multisigma.tasks import load_tasks
-from multisigma.training.config import Names, TrainConfig
+from multisigma.training.config import LABELLED, Names, TrainConfig
 from multisigma.training.scene_module import SceneModule
 from multisigma.training.weightings import WEIGHTINGS, has_tasks_likelihoods, make_weighting
 from multisigma.visualization.curves import read_log
@@ -48,7 +48,8 @@ def checkpoint(run: Path) -> dict[str, Any]:
 
 
 def load_weighting(config: TrainConfig, steps_per_epoch: int = 1) -> Weighting:
-    return make_weighting(config, load_tasks(config.tasks.values), steps_per_epoch)
+    names = TASKS if config.tasks == LABELLED else config.tasks.values
+    return make_weighting(config, load_tasks(names), steps_per_epoch)
 
 
 @pytest.mark.parametrize("name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in WEIGHTINGS])

@@ -1,9 +1,8 @@
 """Each task's prediction that looks at no image, made from the labels of the training split."""
 
 import io
-import logging
 import zipfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,11 +18,9 @@ from multisigma.datasets.module import WholeFrames, readable_worker_errors, whol
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_bytes
 from multisigma.progress import Progress
-from multisigma.tasks import Task
-from multisigma.training.config import TrainConfig
+from multisigma.tasks import Task, load_tasks
+from multisigma.training.config import Names, TrainConfig
 from multisigma.training.loaders import make_targets
-
-_log = logging.getLogger(__name__)
 
 
 def write_baselines(
@@ -80,10 +77,26 @@ def read_baselines(run: Path) -> dict[str, NDArray[Any]]:
         ) from error
 
 
-def report_unlabelled(
+def labelled_tasks(dataset: SceneDataset) -> tuple[Names, list[str]]:
+    """Return those of the tasks semantic, instance and depth that a split has labels for, and a warning of each other.
+
+    Raises:
+        MultisigmaError: There is none.
+    """
+    counts = dataset.label_counts()
+    tasks = load_tasks(("semantic", "instance", "depth"))
+    found = [task for task in tasks if any(counts.get(field) for field in task.fields)]
+    unlabelled = {task.name: _unlabelled(task, dataset, counts) for task in tasks if task not in found}
+    if not found:
+        raise MultisigmaError("\n".join(unlabelled.values()))
+    warnings = [f"{message} The run goes on without this task." for message in unlabelled.values()]
+    return Names(*(task.name for task in found)), warnings
+
+
+def require_labels(
     config: TrainConfig, tasks: Sequence[Task], labelled: Collection[str], dataset: SceneDataset
 ) -> None:
-    """Warn of each task that has nothing to learn from; raises `MultisigmaError` if that is all of them.
+    """Raise `MultisigmaError` if a task has nothing to learn from, with a message for each.
 
     Args:
         config: The run's configuration.
@@ -91,21 +104,21 @@ def report_unlabelled(
         labelled: The names of those that have a labelled training pixel.
         dataset: The training split.
     """
-    messages = []
-    counts = dataset.label_counts() if len(labelled) < len(tasks) else {}
+    if len(labelled) == len(tasks):
+        return
+    counts = dataset.label_counts()
     rest = ",".join(option for option, task in zip(config.tasks.values, tasks, strict=True) if task.name in labelled)
-    for task in tasks:
-        if task.name in labelled:
-            continue
-        message = f"Task '{task.name}': no pixel is labelled in the {len(dataset)} frames of the split 'train'"
-        remedies = []
-        for field in task.fields:
-            count = counts.get(field, 0)
-            message += f"; found {count} frames with the field '{field}'"
-            remedies.append("All their pixels are void: restore them." if count else dataset.remedy(field))
-        remedy = " Or: ".join(remedies) or "Add its labels."
-        messages.append(f"{message}. {remedy}" + (f" Or leave the task out with --tasks {rest}." if rest else ""))
-    if not labelled:
-        raise MultisigmaError("\n".join(messages))
-    for message in messages:
-        _log.warning(message)
+    hint = f" Or leave the task out with --tasks {rest}." if rest else ""
+    messages = [_unlabelled(task, dataset, counts) + hint for task in tasks if task.name not in labelled]
+    raise MultisigmaError("\n".join(messages))
+
+
+def _unlabelled(task: Task, dataset: SceneDataset, counts: Mapping[str, int]) -> str:
+    """Return what to say of a task without labels in the training split."""
+    message = f"Task '{task.name}': no pixel is labelled in the {len(dataset)} frames of the split 'train'"
+    remedies = []
+    for field in task.fields:
+        count = counts.get(field, 0)
+        message += f"; found {count} frames with the field '{field}'"
+        remedies.append("All their pixels are void: restore them." if count else dataset.remedy(field))
+    return f"{message}. {' Or: '.join(remedies) or 'Add its labels.'}"

@@ -66,6 +66,10 @@ class Names:
         return hash(self.values)
 
 
+LABELLED = Names("labelled")
+"""The tasks semantic, instance and depth, as far as the training data has their labels."""
+
+
 def option(default: Any, help: str) -> Any:
     """A field with the help text that the command line shows."""
     return field(default=default, metadata={"help": help})
@@ -84,7 +88,9 @@ class TrainConfig:
     data: str = option("", "root of the data, YAML file, or class")
     missing_labels: Literal["error", "unlabelled"] = option("error", "what a single missing label file means")
     tasks: Names = option(
-        Names("semantic", "instance", "depth"), "tasks with commas between them; your own as package.module.Class"
+        LABELLED,
+        "tasks with commas between them, such as semantic,depth; your own as package.module.Class; 'labelled' for "
+        "semantic, instance and depth as far as the data has their labels",
     )
     task_options: dict[str, dict[str, Any]] | None = option(
         None, "options of the tasks, by the names of their classes' parameters; each as --task.TASK.NAME VALUE"

@@ -29,7 +29,13 @@ from multisigma.models.scene_model import INFO_FILE
 from multisigma.progress import SILENT, Progress
 from multisigma.tasks import VOTES, Instance, PostprocessContext, Semantic, Task, Votes, choose_votes
 from multisigma.training.baselines import read_baselines
-from multisigma.training.evaluate_predictions import MetricCounts, all_counts, describe_evaluation, require_labels
+from multisigma.training.evaluate_predictions import (
+    MetricCounts,
+    all_counts,
+    describe_evaluation,
+    require_common_task,
+    require_labels,
+)
 from multisigma.training.model_files import describe_model
 from multisigma.training.run_folder import load_module
 from multisigma.training.scene_module import SceneModule
@@ -92,13 +98,14 @@ def evaluate(
         votes: How votes are clustered for metrics and pictures. AP and PQ are measured with the other method too.
 
     Raises:
-        MultisigmaError: The run or the data is at fault, or no frame has a label and `keep` is None.
+        MultisigmaError: The run or the data is at fault, or no frame has a label of a task and `keep` is None.
     """
     begin = time.perf_counter()
     module = load_module(run, checkpoint)
     dataset = open_dataset(data, split, module.config.missing_labels)
     if keep is None:
         require_labels(data, split, dataset)
+        require_common_task(data, split, dataset, {task.name: task.fields for task in module.tasks}, run)
     model = _model_of(run, module, checkpoint, dataset)
     tasks, labels = model.tasks, dataset.labels
     choose_votes(tasks, votes)

@@ -12,7 +12,7 @@ from multisigma import __version__
 from multisigma.datasets.dataset import SceneDataset, unlabelled
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.open import open_dataset
-from multisigma.datasets.predictions import inspect_prediction, list_predictions
+from multisigma.datasets.predictions import ENDINGS, inspect_prediction, list_predictions
 from multisigma.datasets.problems import DataError
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import (
@@ -57,13 +57,15 @@ def evaluate_predictions(
 
     Raises:
         MultisigmaError: Files are missing, too many or malformed, and the message lists all faults; or no frame has a
-            label.
+            label of what is predicted.
     """
     begin = time.perf_counter()
     dataset = open_dataset(data, split)
     require_labels(data, split, dataset)
     fields = dataset.label_counts().keys()
     found, problems = list_predictions(predictions, [dataset.name(i) for i in range(len(dataset))])
+    kinds = {kind: (kind,) for kind in ENDINGS if (predictions / kind).is_dir()}
+    require_common_task(data, split, dataset, kinds, predictions)
     labels = dataset.labels
     counts = {
         "semantic": [MetricCounts(IoU(labels))],
@@ -143,6 +145,29 @@ def require_labels(data: str | Path, split: str, dataset: SceneDataset) -> None:
     """Raise `DataError` if no frame of the split has a label."""
     if problem := unlabelled(dataset, data, split):
         raise DataError(problem)
+
+
+def require_common_task(
+    data: str | Path, split: str, dataset: SceneDataset, fields: Mapping[str, Sequence[str]], source: Path
+) -> None:
+    """Raise `MultisigmaError` if a split has labels for none of the tasks.
+
+    Args:
+        data: What the user named as the data.
+        split: The split's name.
+        dataset: The split.
+        fields: The fields that each task's labels come from, by task name. A task without fields may have labels.
+        source: The run, or the folder of predictions.
+    """
+    counts = dataset.label_counts()
+    if any(not names or any(counts.get(name) for name in names) for names in fields.values()):
+        return
+    labelled = ", ".join(name for name, count in counts.items() if count and name != "camera")
+    raise MultisigmaError(
+        f"{source}: the data must have labels for a task of the evaluated system. Found the tasks {', '.join(fields)}, "
+        f"and in the split '{split}' of {data} labels of {labelled or 'nothing'}. Take other data, or a system with "
+        "one of these tasks."
+    )
 
 
 def describe_evaluation(data: str | Path, split: str, dataset: SceneDataset, begin: float) -> dict[str, Any]:

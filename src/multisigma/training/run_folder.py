@@ -17,8 +17,8 @@ from multisigma.files import write_text
 from multisigma.models import complexity
 from multisigma.progress import Progress
 from multisigma.tasks import load_tasks
-from multisigma.training.baselines import report_unlabelled, write_baselines
-from multisigma.training.config import TrainConfig
+from multisigma.training.baselines import require_labels, write_baselines
+from multisigma.training.config import LABELLED, TrainConfig
 from multisigma.training.environment import describe_environment
 from multisigma.training.scene_module import SceneModule
 
@@ -27,7 +27,10 @@ _MAY_DIFFER = {"data", "workers", "accelerator", "validation_frames", "validate_
 
 
 def check_run_folder(config: TrainConfig, run: Path, resume: bool) -> None:
-    """Raise `MultisigmaError` where the folder does not fit the request; see `train`."""
+    """Raise `MultisigmaError` where the folder does not fit the request; see `train`.
+
+    A resumed run has its tasks already, so that 'labelled' does not differ from them.
+    """
     stored = run / "config.yaml"
     if not resume:
         if stored.is_file():
@@ -39,7 +42,9 @@ def check_run_folder(config: TrainConfig, run: Path, resume: bool) -> None:
     different = [
         f"--{f.name.replace('_', '-')} {getattr(config, f.name)} (was {getattr(before, f.name)})"
         for f in dataclasses.fields(config)
-        if f.name not in _MAY_DIFFER and getattr(config, f.name) != getattr(before, f.name)
+        if f.name not in _MAY_DIFFER
+        and getattr(config, f.name) != getattr(before, f.name)
+        and not (f.name == "tasks" and config.tasks == LABELLED)
     ]
     if different:
         raise MultisigmaError(f"{run}: a resumed run keeps its configuration; it differs in {', '.join(different)}.")
@@ -60,7 +65,7 @@ def describe_run(
     write_text(folder / "config.yaml", config.to_yaml())
     write_text(folder / "labels.json", json.dumps(module.labels.to_json(), indent=1, ensure_ascii=False))
     labelled = write_baselines(folder / "baselines.npz", module.tasks, train_data, val_data, config.workers, progress)
-    report_unlabelled(config, module.tasks, labelled, train_data)
+    require_labels(config, module.tasks, labelled, train_data)
     first_frame = train_data.read(0, ["image"])
     size = (config.crop.height, config.crop.width) if config.crop else first_frame.size
     # Mostly padding, and a slip of one digit takes all memory.

@@ -4,12 +4,13 @@ import json
 import logging
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import lightning
 from lightning.pytorch.utilities import rank_zero_only
 
-from multisigma.datasets.dataset import unlabelled
+from multisigma.datasets.dataset import SceneDataset, unlabelled
 from multisigma.datasets.evenly import evenly
 from multisigma.datasets.module import readable_worker_errors
 from multisigma.datasets.open import find_splits, open_dataset
@@ -18,7 +19,8 @@ from multisigma.files import new_folder, write_text
 from multisigma.models.transfer import transfer_weights
 from multisigma.progress import SILENT, Progress
 from multisigma.tasks import load_tasks
-from multisigma.training.config import TrainConfig
+from multisigma.training.baselines import labelled_tasks
+from multisigma.training.config import LABELLED, Names, TrainConfig
 from multisigma.training.loaders import make_loaders
 from multisigma.training.model_files import write_model
 from multisigma.training.run_folder import check_run_folder, describe_run, first_iteration, last_checkpoint
@@ -42,10 +44,9 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
         The trained module.
 
     Raises:
-        MultisigmaError: The data or the configuration is at fault, or no task has a labelled pixel; the folder holds a
+        MultisigmaError: The data or the configuration is at fault, or a task has no labelled pixel; the folder holds a
             run and `resume` is false, or it holds none, or one of another configuration, and `resume` is true.
     """
-    tasks = load_tasks(config.tasks.values, config.task_options)
     # The processes that Lightning starts for further devices come here too, when the first has made the folder.
     first_process = getattr(rank_zero_only, "rank", 0) == 0
     if first_process:
@@ -53,6 +54,9 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
     if not config.data:
         raise MultisigmaError("Option --data: the root of the data must be given.")
     train_data = open_dataset(config.data, "train", config.missing_labels)
+    if config.tasks == LABELLED:
+        config = replace(config, tasks=_tasks_of(run, train_data, resume, first_process))
+    tasks = load_tasks(config.tasks.values, config.task_options)
     val_data = None
     if "val" in find_splits(config.data):
         val_data = open_dataset(config.data, "val", config.missing_labels)
@@ -110,3 +114,13 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
         write_text(run / "environment.json", json.dumps(environment, indent=2))
         write_model(run, module, train_data, val_data)
     return module
+
+
+def _tasks_of(run: Path, train_data: SceneDataset, resume: bool, warn: bool) -> Names:
+    """Return what the option `--tasks labelled` means: the tasks of the run to resume, or those with labels."""
+    if resume:
+        return TrainConfig.from_yaml(run / "config.yaml").tasks
+    tasks, messages = labelled_tasks(train_data)
+    for message in messages if warn else ():
+        _log.warning(message)
+    return tasks

@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from multisigma.cli import main
 from multisigma.datasets.images import write_png
@@ -51,7 +54,8 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_folder(run: Path) -> None:
     described = {"config.yaml", "labels.json", "environment.json", "network.json", "baselines.npz"}
     model = {"model.json", "model.safetensors"}
-    assert {path.name for path in run.iterdir()} == described | model | {"logs", "checkpoints"}
+    assert {path.name for path in run.iterdir()} == described | model | {"logs", "checkpoints", "best"}
+    assert {path.name for path in (run / "best").iterdir()} == model
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
     log = read_log(run)
     for name in ("loss", "sigma", "weight", "noise", "noise_ratio"):
@@ -122,6 +126,40 @@ def test_predictions_that_are_saved_evaluate_to_the_same(run: Path, root: Path, 
     for kind in ("instance", "depth", "instance_fitted", "depth_fitted"):
         shares = [from_run[f"{kind}_coverage_{level}"].value for level in (50, 80, 90, 95)]
         assert shares == sorted(shares)
+
+
+def test_the_best_checkpoint_is_evaluated_with_fitted_scales(run: Path, root: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    for checkpoint in ("last", "best"):
+        assert main(["evaluate", str(copy), "--data", str(root), "--pictures", "0", "--checkpoint", checkpoint]) == 0
+    last, best = (evaluation_in(copy, name) for name in ("streets-val", "streets-val-best"))
+    assert [m.key for m in best.measurements] == [m.key for m in last.measurements]
+    assert np.isfinite(best["depth_fitted_coverage_90"].value)
+    # Both are the weights of their checkpoints.
+    for checkpoint, folder in (("last", run), ("best", run / "best")):
+        stored = load_file(folder / "model.safetensors")
+        trained = torch.load(run / "checkpoints" / f"{checkpoint}.ckpt", weights_only=True)["state_dict"]
+        assert all(torch.equal(value, trained[f"network.{name}"]) for name, value in stored.items())
+    # A run that was stopped has no scales, and is evaluated all the same.
+    for path in (copy / "model.json", copy / "best/model.json"):
+        path.unlink()
+    assert main(["evaluate", str(copy), "--data", str(root), "--pictures", "0", "--name", "unfinished"]) == 0
+    unfinished = evaluation_in(copy, "unfinished")
+    assert unfinished.value("iou_class") == last.value("iou_class")
+    assert "depth_fitted_coverage_90" not in {m.key for m in unfinished.measurements}
+
+
+def test_evaluation_loads_no_lightning(run: Path, root: Path, tmp_path: Path) -> None:
+    """Its import takes seconds."""
+    shutil.copytree(run, tmp_path / "run")
+    code = f"""import sys
+from multisigma.cli import main
+assert main(["evaluate", {str(tmp_path / "run")!r}, "--data", {str(root)!r}, "--pictures", "1"]) == 0
+assert not {{"lightning", "sklearn", "torchmetrics"}} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_each_evaluation_has_its_own_place(run: Path, root: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
@@ -302,7 +340,8 @@ def test_an_interruption_tells_where_the_run_goes_on(
     ("file", "command", "words"),
     [
         ("checkpoints/last.ckpt", "train", "the file ends too early. Put the run's best.ckpt in its place"),
-        ("checkpoints/last.ckpt", "evaluate", "the file ends too early. Evaluate another"),
+        ("checkpoints/last.ckpt", "evaluate unfinished", "the file ends too early. Evaluate another"),
+        ("model.safetensors", "evaluate", "must hold the weights of the network in model.json"),
         ("baselines.npz", "evaluate", "cannot be read as baselines"),
         ("baselines.npz/", "evaluate", "cannot be read as baselines: [Errno 2] No such file"),
         ("config.yaml", "train", "must hold fields of the training configuration"),
@@ -316,6 +355,9 @@ def test_damaged_runs(
     path = tmp_path / "run" / file
     shutil.copytree(run, tmp_path / "run")
     path.unlink() if file.endswith("/") else path.write_bytes(b"")
+    command, _, unfinished = command.partition(" ")
+    if unfinished:
+        (tmp_path / "run/model.json").unlink()
     options = {"train": ["--resume", "--out"], "evaluate": ["--data", str(root)]}[command]
     assert main([command, *options, str(tmp_path / "run")]) == 2
     message = capsys.readouterr().err
@@ -339,6 +381,8 @@ def test_code_in_a_checkpoint_does_not_run(
     run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     shutil.copytree(run, tmp_path / "run")
+    # A finished run is evaluated by its model, which cannot hold code.
+    (tmp_path / "run/model.json").unlink()
     path = tmp_path / "run" / "checkpoints" / "last.ckpt"
     content = torch.load(path, weights_only=True)
     torch.save(content | {"intruder": Intruder(tmp_path / "intruded")}, path)

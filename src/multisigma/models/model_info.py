@@ -40,7 +40,8 @@ class ModelInfo:
         decoder_channels: Features of each decoder.
         decoder_kernel: First kernel of each decoder.
         labels: The classes.
-        sigmas: The noise scale that the weighting has learned for each task, by task name; empty if it learns none.
+        sigmas: The noise scale that training has learned for each task's own likelihood, by task name; empty if the
+            weighting learns none.
         noise_scales: Scale of each task's errors on validation frames at the working height, by task name, from its
             mean absolute error, whatever the weighting; without the tasks that have none.
         temperatures: Temperature of each task's classes, fitted on validation frames, by task name.

@@ -24,11 +24,12 @@ from multisigma.metrics import (
     PanopticQuality,
     part,
 )
-from multisigma.models import ModelInfo, SceneModel, ScenePrediction
-from multisigma.models.scene_model import INFO_FILE
+from multisigma.models import SceneModel, ScenePrediction
+from multisigma.models.scene_model import INFO_FILE, WEIGHTS_FILE
 from multisigma.progress import SILENT, Progress
 from multisigma.tasks import VOTES, Instance, PostprocessContext, Semantic, Task, Votes, choose_votes
 from multisigma.training.baselines import read_baselines
+from multisigma.training.config import TrainConfig
 from multisigma.training.evaluate_predictions import (
     MetricCounts,
     all_counts,
@@ -36,10 +37,8 @@ from multisigma.training.evaluate_predictions import (
     require_common_task,
     require_labels,
 )
-from multisigma.training.model_files import describe_model
-from multisigma.training.run_folder import load_module
-from multisigma.training.scene_module import SceneModule
-from multisigma.training.weightings import has_tasks_likelihoods
+from multisigma.training.model_files import describe_model, model_folder
+from multisigma.training.run_folder import load_module, read_run_config
 from multisigma.visualization.picture import Picture, Sample
 
 KeepScene = Callable[[str, Mapping[str, Any], tuple[int, int], LabelSpace], None]
@@ -101,13 +100,13 @@ def evaluate(
         MultisigmaError: The run or the data is at fault, or no frame has a label of a task and `keep` is None.
     """
     begin = time.perf_counter()
-    module = load_module(run, checkpoint)
-    dataset = open_dataset(data, split, module.config.missing_labels)
+    config = read_run_config(run)
+    dataset = open_dataset(data, split, config.missing_labels)
+    model = _load_model(run, checkpoint, config, dataset)
+    tasks, labels = model.tasks, dataset.labels
     if keep is None:
         require_labels(data, split, dataset)
-        require_common_task(data, split, dataset, {task.name: task.fields for task in module.tasks}, run)
-    model = _model_of(run, module, checkpoint, dataset)
-    tasks, labels = model.tasks, dataset.labels
+        require_common_task(data, split, dataset, {task.name: task.fields for task in tasks}, run)
     choose_votes(tasks, votes)
     shown = {dataset.name(i) for i in evenly(range(len(dataset)), pictures)}
 
@@ -120,7 +119,7 @@ def evaluate(
     }
     samples: list[Sample] = []
     # Frames may differ in size, so they are not put into batches.
-    loader: DataLoader[Frame] = DataLoader(_Frames(dataset), batch_size=None, num_workers=module.config.workers)
+    loader: DataLoader[Frame] = DataLoader(_Frames(dataset), batch_size=None, num_workers=config.workers)
     for frame in progress.track(loader, "evaluating", len(dataset)):
         scene = model.predict(frame.image, frame.camera, frame.size[0], learned_noise=True)
         held = _in_classes_of(labels, scene, model.info.labels)
@@ -202,18 +201,16 @@ def _in_classes_of(labels: LabelSpace, scene: Mapping[str, Any], model_labels: L
     return results
 
 
-def _model_of(run: Path, module: SceneModule, checkpoint: str, dataset: SceneDataset) -> SceneModel:
-    """Return the model of a checkpoint, with the noise learned for the tasks' own likelihoods."""
-    stored = run / INFO_FILE
-    if checkpoint == "last" and stored.is_file():
-        info = ModelInfo.read(stored)
-    else:
-        info = describe_model(module, dataset.read(0, ["image"]).size[0])
-    # Calibration reads sigma as a noise scale, or as the root of a temperature for classes. That holds only if the
-    # weighting uses each task's own likelihood.
-    sigmas = module.weighting.sigma if has_tasks_likelihoods(module.weighting) else {}
-    model = SceneModel(replace(info, sigmas=sigmas), module.tasks, module.network).eval()
-    model.to_device("cpu" if module.config.accelerator == "cpu" else None)
+def _load_model(run: Path, checkpoint: str, config: TrainConfig, dataset: SceneDataset) -> SceneModel:
+    """Load the model of a checkpoint. A run that is not finished has no model yet, and no scales of its errors."""
+    device = "cpu" if config.accelerator == "cpu" else None
+    folder = model_folder(run, checkpoint)
+    if (folder / INFO_FILE).is_file() and (folder / WEIGHTS_FILE).is_file():
+        return SceneModel.load(folder, device, trust_code=True)
+    module = load_module(run, checkpoint)
+    info = describe_model(module, dataset.read(0, ["image"]).size[0])
+    model = SceneModel(info, module.tasks, module.network).eval()
+    model.to_device(device)
     return model
 
 

@@ -1,9 +1,11 @@
 """Batches of a run: its share of the training samples, and its validation frames."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
-import lightning
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -21,6 +23,10 @@ from multisigma.datasets.module import (
 )
 from multisigma.tasks import Task
 from multisigma.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    # Evaluation makes targets without it, and its import takes seconds.
+    import lightning
 
 
 def make_targets(tasks: Sequence[Task], frame: Frame) -> dict[str, Tensor]:

@@ -1,8 +1,11 @@
-"""The model that a run leaves behind: `model.json` and `model.safetensors`, from its weights and validation frames."""
+"""The models that a run leaves behind: `model.json` and `model.safetensors` of its last and of its best weights."""
+
+from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import timm
 import torch
@@ -13,8 +16,11 @@ from multisigma.datasets.module import WholeFrames, whole_frame_loader
 from multisigma.models import ModelInfo, SceneModel
 from multisigma.models.scene_model import default_device
 from multisigma.training.loaders import make_targets
-from multisigma.training.scene_module import SceneModule
 from multisigma.training.temperature import fit_temperature
+from multisigma.training.weightings import has_tasks_likelihoods
+
+if TYPE_CHECKING:
+    from multisigma.training.scene_module import SceneModule
 
 
 def write_model(
@@ -23,7 +29,7 @@ def write_model(
     """Write `model.json` and `model.safetensors`.
 
     Args:
-        folder: The run folder.
+        folder: Where they go, see `model_folder`.
         module: The trained module; its network moves to the device that measures, and back to the CPU.
         train_data: The frames that it learned from: the first tells the working height.
         val_data: Frames to measure the scale of each task's errors on; None if there are none.
@@ -39,6 +45,11 @@ def write_model(
     model = SceneModel(info, module.tasks, module.cpu().network).eval()
     model.save(folder)
     return model
+
+
+def model_folder(run: Path, checkpoint: str) -> Path:
+    """Return the folder of a run's model: the run folder itself for the checkpoint 'last', RUN/best for 'best'."""
+    return run if checkpoint == "last" else run / checkpoint
 
 
 def describe_model(module: SceneModule, working_height: int) -> ModelInfo:
@@ -67,7 +78,8 @@ def describe_model(module: SceneModule, working_height: int) -> ModelInfo:
         decoder_channels=config.decoder_channels,
         decoder_kernel=config.decoder_kernel,
         labels=module.labels,
-        sigmas=module.weighting.sigma,
+        # Of another weighting's noise, calibration could say nothing.
+        sigmas=module.weighting.sigma if has_tasks_likelihoods(module.weighting) else {},
     )
 
 

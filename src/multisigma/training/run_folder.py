@@ -1,5 +1,7 @@
 """The files of a run folder: configuration, checkpoints, and the description made before the first iteration."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import pickle
@@ -7,6 +9,7 @@ import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,7 +23,9 @@ from multisigma.tasks import load_tasks
 from multisigma.training.baselines import require_labels, write_baselines
 from multisigma.training.config import LABELLED, TrainConfig
 from multisigma.training.environment import describe_environment
-from multisigma.training.scene_module import SceneModule
+
+if TYPE_CHECKING:
+    from multisigma.training.scene_module import SceneModule
 
 # Options that a resumed run may change. With the same data and device, the trained weights do not depend on them.
 _MAY_DIFFER = {"data", "workers", "accelerator", "validation_frames", "validate_every", "checkpoint_every", "log_every"}
@@ -86,14 +91,14 @@ def describe_run(
     write_text(folder / "environment.json", json.dumps(environment, indent=2))
 
 
-def last_checkpoint(run: Path) -> Path:
-    """Return the path of a run's newest state."""
-    return run / "checkpoints" / "last.ckpt"
+def checkpoint_path(run: Path, name: str = "last") -> Path:
+    """Return the path of a checkpoint: 'last', the run's newest state, or 'best'."""
+    return run / "checkpoints" / f"{name}.ckpt"
 
 
 def first_iteration(run: Path) -> int:
     """Return the iteration that the run's newest checkpoint goes on from; 0 without one. Raises `MultisigmaError`."""
-    path = last_checkpoint(run)
+    path = checkpoint_path(run)
     if not path.is_file():
         return 0
     try:
@@ -112,20 +117,28 @@ def _unreadable_checkpoint(path: Path, error: Exception, remedy: str) -> Multisi
     return MultisigmaError(f"{path}: cannot be read as a checkpoint of this run: {reason}. {remedy}")
 
 
-def load_module(run: Path, checkpoint: str = "last") -> SceneModule:
-    """Load the trained module of a run, in evaluation mode.
-
-    Raises:
-        MultisigmaError: The folder holds no run, or no such checkpoint, or one that cannot be read.
-    """
+def read_run_config(run: Path) -> TrainConfig:
+    """Read the configuration of a run. Raises `MultisigmaError` if the folder holds no run."""
     if not (run / "config.yaml").is_file():
         if run.is_file():
             raise MultisigmaError(
                 f"{run}: a run must be a folder. Found a file. Name the folder that `train --out` made."
             )
         raise MultisigmaError(f"{run}: not a run folder (no config.yaml); `multisigma train --out {run}` makes one.")
-    config = TrainConfig.from_yaml(run / "config.yaml")
-    path = run / "checkpoints" / f"{checkpoint}.ckpt"
+    return TrainConfig.from_yaml(run / "config.yaml")
+
+
+def load_module(run: Path, checkpoint: str = "last") -> SceneModule:
+    """Load the trained module of a run, in evaluation mode.
+
+    Raises:
+        MultisigmaError: The folder holds no run, or no such checkpoint, or one that cannot be read.
+    """
+    # Here, because what else needs a run folder does without Lightning, whose import takes seconds.
+    from multisigma.training.scene_module import SceneModule
+
+    config = read_run_config(run)
+    path = checkpoint_path(run, checkpoint)
     if not path.is_file():
         there = ", ".join(sorted(p.stem for p in path.parent.glob("*.ckpt")))
         remedy = "Choose one of them" if there else f"Go on with it: multisigma train --resume --out {run}"

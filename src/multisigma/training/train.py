@@ -22,8 +22,8 @@ from multisigma.tasks import load_tasks
 from multisigma.training.baselines import labelled_tasks
 from multisigma.training.config import LABELLED, Names, TrainConfig
 from multisigma.training.loaders import make_loaders
-from multisigma.training.model_files import write_model
-from multisigma.training.run_folder import check_run_folder, describe_run, first_iteration, last_checkpoint
+from multisigma.training.model_files import model_folder, write_model
+from multisigma.training.run_folder import check_run_folder, checkpoint_path, describe_run, first_iteration, load_module
 from multisigma.training.scene_module import SceneModule
 from multisigma.training.trainer import make_trainer
 
@@ -36,7 +36,8 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
     Args:
         config: The run's configuration.
         run: The run folder. It receives `config.yaml`, `environment.json`, `network.json`, `baselines.npz`, `logs/`,
-            `checkpoints/` (`last.ckpt` and `best.ckpt`), and at the end `model.json` and `model.safetensors`.
+            `checkpoints/` (`last.ckpt` and `best.ckpt`), and at the end `model.json` and `model.safetensors`;
+            those of the best checkpoint are in `best/`.
         resume: Go on from `checkpoints/last.ckpt`; from the start if the run was stopped before it wrote one.
         progress: Takes how many iterations are done, with losses and sigmas.
 
@@ -72,7 +73,7 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
         )
 
     lightning.seed_everything(config.seed, verbose=False)
-    checkpoint = last_checkpoint(run) if resume and last_checkpoint(run).is_file() else None
+    checkpoint = checkpoint_path(run) if resume and checkpoint_path(run).is_file() else None
     steps_per_epoch = max(1, round(len(train_data) / config.batch_size))
     module = SceneModule(config, tasks, train_data.labels, checkpoint is None, steps_per_epoch)
     if config.init and checkpoint is None:
@@ -107,12 +108,14 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
             raise MultisigmaError(
                 f"Interrupted at iteration {trainer.global_step}; `multisigma train --resume --out {run}` {goes_on}."
             ) from None
-    trainer.save_checkpoint(last_checkpoint(run), weights_only=False)
+    trainer.save_checkpoint(checkpoint_path(run), weights_only=False)
     if trainer.is_global_zero:
         environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
         environment["training seconds"] = environment.get("training seconds", 0) + round(time.perf_counter() - begin)
         write_text(run / "environment.json", json.dumps(environment, indent=2))
         write_model(run, module, train_data, val_data)
+        if val_data is not None and checkpoint_path(run, "best").is_file():
+            write_model(model_folder(run, "best"), load_module(run, "best"), train_data, val_data)
     return module
 
 

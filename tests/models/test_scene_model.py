@@ -429,3 +429,20 @@ def test_the_package_offers_it() -> None:
     assert "SceneModel" in multisigma.__all__
     assert "SceneModel" in dir(multisigma)
     assert issubclass(type(load_tasks(["depth"])[0]), Task)
+
+
+def test_prediction_gives_each_part_its_own_mode_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model().train()
+    model.network.encoder.eval()  # such as frozen batch normalisation
+    modes = [part.training for part in model.modules()]
+    model.predict(picture(32, 64))
+    assert [part.training for part in model.modules()] == modes
+
+    def fail(rgb: torch.Tensor) -> None:
+        assert not any(part.training for part in model.modules())
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(model.network, "forward", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        model.predict(picture(32, 64))
+    assert [part.training for part in model.modules()] == modes

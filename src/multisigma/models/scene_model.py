@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -110,9 +111,8 @@ class SceneModel(nn.Module):
         working = _at_height(pixels, working_height)
         x, y = (working.shape[axis] / pixels.shape[axis] for axis in (1, 0))
         rgb = torch.from_numpy(np.ascontiguousarray(working.transpose(2, 0, 1)))[None].to(self.device)
-        training = self.training
-        outputs = self.eval()(rgb)
-        self.train(training)
+        with _evaluation_mode(self):
+            outputs = self(rgb)
         # Noise scales were measured at the model's own height. Errors in pixels grow with the image.
         ratio = working_height / self.info.working_height
         context = PostprocessContext(
@@ -206,6 +206,18 @@ class SceneModel(nn.Module):
                 f"Parameter `device` must be a device of this machine, such as cpu or cuda. Found {device}: {reason}"
             ) from error
         _log.info("computing on %s", self.device)
+
+
+@contextmanager
+def _evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode; after that give each part its own mode back, also after an error."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
 
 
 def default_device() -> torch.device:

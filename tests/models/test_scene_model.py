@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from safetensors import safe_open
 
@@ -19,6 +21,7 @@ from multisigma import MultisigmaError, SceneModel
 from multisigma.datasets.frame import Camera
 from multisigma.datasets.module import image_tensor
 from multisigma.models import ModelInfo, ScenePrediction
+from multisigma.models.scene_model import _at_height
 from multisigma.tasks import (
     DenseResult,
     DepthResult,
@@ -144,6 +147,26 @@ def test_results_have_the_size_of_the_image(model: SceneModel, size: tuple[int, 
         rows, columns = np.nonzero(instance.mask)
         assert instance.mask.shape == size
         assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (left, top, right, bottom)
+
+
+@given(rows=st.integers(1, 200), columns=st.integers(1, 200), height=st.integers(1, 64))
+def test_the_size_to_work_at(rows: int, columns: int, height: int) -> None:
+    working = _at_height(np.zeros((rows, columns, 3), np.uint8), height)
+    if columns * height <= 4 * height * rows or height <= rows:
+        assert working.shape[0] == height
+    # Nothing is enlarged beyond four heights, and what is wider already stays as it is.
+    assert working.shape[1] <= max(4 * height, columns)
+    assert working.shape[0] <= max(height, rows)
+    assert abs(working.shape[1] - columns * working.shape[0] / rows) <= 1
+
+
+def test_a_strip_of_one_row_is_not_enlarged_to_hundreds_of_frames(model: SceneModel) -> None:
+    seen = []
+    with model.network.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].shape)):
+        scene = model.predict(picture(1, 500))
+    assert seen == [(1, 3, 1, 500)]
+    assert scene["semantic"].ids.shape == (1, 500)
+    assert len(scene["instance"]) < 10
 
 
 def test_lengths_grow_with_the_image_and_metres_do_not(model: SceneModel) -> None:

@@ -30,6 +30,8 @@ INFO_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
 """The two files of a stored model. Nothing in them can execute."""
 
 _log = logging.getLogger(__name__)
+# Width of an enlarged image over the working height. Without it, a strip of one row would become hundreds of frames wide.
+_WIDEST = 4
 
 
 class SceneModel(nn.Module):
@@ -93,7 +95,8 @@ class SceneModel(nn.Module):
     ) -> ScenePrediction:
         """Predict one image, in evaluation mode.
 
-        The image is brought to the working height, its aspect kept, and the results to the image's own size.
+        The image is brought to the working height, its aspect kept, and the results to the image's own size. An image
+        is not enlarged to more than four times the working height in width.
 
         Args:
             image: A path, a Pillow image, an array or a tensor, of any size; see `read_photograph`.
@@ -250,11 +253,16 @@ def _bad_weights(folder: Path, error: Exception) -> MultisigmaError:
 
 
 def _at_height(pixels: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
-    """Resize RGB of shape (H, W, 3) to a height, its aspect kept: by area where that shrinks, else linearly."""
-    if pixels.shape[0] == height:
+    """Resize RGB of shape (H, W, 3) to a height, its aspect kept: by area where that shrinks, else linearly.
+
+    A strip is enlarged less, so that its width does not exceed `_WIDEST` heights.
+    """
+    rows, columns = pixels.shape[:2]
+    height = min(height, max(rows, _WIDEST * height * rows // columns))
+    if height == rows:
         return pixels
-    width = max(1, round(pixels.shape[1] * height / pixels.shape[0]))
-    interpolation = cv2.INTER_AREA if height < pixels.shape[0] else cv2.INTER_LINEAR
+    width = max(1, round(columns * height / rows))
+    interpolation = cv2.INTER_AREA if height < rows else cv2.INTER_LINEAR
     resized: NDArray[np.uint8] = cv2.resize(pixels, (width, height), interpolation=interpolation)  # type: ignore[assignment]
     return resized
 

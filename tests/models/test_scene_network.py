@@ -78,6 +78,52 @@ def test_multiply_adds_against_a_count_by_hooks() -> None:
     assert sum(v for k, v in parts.items() if k.startswith("decoder")) == counted["decoders"]
 
 
+@pytest.mark.parametrize("size", [(64, 128), (65, 131), (33, 97)])
+def test_fine_features_join_the_coarse_ones(size: tuple[int, int]) -> None:
+    network = small(skip_channels=4).eval()
+    shared = network.forward_features(torch.rand(2, 3, *size) * 255)
+    assert shared.shape == (2, 8 + 4, -(-size[0] // 4), -(-size[1] // 4))
+    assert network(torch.rand(2, 3, *size))["semantic"].shape == (2, 19, *size)
+    # The last four channels are those of the encoder's features at stride 4 alone.
+    image = (torch.full((1, 3, *size), 7.0) - network.mean) / network.std
+    fine = network.encoder(image)[1]
+    joined = network.forward_features(torch.full((1, 3, *size), 7.0))
+    torch.testing.assert_close(joined[:, 8:], network.skip.fine(fine))  # type: ignore[union-attr]
+
+
+def test_separable_convolutions_have_the_parameters_of_their_two_halves() -> None:
+    parts = {part.part: part.parameters for part in complexity(small(separable=True, skip_channels=4), 64, 128)}
+    inputs = small().encoder.feature_info.channels()[-1]  # type: ignore[union-attr]
+    assert parts["aspp"] == 5 * inputs * 8 + 3 * 9 * inputs + 5 * 2 * 8
+    assert parts["decoder: depth"] == 9 * 12 + 12 * 8 + 2 * 8 + 8 + 1
+    assert parts["skip"] == 40 * 8 + 2 * 8 + 4 * small().encoder.feature_info.info[1]["num_chs"] + 2 * 4  # type: ignore[union-attr, index]
+
+
+@pytest.mark.parametrize("encoder", ["test_resnet", "test_convnext", "tf_efficientnet_lite0"])
+def test_a_frozen_part_keeps_weights_and_statistics(encoder: str) -> None:
+    network = small(encoder=encoder, output_stride=16, skip_channels=4)
+    network.freeze(8)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, weight_decay=0.1)
+    sum(output.abs().mean() for output in network.train()(torch.rand(2, 3, 64, 64) * 255).values()).backward()  # type: ignore[union-attr]
+    optimizer.step()
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    # The stages whose features have stride 16, and all that follows, learn.
+    coarse = [info["module"].replace(".", "_") for info in network.encoder.feature_info.info if info["reduction"] > 8]  # type: ignore[union-attr]
+    learned = {name.split(".", 1)[1].replace(".", "_") for name in changed if name.startswith("encoder")}
+    assert learned
+    assert not any(
+        name.startswith(("conv_stem", "conv1", "bn1", "stem", "layer1", "layer2")) for name in learned
+    )
+    assert any(name.startswith(coarse[-1]) for name in learned)
+    assert {name.split(".")[0] for name in changed} == {"encoder", "aspp", "skip", "decoders"}
+
+
+def test_a_stride_without_features_cannot_be_frozen() -> None:
+    with pytest.raises(MultisigmaError, match="`frozen_stride` must be a stride"):
+        small().freeze(1)
+
+
 def test_decoder_kernel_is_an_option() -> None:
     assert small(decoder_kernel=1).decoders["depth"][0][0].kernel_size == (1, 1)  # type: ignore[index]
 

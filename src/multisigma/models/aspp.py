@@ -19,8 +19,18 @@ class BatchNorm(nn.BatchNorm2d):
         return super().forward(input)
 
 
-def convolution(inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> nn.Sequential:
-    """Convolution, batch normalisation and ReLU at unchanged size."""
+def convolution(
+    inputs: int, outputs: int, kernel: int = 1, dilation: int = 1, separable: bool = False
+) -> nn.Sequential:
+    """Convolution, batch normalisation and ReLU at unchanged size.
+
+    A separable one with a kernel above 1 filters each channel by itself, then mixes the channels by a 1x1 convolution
+    (Chen et al., ECCV 2018).
+    """
+    if separable and kernel > 1:
+        padding = dilation * (kernel // 2)
+        filters = nn.Conv2d(inputs, inputs, kernel, padding=padding, dilation=dilation, groups=inputs, bias=False)
+        return nn.Sequential(filters, *convolution(inputs, outputs))
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, padding=dilation * (kernel // 2), dilation=dilation, bias=False),
         BatchNorm(outputs),
@@ -37,11 +47,20 @@ class ASPP(nn.Module):
         inputs: Channels of the encoder's feature map.
         channels: Channels of each of the five branches.
         dilations: Dilations of the convolutions; dilation 1 has a 1x1 kernel, the others 3x3.
+        separable: Whether the 3x3 convolutions are separable.
     """
 
-    def __init__(self, inputs: int, channels: int = 256, dilations: Sequence[int] = (1, 12, 24, 36)) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        channels: int = 256,
+        dilations: Sequence[int] = (1, 12, 24, 36),
+        separable: bool = False,
+    ) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(convolution(inputs, channels, 1 if d == 1 else 3, d) for d in dilations)
+        self.branches = nn.ModuleList(
+            convolution(inputs, channels, 1 if d == 1 else 3, d, separable) for d in dilations
+        )
         self.pool = convolution(inputs, channels)
         self.channels = channels * (len(dilations) + 1)
 

@@ -28,10 +28,12 @@ def complexity(network: SceneNetwork, height: int, width: int) -> list[PartCompl
         width: Width of the input image.
 
     Returns:
-        The encoder, the ASPP, and each task's decoder.
+        The encoder, the ASPP, the skip connection if there is one, and each task's decoder.
     """
     shadow = copy.deepcopy(network).to("meta").eval()
     parts: dict[str, tuple[str, nn.Module]] = {"encoder": ("encoder", shadow.encoder), "aspp": ("aspp", shadow.aspp)}
+    if shadow.skip is not None:
+        parts["skip"] = ("skip", shadow.skip)
     for name, decoder in shadow.decoders.items():
         parts[f"decoder: {name}"] = (f"decoders.{name}", decoder)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -16,6 +16,9 @@ from multisigma.errors import MultisigmaError
 
 __all__ = ["Encoder", "make_encoder"]
 
+FINE_STRIDE: Final = 4
+"""Stride of the fine features that `Skip` joins, as in DeepLabV3+."""
+
 PACKAGED_ENCODER: Final = "tf_efficientnet_lite0"
 """The encoder whose pretrained weights come with the extra `weights`."""
 
@@ -25,19 +28,25 @@ class Encoder:
     """An encoder with what the network must know of it.
 
     Args:
-        module: It takes normalised RGB of shape (B, 3, H, W) and returns a list with its last feature map alone.
-        channels: Channels of that feature map.
+        module: It takes normalised RGB of shape (B, 3, H, W) and returns a list of feature maps, the last one last.
+        channels: Channels of the last feature map.
         mean: Mean of red, green and blue that its images are normalised by, on the scale 0 to 255.
         std: Standard deviation likewise.
+        fine: Place in the list of the feature map at stride 4, if asked for.
+        fine_channels: Its channels.
     """
 
     module: nn.Module
     channels: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    fine: int = 0
+    fine_channels: int = 0
 
 
-def make_encoder(name: str = "resnet101.tv_in1k", output_stride: int = 8, weights: str = "hub") -> Encoder:
+def make_encoder(
+    name: str = "resnet101.tv_in1k", output_stride: int = 8, weights: str = "hub", fine: bool = False
+) -> Encoder:
     """Make a timm encoder.
 
     Args:
@@ -48,14 +57,16 @@ def make_encoder(name: str = "resnet101.tv_in1k", output_stride: int = 8, weight
         weights: 'none' for random weights; 'packaged' for those of the extra `weights`, which fit
             `tf_efficientnet_lite0`; 'hub' to fetch timm's pretrained ones; or the path of a file. Only 'hub' touches a
             network.
+        fine: Whether to return the feature map at stride 4 too.
 
     Raises:
-        MultisigmaError: The encoder is unknown, does not support the output stride, or its weights cannot be had.
+        MultisigmaError: The encoder is unknown, does not support the output stride, has no features at stride 4, or
+            its weights cannot be had.
     """
     if output_stride not in (8, 16, 32):
         raise MultisigmaError(f"Parameter `output_stride` must be 8, 16 or 32; found {output_stride}.")
     architecture = _known(name)
-    source: dict[str, Any] = {}
+    source: dict[str, Any] = {} if fine else {"out_indices": (-1,)}
     if weights == "packaged" and architecture != PACKAGED_ENCODER:
         raise MultisigmaError(
             f"Parameter `encoder_weights`: 'packaged' goes with the encoder {PACKAGED_ENCODER}. Found {name!r}. "
@@ -66,7 +77,7 @@ def make_encoder(name: str = "resnet101.tv_in1k", output_stride: int = 8, weight
             raise MultisigmaError(
                 f"Parameter `encoder_weights` must be 'none', 'packaged', 'hub' or a file. Found no file {weights}."
             )
-        source = {"pretrained_cfg_overlay": {"file": weights}}
+        source["pretrained_cfg_overlay"] = {"file": weights}
     fetches = weights not in ("none", "packaged")
     try:
         module: Any = timm.create_model(
@@ -74,7 +85,6 @@ def make_encoder(name: str = "resnet101.tv_in1k", output_stride: int = 8, weight
             name if weights == "hub" else name.rpartition("/")[2],
             pretrained=fetches,
             features_only=True,
-            out_indices=(-1,),
             output_stride=output_stride,
             **source,
         )
@@ -95,14 +105,42 @@ def make_encoder(name: str = "resnet101.tv_in1k", output_stride: int = 8, weight
     if weights == "packaged":
         # The same layers in the same order under other names; the file goes on with a classifier, which is left out.
         module.load_state_dict(dict(zip(module.state_dict(), _packaged_weights().values(), strict=False)))
-    reduction = module.feature_info.reduction()[-1]
+    *finer, reduction = module.feature_info.reduction()
+    if fine and FINE_STRIDE not in finer:
+        raise MultisigmaError(
+            f"Parameter `encoder`: {name!r} has no features at stride {FINE_STRIDE}. Take another encoder, or "
+            "--skip-channels 0."
+        )
     if reduction != output_stride:
         raise MultisigmaError(
             f"Parameter `encoder`: {name!r} does not support output stride {output_stride}; its last features have "
             f"{reduction}. Take another encoder, or --output-stride {reduction}."
         )
     config = module.pretrained_cfg
-    return Encoder(module, module.feature_info.channels()[-1], _scaled(config["mean"]), _scaled(config["std"]))
+    channels, place = module.feature_info.channels(), finer.index(FINE_STRIDE) if fine else 0
+    return Encoder(
+        module, channels[-1], _scaled(config["mean"]), _scaled(config["std"]), place, channels[place] if fine else 0
+    )
+
+
+def modules_up_to(encoder: Any, stride: int) -> list[nn.Module]:
+    """Return the modules of a timm encoder up to its last features of a stride, in the order in which they run.
+
+    Args:
+        encoder: The module of `make_encoder`.
+        stride: The largest stride whose features count.
+
+    Raises:
+        MultisigmaError: The encoder has no features of the stride or a smaller one.
+    """
+    stages = [stage["module"] for stage in encoder.feature_info.info if stage["reduction"] <= stride]
+    if not stages:
+        raise MultisigmaError(f"Parameter `frozen_stride` must be a stride of the encoder's features. Found {stride}.")
+    # timm names the stage 'stages.0' and its module 'stages_0' where it has taken the encoder apart.
+    end = stages[-1].replace(".", "_") + "_"
+    names = [f"{name.replace('.', '_')}_" for name, _ in encoder.named_modules()]
+    last = max(i for i, name in enumerate(names) if name.startswith(end))
+    return [module for _, module in encoder.named_modules()][: last + 1]
 
 
 def _known(name: str) -> str:

@@ -39,6 +39,8 @@ class ModelInfo:
         dilations: Dilations of the ASPP.
         decoder_channels: Features of each decoder.
         decoder_kernel: First kernel of each decoder.
+        skip_channels: Channels of the encoder's fine features that join the ASPP's; 0 for none.
+        separable: Whether the 3x3 convolutions of ASPP and decoders are separable.
         labels: The classes.
         sigmas: The noise scale that training has learned for each task's own likelihood, by task name; empty if the
             weighting learns none.
@@ -59,6 +61,8 @@ class ModelInfo:
     dilations: tuple[int, ...] = (1, 12, 24, 36)
     decoder_channels: int = 256
     decoder_kernel: int = 3
+    skip_channels: int = 0
+    separable: bool = False
     task_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     labels: LabelSpace = CITYSCAPES
     sigmas: Mapping[str, float] = field(default_factory=dict)
@@ -83,6 +87,8 @@ class ModelInfo:
             "dilations": list(self.dilations),
             "decoder_channels": self.decoder_channels,
             "decoder_kernel": self.decoder_kernel,
+            "skip_channels": self.skip_channels,
+            "separable": self.separable,
             "sigmas": dict(self.sigmas),
             "noise_scales": dict(self.noise_scales),
             "temperatures": dict(self.temperatures),
@@ -132,6 +138,8 @@ class ModelInfo:
             dilations=get("dilations", "positive integers", lambda values: tuple(_count(value) for value in values)),
             decoder_channels=count("decoder_channels"),
             decoder_kernel=count("decoder_kernel"),
+            skip_channels=get("skip_channels", "an integer of at least 0", lambda value: _count(value, 0)),
+            separable=get("separable", "true or false", _flag),
             labels=labels,
             sigmas=get("sigmas", "numbers by task", _numbers),
             noise_scales=get("noise_scales", "numbers by task", _numbers),
@@ -158,8 +166,14 @@ def _texts(values: Any) -> tuple[str, ...]:
     return tuple(_text(value) for value in values)
 
 
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 1:
+def _count(value: Any, least: int = 1) -> int:
+    if type(value) is not int or value < least:
+        raise TypeError
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
         raise TypeError
     return value
 

@@ -64,6 +64,8 @@ class SceneModel(nn.Module):
             dilations=info.dilations,
             decoder_channels=info.decoder_channels,
             decoder_kernel=info.decoder_kernel,
+            skip_channels=info.skip_channels,
+            separable=info.separable,
             mean=info.mean,
             std=info.std,
         )

@@ -1,6 +1,7 @@
 """The scene-understanding network of section 4 and appendix A: a shared encoder and ASPP, a decoder for each task."""
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +9,8 @@ from torch.nn import functional as F
 
 from multisigma.errors import MultisigmaError
 from multisigma.models.aspp import ASPP
-from multisigma.models.decoder import make_decoder
-from multisigma.models.encoder import make_encoder
+from multisigma.models.decoder import Skip, make_decoder
+from multisigma.models.encoder import make_encoder, modules_up_to
 
 
 class SceneNetwork(nn.Module):
@@ -24,6 +25,9 @@ class SceneNetwork(nn.Module):
         dilations: Dilations of the ASPP's convolutions.
         decoder_channels: Features between a decoder's two convolutions.
         decoder_kernel: Kernel of a decoder's first convolution, 3 or 1.
+        skip_channels: Channels of the encoder's features at stride 4 that join the ASPP's, as in DeepLabV3+. 0 for
+            none, as in the paper.
+        separable: Whether the 3x3 convolutions of ASPP and decoders are separable, as in DeepLabV3+; not in the paper.
         mean: Mean of red, green and blue that normalises an image, on the scale 0 to 255; None for the encoder's own.
         std: Standard deviation likewise.
 
@@ -44,18 +48,28 @@ class SceneNetwork(nn.Module):
         dilations: Sequence[int] = (1, 12, 24, 36),
         decoder_channels: int = 256,
         decoder_kernel: int = 3,
+        skip_channels: int = 0,
+        separable: bool = False,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if not outputs:
             raise MultisigmaError("The network needs at least one task; found none.")
-        made = make_encoder(encoder, output_stride, encoder_weights)
-        self.encoder = made.module
-        self.aspp = ASPP(made.channels, aspp_channels, dilations)
-        self.decoders = nn.ModuleDict(
-            {name: make_decoder(self.aspp.channels, n, decoder_channels, decoder_kernel) for name, n in outputs.items()}
+        made = make_encoder(encoder, output_stride, encoder_weights, fine=skip_channels > 0)
+        self.encoder, self.fine = made.module, made.fine
+        self.aspp = ASPP(made.channels, aspp_channels, dilations, separable)
+        self.skip = (
+            Skip(self.aspp.channels, made.fine_channels, aspp_channels, skip_channels) if skip_channels else None
         )
+        channels = self.aspp.channels if self.skip is None else self.skip.channels
+        self.decoders = nn.ModuleDict(
+            {
+                name: make_decoder(channels, n, decoder_channels, decoder_kernel, separable)
+                for name, n in outputs.items()
+            }
+        )
+        self.frozen: list[nn.Module] = []
         # They follow from the encoder, so that no checkpoint holds them.
         self.register_buffer("mean", torch.tensor(made.mean if mean is None else mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(made.std if std is None else std)[:, None, None], persistent=False)
@@ -73,9 +87,12 @@ class SceneNetwork(nn.Module):
         return self.forward_decoders(self.forward_features(rgb), rgb.shape[2:])
 
     def forward_features(self, rgb: Tensor) -> Tensor:
-        """Return the shared representation of shape (B, aspp.channels, h, w), where the network splits into tasks."""
+        """Return the shared representation of shape (B, channels, h, w), where the network splits into tasks."""
         image = (rgb.to(self.mean.dtype) - self.mean) / self.std
-        shared: Tensor = self.aspp(self.encoder(image.contiguous(memory_format=torch.channels_last))[-1])
+        features = self.encoder(image.contiguous(memory_format=torch.channels_last))
+        shared: Tensor = self.aspp(features[-1])
+        if self.skip is not None:
+            shared = self.skip(shared, features[self.fine])
         return shared
 
     def forward_decoders(self, shared: Tensor, size: Sequence[int]) -> dict[str, Tensor]:
@@ -84,3 +101,21 @@ class SceneNetwork(nn.Module):
             name: F.interpolate(decoder(shared), size=size, mode="bilinear", align_corners=False)
             for name, decoder in self.decoders.items()
         }
+
+    def freeze(self, stride: int) -> None:
+        """Keep the encoder's weights and statistics up to its last features of a stride.
+
+        Raises:
+            MultisigmaError: The encoder has no features of this stride or a smaller one.
+        """
+        self.frozen = modules_up_to(self.encoder, stride)
+        for module in self.frozen:
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self.frozen:
+            module.training = False
+        return self

@@ -44,8 +44,9 @@ def transfer_weights(
 ) -> Transfer:
     """Copy the weights of a stored model into a network, part by part, where the shapes agree.
 
-    Parts are the encoder, the ASPP and each task's decoder, by task name. A decoder whose outputs differ takes the
-    first convolution; of a task with an output for each class, the classes of the same name take theirs.
+    Parts are the encoder, the ASPP, the skip connection and each task's decoder, by task name. A decoder whose outputs
+    differ takes the first convolution; of a task with an output for each class, the classes of the same name take
+    theirs.
 
     Args:
         network: The network.
@@ -83,6 +84,9 @@ def transfer_weights(
     loaded.append("encoder")
     shared = copy("aspp.")
     (loaded if shared else fresh).append("aspp")
+    if network.skip is not None:
+        shared = shared and copy("skip.")
+        (loaded if shared else fresh).append("skip connection")
     for task in network.decoders:
         name, last = f"decoder of {task}", f"decoders.{task}.1."
         if task not in info.outputs:

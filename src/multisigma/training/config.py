@@ -116,6 +116,13 @@ class TrainConfig:
     dilations: Names = option(Names("1", "12", "24", "36"), "dilations of the ASPP, with commas")
     decoder_channels: int = option(256, "features of each decoder")
     decoder_kernel: int = option(3, "first kernel of each decoder: 3 (section 4) or 1 (appendix A)")
+    skip_channels: int = option(
+        0, "channels of the encoder's features at stride 4 that join the ASPP's, as in DeepLabV3+; 0 for none"
+    )
+    separable: bool = option(False, "separable 3x3 convolutions in ASPP and decoders")
+    frozen_stride: int = option(
+        0, "the encoder keeps its weights and statistics up to its features of this stride; 0 to train all"
+    )
     iterations: int = option(100_000, "iterations of the whole run")
     batch_size: int = option(16, "frames of one iteration, over all devices")
     crop: Size | None = option(Size(512, 512), "size of the training crops; null for whole frames (of one size)")
@@ -123,6 +130,7 @@ class TrainConfig:
     scale_max: float = option(2.0, "largest random scale")
     flip: float = option(0.5, "probability of a horizontal flip")
     learning_rate: float = option(2.5e-3, "learning rate at the start")
+    encoder_learning_rate: float | None = option(None, "the encoder's own learning rate; null for the same")
     noise_learning_rate: float | None = option(None, "the noise parameters' own learning rate; null for the same")
     momentum: float = option(0.9, "Nesterov momentum")
     weight_decay: float = option(1e-4, "weight decay of the network; the noise parameters have none")
@@ -140,13 +148,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         positive = ["aspp_channels", "decoder_channels", "iterations", "batch_size", "scale_min", "learning_rate"]
-        positive += ["noise_learning_rate", "validate_every", "validation_frames", "checkpoint_every", "log_every"]
-        positive += ["devices", "nodes"]
+        positive += ["encoder_learning_rate", "noise_learning_rate", "validate_every", "validation_frames"]
+        positive += ["checkpoint_every", "log_every", "devices", "nodes"]
         for name in positive:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise self._error(name, "must be positive")
-        for name in ("momentum", "weight_decay", "poly_power", "workers", "seed"):
+        for name in ("momentum", "weight_decay", "poly_power", "workers", "seed", "skip_channels", "frozen_stride"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise self._error(name, "must not be negative")
         if not 0 <= self.flip <= 1:

@@ -77,6 +77,8 @@ def describe_model(module: SceneModule, working_height: int) -> ModelInfo:
         dilations=tuple(int(dilation) for dilation in config.dilations.values),
         decoder_channels=config.decoder_channels,
         decoder_kernel=config.decoder_kernel,
+        skip_channels=config.skip_channels,
+        separable=config.separable,
         labels=module.labels,
         # Of another weighting's noise, calibration could say nothing.
         sigmas=module.weighting.sigma if has_tasks_likelihoods(module.weighting) else {},

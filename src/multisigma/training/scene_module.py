@@ -161,7 +161,7 @@ def make_network(
     config: TrainConfig, tasks: Sequence[Task], labels: LabelSpace, pretrained: bool = True
 ) -> SceneNetwork:
     """Make the network of a configuration for data of some classes."""
-    return SceneNetwork(
+    network = SceneNetwork(
         {task.name: task.channels(labels) for task in tasks},
         encoder=config.encoder,
         encoder_weights=config.encoder_weights if pretrained else "none",
@@ -170,4 +170,9 @@ def make_network(
         dilations=[int(d) for d in config.dilations.values],
         decoder_channels=config.decoder_channels,
         decoder_kernel=config.decoder_kernel,
+        skip_channels=config.skip_channels,
+        separable=config.separable,
     )
+    if config.frozen_stride:
+        network.freeze(config.frozen_stride)
+    return network

@@ -1,18 +1,26 @@
 """The optimiser and the learning rate of appendix A.1."""
 
-from torch import nn, optim
+from typing import Any
 
+from torch import optim
+
+from multisigma.models import SceneNetwork
 from multisigma.training.config import TrainConfig
 from multisigma.weighting import Weighting
 
 
-def make_optimizer(network: nn.Module, weighting: Weighting, config: TrainConfig) -> optim.SGD:
+def make_optimizer(network: SceneNetwork, weighting: Weighting, config: TrainConfig) -> optim.SGD:
     """Make SGD with Nesterov momentum (appendix A.1).
 
     Weight decay acts on the network alone. The paper does not say; on the noise it would pull towards 1.
     """
+    encoder = list(network.encoder.parameters()) if config.encoder_learning_rate else []
+    ids = {id(parameter) for parameter in encoder}
+    parts: list[dict[str, Any]] = [{"params": [p for p in network.parameters() if id(p) not in ids]}]
+    if encoder:
+        parts.append({"params": encoder, "lr": config.encoder_learning_rate})
     groups = [
-        {"params": list(network.parameters()), "weight_decay": config.weight_decay},
+        *(part | {"weight_decay": config.weight_decay} for part in parts),
         *weighting.param_groups(lr=config.noise_learning_rate),
     ]
     return optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=config.momentum > 0)

@@ -112,9 +112,7 @@ def test_a_frozen_part_keeps_weights_and_statistics(encoder: str) -> None:
     coarse = [info["module"].replace(".", "_") for info in network.encoder.feature_info.info if info["reduction"] > 8]  # type: ignore[union-attr]
     learned = {name.split(".", 1)[1].replace(".", "_") for name in changed if name.startswith("encoder")}
     assert learned
-    assert not any(
-        name.startswith(("conv_stem", "conv1", "bn1", "stem", "layer1", "layer2")) for name in learned
-    )
+    assert not any(name.startswith(("conv_stem", "conv1", "bn1", "stem", "layer1", "layer2")) for name in learned)
     assert any(name.startswith(coarse[-1]) for name in learned)
     assert {name.split(".")[0] for name in changed} == {"encoder", "aspp", "skip", "decoders"}
 

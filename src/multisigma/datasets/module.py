@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypedDict
 
 import numpy as np
@@ -11,7 +12,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from multisigma.datasets.augment import AugmentSettings, apply_transform, draw_transform
 from multisigma.datasets.dataset import SceneDataset
+from multisigma.datasets.fields import Image
 from multisigma.datasets.frame import Frame
+from multisigma.datasets.photometric import PhotometricSettings, change_photometry
 from multisigma.errors import MultisigmaError
 
 MakeTargets = Callable[[Frame], dict[str, Tensor]]
@@ -37,10 +40,19 @@ class TrainingFrames(Dataset[Batch]):
         augment: How to augment them.
         make_targets: Makes each task's target from the augmented frame.
         seed: The run's seed.
+        photometric: How to change the image's colours; None to leave them.
     """
 
-    def __init__(self, dataset: SceneDataset, augment: AugmentSettings, make_targets: MakeTargets, seed: int) -> None:
+    def __init__(
+        self,
+        dataset: SceneDataset,
+        augment: AugmentSettings,
+        make_targets: MakeTargets,
+        seed: int,
+        photometric: PhotometricSettings | None = None,
+    ) -> None:
         self.dataset, self.augment, self.make_targets, self.seed = dataset, augment, make_targets, seed
+        self.photometric = photometric
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -50,6 +62,10 @@ class TrainingFrames(Dataset[Batch]):
         frame = self.dataset.read(index)
         rng = np.random.default_rng([self.seed, sample])
         frame = apply_transform(frame, draw_transform(self.augment, *frame.size, rng))
+        if self.photometric is not None:
+            # Its own random numbers, so that the geometry is the same with and without it.
+            pixels = change_photometry(frame.image, self.photometric, np.random.default_rng([self.seed, sample, 1]))
+            frame = replace(frame, fields={**frame.fields, "image": Image(pixels)})
         return {"image": image_tensor(frame), "targets": self.make_targets(frame)}
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
+from multisigma.datasets.photometric import PhotometricSettings
 from multisigma.errors import MultisigmaError
 
 PRESETS: dict[str, Path] = {path.stem: path for path in sorted((Path(__file__).parent / "presets").glob("*.yaml"))}
@@ -129,6 +130,11 @@ class TrainConfig:
     scale_min: float = option(0.7, "smallest random scale")
     scale_max: float = option(2.0, "largest random scale")
     flip: float = option(0.5, "probability of a horizontal flip")
+    photometric: dict[str, float] | None = option(
+        None,
+        "random changes of the training images' colours, each as --photometric.NAME VALUE: exposure, gamma, "
+        "white_balance, contrast, saturation, hue, blur, noise, jpeg; null for none",
+    )
     learning_rate: float = option(2.5e-3, "learning rate at the start")
     encoder_learning_rate: float | None = option(None, "the encoder's own learning rate; null for the same")
     noise_learning_rate: float | None = option(None, "the noise parameters' own learning rate; null for the same")
@@ -167,6 +173,8 @@ class TrainConfig:
             raise self._error("batch_size", f"must be a multiple of the {self.devices * self.nodes} devices")
         if not all(part.isdecimal() and int(part) > 0 for part in self.dilations.values):
             raise self._error("dilations", "must be positive integers")
+        if self.photometric:
+            PhotometricSettings.parse(self.photometric)
         if not isinstance(self.weighting_options, dict | None):
             raise self._error("weighting_options", "must be a mapping")
         if not all(isinstance(part, dict) for part in (self.task_options or {}, *(self.task_options or {}).values())):

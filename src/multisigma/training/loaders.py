@@ -21,6 +21,7 @@ from multisigma.datasets.module import (
     training_loader,
     whole_frame_loader,
 )
+from multisigma.datasets.photometric import PhotometricSettings
 from multisigma.tasks import Task
 from multisigma.training.config import TrainConfig
 
@@ -63,7 +64,13 @@ def make_loaders(
         world_size=world_size,
     )
     training = training_loader(
-        TrainingFrames(train_data, augment, targets, config.seed),
+        TrainingFrames(
+            train_data,
+            augment,
+            targets,
+            config.seed,
+            PhotometricSettings.parse(config.photometric) if config.photometric else None,
+        ),
         batches,
         config.workers,
         pin_memory=torch.cuda.is_available(),

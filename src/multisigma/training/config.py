@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import yaml
 
-from multisigma.datasets.photometric import PhotometricSettings
 from multisigma.errors import MultisigmaError
 
 PRESETS: dict[str, Path] = {path.stem: path for path in sorted((Path(__file__).parent / "presets").glob("*.yaml"))}
@@ -174,6 +173,9 @@ class TrainConfig:
         if not all(part.isdecimal() and int(part) > 0 for part in self.dilations.values):
             raise self._error("dilations", "must be positive integers")
         if self.photometric:
+            # Here, because it takes half a second, which --help must not.
+            from multisigma.datasets.photometric import PhotometricSettings
+
             PhotometricSettings.parse(self.photometric)
         if not isinstance(self.weighting_options, dict | None):
             raise self._error("weighting_options", "must be a mapping")

@@ -11,7 +11,7 @@ import pytest
 
 from multisigma.datasets.frame import Frame
 from multisigma.errors import MultisigmaError
-from multisigma.metrics import Counts, Evaluation, Measurement, Metric, measure, read_evaluations
+from multisigma.metrics import Counts, Evaluation, Measurement, Metric, SumMetric, measure, read_evaluations
 
 
 class Mean(Metric):
@@ -42,6 +42,40 @@ def test_an_interval_of_a_mean_is_that_of_theory() -> None:
         (values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.3 * error
     )
     assert measure(Mean(), counts_of(values.tolist())) == [found]
+
+
+class FastMean(SumMetric):
+    """The same mean by sums, which does all draws at once."""
+
+    def blanks(self) -> list[Measurement]:
+        return [Measurement("mean", nan, "px", False, "The mean.")]
+
+    def zeros(self) -> Counts:
+        return {"value": np.zeros(()), "frames": np.zeros((), np.int64)}
+
+    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+        return {"value": np.array(scene["value"]), "frames": np.asarray(1)}
+
+    def scores(self, totals: Counts) -> dict[str, np.ndarray]:
+        return {"mean": totals["value"] / totals["frames"]}
+
+
+@pytest.mark.parametrize("diverged", [1, 2, 20])
+def test_a_diverged_frame_makes_the_interval_end_at_infinity(diverged: int) -> None:
+    """The resamples without the frame have a finite mean, and count as what they are."""
+    values = np.random.default_rng(0).normal(10, 2, 20)
+    values[:diverged] = inf
+    (slow,) = measure(Mean(), counts_of(values.tolist()))
+    with_frames = {name: dict(counts, frames=np.asarray(1)) for name, counts in counts_of(values.tolist()).items()}
+    (fast,) = measure(FastMean(), with_frames)
+    for found in (slow, fast):
+        assert found.value == inf
+        assert found.interval is not None
+        assert found.interval[1] == inf
+        assert (found.interval[0] == inf) == (diverged == 20)
+        assert next(iter(found.worst_frames)) == "frame 0"
+        assert Measurement.from_json(json.loads(json.dumps(found.to_json()))).interval == found.interval
+    assert slow.interval == pytest.approx(fast.interval)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Tables of an evaluation: each number beside its baseline's, by its own unit and direction."""
 
 from io import StringIO
-from math import nan
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -84,7 +84,16 @@ def test_classes_without_a_number_have_none() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "-"), (nan, "-"), (0.0, "0"), (0.5224, "0.522"), (3.456, "3.46"), (62.84, "62.8"), (-12.0, "-12.0")],
+    [
+        (None, "-"),
+        (nan, "-"),
+        (inf, "∞"),
+        (0.0, "0"),
+        (0.5224, "0.522"),
+        (3.456, "3.46"),
+        (62.84, "62.8"),
+        (-12.0, "-12.0"),
+    ],
 )
 def test_numbers_are_written_with_three_digits(value: float | None, text: str) -> None:
     assert written(value) == text

@@ -194,8 +194,12 @@ class SumMetric(Metric):
         totals = {}
         for name, zero in self.zeros().items():
             stacked = np.stack([np.asarray(of_frame[name]) for of_frame in counts]).reshape(len(counts), -1)
-            with np.errstate(invalid="ignore"):
-                sums = weights.astype(np.float64) @ stacked.astype(np.float64)
+            stacked = stacked.astype(np.float64)
+            finite = np.isfinite(stacked)
+            sums = weights.astype(np.float64) @ np.where(finite, stacked, 0.0)
+            # Infinite counts of a diverged frame reach only the draws that have the frame: 0 * inf would be NaN.
+            for frame in np.flatnonzero(~finite.all(1)):
+                sums[weights[:, frame] > 0] += np.where(finite[frame], 0.0, stacked[frame])
             totals[name] = sums.reshape(len(weights), *zero.shape)
         scores = self.scores(totals)
         return {m.key: in_unit(scores[m.key], m.unit)[0] for m in self.blanks()}

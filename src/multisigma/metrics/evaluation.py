@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,8 @@ def measure(metric: Metric, counts: FrameCounts) -> list[Measurement]:
 
     The interval goes from the 2.5th to the 97.5th percentile of the number over 1000 resamples of the frames with
     replacement, the same ones in every evaluation of as many frames. It tells how much the number depends on which
-    frames were drawn, not on the training.
+    frames were drawn, not on the training. If a frame diverged, the number of each resample with that frame is
+    infinite, and the interval ends at infinity.
 
     Args:
         metric: The metric that counted.
@@ -75,11 +76,13 @@ def _resampled(metric: Metric, frames: Sequence[Counts]) -> dict[str, NDArray[np
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
-    """Return the interval of the draws where the number is defined; None without any."""
-    defined = values[np.isfinite(values)]
+    """Return the interval of the draws where the number is defined, infinite ones among them; None without any."""
+    defined = values[~np.isnan(values)]
     if not len(defined):
         return None
-    low, high = np.percentile(defined, (2.5, 97.5)).tolist()
+    # Between a finite and an infinite value there is nothing to interpolate.
+    method: Literal["linear", "inverted_cdf"] = "linear" if np.isfinite(defined).all() else "inverted_cdf"
+    low, high = np.percentile(defined, (2.5, 97.5), method=method).tolist()
     return low, high
 
 

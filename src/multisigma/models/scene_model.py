@@ -30,7 +30,7 @@ INFO_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
 """The two files of a stored model. Nothing in them can execute."""
 
 _log = logging.getLogger(__name__)
-# Width of an enlarged image over the working height. Without it, a strip of one row would become hundreds of frames wide.
+# Largest width of an enlarged image, in working heights. Else a strip of one row would become hundreds of frames wide.
 _WIDEST = 4
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import inf, isnan, nan
 from typing import Final
 
 from rich.box import SIMPLE
@@ -90,9 +90,11 @@ def class_rows(evaluation: Evaluation, key: str = "iou_class") -> list[MetricRow
 
 
 def written(value: float | None) -> str:
-    """Write a number with three to four digits; a dash for none."""
+    """Write a number with three to four digits; a dash for none, the sign of infinity where a frame diverged."""
     if value is None or value != value:
         return "-"
+    if value == inf:
+        return "∞"
     if value == 0:
         return "0"
     digits = 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
@@ -181,4 +183,4 @@ def paper_table(evaluation: Evaluation) -> Table:
 
 def _known(value: float) -> float | None:
     """Return a value; None if it was not measured."""
-    return value if isfinite(value) else None
+    return None if isnan(value) else value

@@ -24,8 +24,8 @@ class Weighting(nn.Module, ABC):
     """Weigh the losses of several tasks and add them up.
 
     A subclass defines `combine` and `weights`. What it remembers is in buffers, so that `state_dict` holds it. The last
-    dimension of a buffer has one element for each task; a buffer of a single number is a scalar. Buffers and
-    parameters stay in float32 when the model is cast to half precision.
+    dimension of a buffer has one element for each task. A buffer that holds one number for all tasks is a scalar.
+    Buffers and parameters stay in float32 when the model is cast to half precision.
 
     Args:
         tasks: Names of the tasks.
@@ -56,8 +56,8 @@ class Weighting(nn.Module, ABC):
         """Return the objective to call `backward()` on.
 
         Where torch.distributed runs, call this in every process at every step: one all-reduce computes each mean over
-        the labelled elements of all processes. A loss given as a mean counts as one element. The average of the
-        processes' gradients, which DDP and FSDP compute, then equals the gradient of one process with all the data.
+        the labelled elements of all processes. A loss given as a mean counts as one element. DDP and FSDP average the
+        processes' gradients. This average is then the gradient that one process with all the data would compute.
 
         Args:
             losses: Each task's loss by name. A task that is missing, None or has a count of 0 contributes nothing, not
@@ -175,8 +175,8 @@ class Weighting(nn.Module, ABC):
     def replace_buffer(self, name: str, value: Tensor) -> None:
         """Make a tensor the new buffer. The old one keeps its values, which autograd may still need.
 
-        In inference mode, copy the values into the old buffer instead. A tensor made there cannot be updated in place
-        outside it.
+        In inference mode, copy the values into the old buffer instead. A tensor that is made in inference mode cannot
+        be updated in place later.
         """
         if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
             self.get_buffer(name).copy_(value)

@@ -16,6 +16,6 @@ def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
     if known is None:
         with torch.inference_mode(False):  # autograd cannot save a tensor that is made in inference mode
             known = torch.tensor(values, dtype=torch.float32, device=device)
-        if type(known) is Tensor:  # the stand-ins of torch.export hold no numbers
+        if type(known) is Tensor:  # torch.export passes fake tensors, which hold no numbers
             _CONSTANTS[values, device] = known
     return known

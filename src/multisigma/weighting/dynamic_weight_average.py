@@ -20,8 +20,8 @@ class DynamicWeightAverage(AdaptiveWeighting):
     - $\tau$ is the temperature, $n$ the number of labelled tasks.
 
     The ratio is 1 in the first two epochs. It is also 1 for a task that had no label in one of the last two epochs, or
-    a mean loss of 0 in the earlier one. The method deviates from the paper in what an epoch is: `steps_per_epoch` calls
-    in training mode, wherever the loader's epochs begin.
+    a mean loss of 0 in the earlier one. The method deviates from the paper in one point: an epoch is `steps_per_epoch`
+    calls in training mode. The method does not know where the data loader's epochs begin.
 
     Args:
         tasks: Names of the tasks.

@@ -71,8 +71,7 @@ class FAMO(AdaptiveWeighting):
             raise MultisigmaError(f"Parameter `weight_decay` must be finite and not negative. Found {weight_decay}.")
         self.lr, self.weight_decay = lr, weight_decay
         self.lower_bounds = tuple(values_by_task(self.tasks, "lower_bounds", lower_bounds or {}, 0.0))
-        # Rounding to float32 may raise or lower a bound. Accept losses down to the lower of the exact and the rounded
-        # bound.
+        # A bound may round up or down in float32. Accept a loss at the exact bound and one at the rounded bound.
         rounded = torch.tensor(self.lower_bounds, dtype=torch.float32, device="cpu").tolist()
         self.lowest_losses = list(map(min, self.lower_bounds, rounded))
         for name in ("logits", "adam_mean", "adam_square", "adam_steps", "before"):

@@ -51,9 +51,9 @@ class GradientAggregation(Weighting):
 
     - Nash-MTL starts afresh at each step, not from the solution of the last one. So a step depends on its batch alone,
       and a resumed run goes on exactly.
-    - With several processes, one more all-reduce gives the aggregate of all processes' gradients. Exception: if
-        `shared` holds features and `aggregator` is your function, it sees the gradients of one process, unless it has
-        the attribute `gramian_weighting`, as TorchJD's have.
+    - With several processes, one more all-reduce gives the aggregate of all processes' gradients. There is one
+      exception. If `shared` holds features and `aggregator` is your function without the attribute `gramian_weighting`
+      of TorchJD's, the function gets the gradients of one process.
 
     Args:
         tasks: Names of the tasks.
@@ -114,8 +114,8 @@ class GradientAggregation(Weighting):
         if replicated:
             rows = mean_over_processes(rows)
             return aggregator(rows) if rows.any() and len(rows) > 1 else rows.sum(0)
-        # Each process has features of its own. Most methods need only the inner products of the rows, and those of
-        # the whole batch are sums over processes.
+        # Each process has features of its own, so the rows cannot be averaged. Most methods need only the rows' inner
+        # products. Those of the whole batch are the sums over processes.
         products = mean_over_processes(rows @ rows.T / distributed.get_world_size())
         if not products.any() or len(rows) == 1:
             return rows.sum(0)

@@ -32,8 +32,8 @@ class GradNorm(Weighting):
     - The weights take a step of plain gradient descent, before they weigh the batch's losses.
     - After this step, each weight is at least 0.001. Then they are scaled back to their previous sum, so a weight may
       end slightly below 0.001.
-    - $L(0)$ is a task's first loss above zero, which need not be its loss at the first step. The paper suggests `log C`
-      if the first cross entropy is unstable.
+    - The first value of a task's loss is its first value above zero, not always that of the first step. For a cross
+      entropy over C classes whose first value is unstable, the paper suggests `log C`.
     - A task without a label keeps its weight.
 
     Args:

@@ -72,9 +72,9 @@ class ScaledLikelihood(Likelihood):
     Subclasses set `factor` $a$ and `power` $p$.
 
     Args:
-        dimension: Number D of scalar outputs in each element of the mean. Use 1 for a mean over pixels and channels.
-            Use D for a mean over pixels of a sum over D channels, because each of the D residuals adds one
-            $\log \sigma$ of the same $\sigma$.
+        dimension: Number D of scalar outputs in each element of the mean. Use 1 for a mean over pixels and channels. If
+            the loss is a mean over pixels of a sum over D channels, use D: each channel adds its own $\log \sigma$ to
+            the sum.
         preference: See `Likelihood`.
 
     Raises:
@@ -169,8 +169,8 @@ class Exponential(ScaledLikelihood):
     $$ e^{-s} L + s $$
 
     At a fixed loss the optimum is $e^s = L$, and the weight is $1 / L$ whatever the task. Most code that copies the
-    paper has this form. In the paper's figures, too, every weight is one over the plotted noise, even for the
-    L1 losses. The objective is that of `IMTLL`.
+    paper has this form. The paper's figures agree with it: each weight is one over the plotted noise, even for the L1
+    losses. The objective is that of `IMTLL`.
 
     Example:
         >>> from multisigma import Exponential, UncertaintyWeighting

@@ -19,11 +19,12 @@ class TaskLosses(NamedTuple):
     Attributes:
         mean: Each task's mean loss over the labelled elements of all processes, shape (T,). 1 where unlabelled.
         labelled: Which tasks have a label, shape (T,), bool.
-        present: T booleans. False only if it is known, without waiting for a device or process, that the task has no
-            label.
-        complete: True only if it is known, without waiting, that every task has a label. The masks are then not needed.
+        present: T booleans. False if the task certainly has no label. True also if the count is on a device or depends
+            on other processes, because reading it would wait.
+        complete: True only if every task certainly has a label. The masks are then not needed.
         totals: Each task's loss as this process was given it, a mean or a sum; T scalars. Methods that look at
-            gradients differentiate these, because the graph of a total belongs to its task alone.
+            gradients differentiate these. Differentiating an element of `mean` would go through the graphs of all
+            tasks.
         divisor: What `totals` are divided by, shape (T,): the number of labelled elements, averaged over processes; 1
             where no element is labelled.
         shared: The tensors that the tasks share. Empty if they were not given.
@@ -91,6 +92,6 @@ def reduce_losses(
     divisor = (number / processes).to(total)
     mean = total / divisor
     if several:
-        # Give it the value of the mean over all processes. It keeps the gradient of this process's part.
+        # Replace the value by the mean over all processes. The gradient is still that of this process's losses.
         mean = mean + ((everywhere[0] / number).to(total) - mean).detach()
     return TaskLosses(mean.where(labelled, 1.0), labelled, present, False, tuple(totals), divisor, shared)

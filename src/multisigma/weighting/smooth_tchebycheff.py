@@ -65,6 +65,7 @@ class SmoothTchebycheff(AdaptiveWeighting):
         mu = max(self.mu, torch.finfo(terms.dtype).tiny)
         below = (terms - greatest) / mu
         self.remember(preferences * batch.softmax(below), batch)
-        # The greatest term makes the sum at least 1. If no task has a label, make it 1, whose logarithm is 0.
+        # The greatest term adds 1 to the sum. If no task has a label, the sum would be 0. Add 1, so that its logarithm
+        # is 0.
         total = batch.sum(torch.exp(below)) + ~batch.labelled.any()
         return greatest + mu * torch.log(total)

@@ -1,4 +1,4 @@
-"""A weighting saves the names of its tasks with its state, for a weighting with another order of tasks."""
+"""A weighting saves its tasks' names, so that a weighting with the same tasks in another order can load its state."""
 
 from typing import TYPE_CHECKING, Any
 

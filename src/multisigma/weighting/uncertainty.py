@@ -37,7 +37,8 @@ class UncertaintyWeighting(Weighting):
             bound to 2 log(sigma). The default lets sigma range from 0.0009 to 3.3 million.
         normalise: If given, scale the labelled tasks' weights so that they sum to this number. The noise still learns
             from the unscaled weights. Without scaling, the effective learning rate grows as the noise shrinks (appendix
-            B). The property `weights` reports weights scaled over all tasks. None: do not scale.
+            B). The property `weights` does not know which tasks have labels, so it scales over all tasks. None: do not
+            scale.
         closed_form: Do not learn the noise. Compute it as the optimum for the running mean of each loss.
         decay: Decay per step of that running mean.
 

@@ -22,8 +22,8 @@ class UWSO(AdaptiveWeighting):
 
     Args:
         tasks: Names of the tasks.
-        temperature: The larger, the more even the weights. The paper searches for it on each data set; 1 is no
-            recommendation.
+        temperature: The larger, the more even the weights. The paper searches for the best one on each data set, so the
+            default of 1 is not a recommendation.
 
     Raises:
         MultisigmaError: `temperature` is not positive and finite.

@@ -22,6 +22,7 @@ COMMANDS = {
     "predict": "predict pictures of your own",
     "export": "write a model as ONNX or as a program of torch.export",
     "report": "write a run's report",
+    "experiment": "the paper's experiments, with equal tuning and intervals",
     "demo": "the whole way on generated scenes, in minutes",
 }
 """A summary of each command, by name."""

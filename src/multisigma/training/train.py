@@ -4,6 +4,7 @@ import json
 import logging
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +31,13 @@ from multisigma.training.trainer import make_trainer
 _log = logging.getLogger(__name__)
 
 
-def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progress = SILENT) -> SceneModule:
+def train(
+    config: TrainConfig,
+    run: Path,
+    resume: bool = False,
+    progress: Progress = SILENT,
+    callbacks: Sequence[lightning.Callback] = (),
+) -> SceneModule:
     """Train on the split 'train' of the data, and validate on 'val' where that split exists and has labels.
 
     Args:
@@ -40,6 +47,7 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
             those of the best checkpoint are in `best/`.
         resume: Go on from `checkpoints/last.ckpt`; from the start if the run was stopped before it wrote one.
         progress: Takes how many iterations are done, with losses and sigmas.
+        callbacks: Callbacks of the trainer besides its own, which may watch the training.
 
     Returns:
         The trained module.
@@ -82,7 +90,9 @@ def train(config: TrainConfig, run: Path, resume: bool = False, progress: Progre
         if first_process:
             _log.info("from %s: %s", config.init, done)
     # Before the run folder, because a fault in its options must leave none behind.
-    trainer = make_trainer(config, run, val_data is not None, first_iteration(run) if resume else 0, progress)
+    trainer = make_trainer(
+        config, run, val_data is not None, first_iteration(run) if resume else 0, progress, callbacks
+    )
     if first_process and not resume:
         with new_folder(run) as folder:
             describe_run(folder, config, module, train_data, val_data, progress)

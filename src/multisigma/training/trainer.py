@@ -1,6 +1,7 @@
 """The Lightning trainer of a run."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning
@@ -15,7 +16,14 @@ from multisigma.training.callbacks import ProgressReport
 from multisigma.training.config import TrainConfig
 
 
-def make_trainer(config: TrainConfig, run: Path, validate: bool, start: int, progress: Progress) -> lightning.Trainer:
+def make_trainer(
+    config: TrainConfig,
+    run: Path,
+    validate: bool,
+    start: int,
+    progress: Progress,
+    callbacks: Sequence[lightning.Callback] = (),
+) -> lightning.Trainer:
     """Make the Lightning trainer of a run that starts at an iteration; each start has a CSV log of its own.
 
     Raises:
@@ -38,7 +46,8 @@ def make_trainer(config: TrainConfig, run: Path, validate: bool, start: int, pro
             )
         )
     try:
-        return _trainer(config, run, validate, start, [*checkpoints, ProgressReport(progress, config.iterations)])
+        watching = [ProgressReport(progress, config.iterations), *callbacks]
+        return _trainer(config, run, validate, start, [*checkpoints, *watching])
     except (ValueError, MisconfigurationException) as error:
         raise MultisigmaError(
             "Options --accelerator, --devices and --precision must suit this machine. Found "

@@ -1,0 +1,84 @@
+"""Budgets: how large and how long the runs of an experiment are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from multisigma.training.config import PRESETS, Size, TrainConfig
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What all runs of an experiment have in common.
+
+    Args:
+        config: The configuration; its learning rate is the middle of the grid.
+        learning_rates: The grid of learning rates that each method gets.
+        data: What the data should be, for pages.
+    """
+
+    config: TrainConfig
+    learning_rates: tuple[float, ...]
+    data: str
+
+
+_DEMO = TrainConfig.from_yaml(PRESETS["demo"])
+_TABLE1 = TrainConfig.from_yaml(PRESETS["table1"])
+
+BUDGETS: Final = {
+    # Seconds, for the tests.
+    "smoke": Budget(
+        replace(
+            _DEMO,
+            encoder="test_resnet",
+            aspp_channels=8,
+            decoder_channels=8,
+            crop=Size(64, 128),
+            iterations=3,
+            batch_size=2,
+            validate_every=3,
+            checkpoint_every=1,
+            log_every=1,
+            validation_frames=None,
+        ),
+        (0.1,),
+        "generated streets of 64x128",
+    ),
+    # Two cores. A pilot chose size and iterations.
+    "cpu": Budget(
+        replace(
+            _DEMO,
+            crop=Size(64, 128),
+            iterations=900,
+            batch_size=8,
+            validate_every=900,
+            checkpoint_every=300,
+            log_every=5,
+            validation_frames=None,
+        ),
+        (0.03, 0.1, 0.3),
+        "480 training and 96 validation frames of 64x128 by `multisigma generate`",
+    ),
+    # Some 45 s a run on a modern GPU, so that a table takes an hour. The time is an estimate.
+    "gpu": Budget(
+        replace(
+            _DEMO,
+            encoder="resnet18",
+            aspp_channels=128,
+            decoder_channels=128,
+            iterations=1500,
+            batch_size=16,
+            validate_every=1500,
+            checkpoint_every=500,
+            log_every=5,
+            validation_frames=None,
+            workers=8,
+            accelerator="gpu",
+        ),
+        (0.03, 0.1, 0.3),
+        "generated streets or Tiny Cityscapes, 128x256",
+    ),
+    # The paper's own schedule; its rate is the middle one.
+    "paper": Budget(_TABLE1, (0.0025, 0.01, 0.04), "Tiny Cityscapes, 128x256"),
+}

@@ -170,9 +170,14 @@ class Result:
 def result_path(folder: Path, config: TrainConfig) -> Path:
     """Return the place of a run's result: its name tells tasks, weighting, learning rate and seed, and has a hash.
 
-    The hash is that of all fields that change what is learned. Experiments that share a folder share such runs.
+    The hash is that of all fields that change what is learned and differ from their defaults, so that a new option
+    leaves the names of earlier runs as they are. Experiments that share a folder share such runs.
     """
-    fields = {f.name: str(getattr(config, f.name)) for f in dataclasses.fields(config) if f.name not in _OF_THE_MACHINE}
+    fields = {
+        f.name: str(getattr(config, f.name))
+        for f in dataclasses.fields(config)
+        if f.name not in _OF_THE_MACHINE and getattr(config, f.name) != f.default
+    }
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:10]
     tasks = "+".join(name.rpartition(".")[2].lower() for name in config.tasks.values)
     weighting = config.weighting.rpartition(".")[2].lower()

@@ -358,6 +358,12 @@ def panoptic_quality(counts: Floats) -> Floats:
 def average_precision(scores: list[Score], thresholds: NDArray[Any], frame_weights: Floats | None = None) -> Floats:
     """Compute AP: the area under the envelope of precision over recall, averaged over classes and IoU thresholds.
 
+    `multisigma.metrics.AveragePrecision` has the rule of the Cityscapes scripts, for comparison with published numbers.
+    It differs in the integral alone: straight lines between the points of the curve, one point for each distinct
+    confidence. For a method without a ranking, whose confidences are all equal, that curve is a single line, which would
+    set it apart from the others. The matching is simpler here: the semantic map is the true one, so that no prediction
+    lies on void or on a group.
+
     Args:
         scores: Scores of F frames.
         thresholds: IoU thresholds.

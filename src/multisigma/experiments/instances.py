@@ -360,9 +360,9 @@ def average_precision(scores: list[Score], thresholds: NDArray[Any], frame_weigh
 
     `multisigma.metrics.AveragePrecision` has the rule of the Cityscapes scripts, for comparison with published numbers.
     It differs in the integral alone: straight lines between the points of the curve, one point for each distinct
-    confidence. For a method without a ranking, whose confidences are all equal, that curve is a single line, which would
-    set it apart from the others. The matching is simpler here: the semantic map is the true one, so that no prediction
-    lies on void or on a group.
+    confidence. For a method without a ranking, whose confidences are all equal, that curve is a single line, which
+    would set it apart from the others. The matching is simpler here: the semantic map is the true one, so that no
+    prediction lies on void or on a group.
 
     Args:
         scores: Scores of F frames.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from multisigma.cli import main
 from multisigma.datasets.images import write_png
@@ -17,6 +18,7 @@ from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.module import Batch
 from multisigma.metrics import Evaluation
 from multisigma.synthetic import generate
+from multisigma.training.callbacks import ValidationPictures
 from multisigma.visualization.curves import read_log
 from tests.evaluations import evaluation_in, numbers_in, values
 from tests.frames import class_ids
@@ -66,6 +68,24 @@ def test_a_run_folder(run: Path) -> None:
     assert list(log["val/loss/depth"][0]) == [3, 7]
     assert log["learning_rate"][1][0] == pytest.approx(0.01)
     assert any((run / "logs" / "tensorboard").iterdir())
+
+
+def test_tensorboard_has_pictures_of_validation_frames(
+    run: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = EventAccumulator(str(run / "logs" / "tensorboard"), {"images": 0}).Reload()
+    titles = {"Semantic segmentation", "Instance vectors", "Instances", "Depth"}
+    frames = {path.name.removesuffix("_leftImg8bit.png") for path in (root / "leftImg8bit/val").rglob("*.png")}
+    assert set(events.Tags()["images"]) == {f"{title}/{frame}" for title in titles for frame in frames}
+    for tag in events.Tags()["images"]:
+        assert [event.step for event in events.Images(tag)] == [4, 8]
+        # Image, prediction and truth; most have an error too.
+        assert {(event.height, event.width) for event in events.Images(tag)} <= {(64, 384), (64, 512)}
+    # They change nothing of the training.
+    monkeypatch.setattr(ValidationPictures, "on_validation_batch_end", lambda *_: None)
+    assert train(root, tmp_path, "--iterations", "8", "--validate-every", "4", "--checkpoint-every", "3") == 0
+    expected, found = weights(run), weights(tmp_path)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
 def test_noise_is_learned_and_logged(run: Path) -> None:

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from multisigma.errors import MultisigmaError
 from multisigma.progress import Progress
-from multisigma.training.callbacks import ProgressReport
+from multisigma.training.callbacks import ProgressReport, ValidationPictures
 from multisigma.training.config import TrainConfig
 
 
@@ -36,15 +36,14 @@ def make_trainer(
         )
     ]
     if validate:
-        checkpoints.append(
-            ModelCheckpoint(
-                run / "checkpoints",
-                "best",
-                monitor="val/log_loss",
-                save_on_train_epoch_end=False,
-                enable_version_counter=False,
-            )
+        best = ModelCheckpoint(
+            run / "checkpoints",
+            "best",
+            monitor="val/log_loss",
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
         )
+        checkpoints += [best, ValidationPictures()]
     try:
         watching = [ProgressReport(progress, config.iterations), *callbacks]
         return _trainer(config, run, validate, start, [*checkpoints, *watching])

@@ -12,6 +12,9 @@ from multisigma.cli.console import make_progress, print_line
 
 EXPERIMENTS = {
     "table1": "single tasks, fixed weights and learned weights (table 1)",
+    "figure2": "two tasks over a grid of weights, and learned weights (figure 2)",
+    "figure6": "the noise from different starts (figure 6)",
+    "figure7": "noise, losses, weights and effective rates over the training (figure 7)",
 }
 """A summary of each experiment, by the name of its module."""
 

@@ -49,7 +49,7 @@ def add_comparison(
         gains = [
             t_interval([_delta(result, references, frames, over) for result in found]) for over in ("tasks", "metrics")
         ]
-        known = [number(value) if value else "-" for value in (paper or {}).get(name, (None,) * len(MAIN))]
+        known = [f"{value:g}" if value else "-" for value in (paper or {}).get(name, (None,) * len(MAIN))]
         rows.append(
             [
                 name,

@@ -97,7 +97,7 @@ def _add_grid(page: Page, study: Study, task: str) -> None:
         for result in map(study.find, grid(study, task))
     ]
     rows: list[Sequence[str]] = [
-        [f"{weight:g}", f"{1 - weight:g}", *map(number, found), *(number(p) if p else "-" for p in paper)]
+        [f"{weight:g}", f"{1 - weight:g}", *map(number, found), *(f"{p:g}" if p else "-" for p in paper)]
         for (weight, *paper), found in zip(PAPER[task], values, strict=True)
     ]
     chosen, ours = study.found(best_of_grid(study, task)), study.found(learned(study, task))
@@ -107,7 +107,7 @@ def _add_grid(page: Page, study: Study, task: str) -> None:
         ("learned", ours, LEARNED[task]),
     ):
         estimates = [estimate(over_seeds(found, key, frames)) for key in keys.values()]
-        rows.append([f"**{name}**", "", *estimates, *(map(number, paper) if paper else ("-", "-"))])
+        rows.append([f"**{name}**", "", *estimates, *([f"{p:g}" for p in paper] or ["-", "-"])])
     headings = [HEADINGS[name] for name in keys]
     page.table([f"weight of {task}", "of depth", *headings, *(f"paper: {h}" for h in headings)], rows)
     differences = [f"{HEADINGS[name]} {estimate(paired(ours, chosen, key, frames), 3)}" for name, key in keys.items()]

@@ -69,7 +69,7 @@ def page(study: Study) -> Page:
     rows = []
     for (place, paper), share in zip(PAPER.items(), (0.01, 1.0), strict=True):
         ours = [estimate(t_interval([ratio(r, task, share) for r in results]), 3) for task in TASKS[:2]]
-        rows.append([place, *ours, *(number(value, 3) for value in paper)])
+        rows.append([place, *ours, *(f"{value:g}" for value in paper)])
     made.table(["at", "semantic", "instance", "paper: semantic", "paper: instance"], rows)
     made.text(
         "The ratios depend on the data, on the size of the frames and on the likelihoods. The paper's follow from "

@@ -26,7 +26,7 @@ from multisigma.cli.commands import COMMANDS
         ("report", "The argument RUN must be given."),
         ("train --out", "Option --out must have a value."),
         ("train", "Option --out must be given."),
-        ("train --out R --preset p", "Option --preset must be one of demo, full, table1, tiny. Found 'p'."),
+        ("train --out R --preset p", "Option --preset must be one of demo, full, laptop, table1, tiny. Found 'p'."),
         ("train --out R --precision 12", "Option --precision must be one of 32-true, 16-mixed, bf16-mixed. Found 12."),
         ("train --out R --iterations many", "Option --iterations must be a whole number. Found many."),
         ("train --out R --validation-frames x", "Option --validation-frames must be a whole number or null. Found x."),

@@ -30,7 +30,7 @@ def test_presets_hold_the_papers_values() -> None:
     assert (tiny.scale_min, tiny.scale_max) == (1, 1)
     # Figure 2: 'All models were trained with a learning rate of 0.01'. Table 1 shares its values.
     assert table1 == dataclasses.replace(tiny, learning_rate=0.01)
-    assert set(PRESETS) == {"demo", "table1", "tiny", "full"}
+    assert set(PRESETS) == {"demo", "laptop", "table1", "tiny", "full"}
 
 
 @pytest.mark.parametrize("name", ["table1", "tiny", "full"])

@@ -70,6 +70,7 @@ def test_a_file_comes_back(tmp_path: Path) -> None:
         ({"iterations": -1}, "--iterations"),
         ({"momentum": -0.1}, "--momentum must not be negative"),
         ({"flip": 1.5}, "--flip"),
+        ({"seed": 2**32}, "--seed must be below"),
         ({"scale_max": 0.5}, "--scale-max"),
         ({"crop": None}, "--crop"),
         ({"batch_size": 3, "devices": 2}, "multiple of the 2 devices"),

@@ -162,6 +162,8 @@ class TrainConfig:
         for name in ("momentum", "weight_decay", "poly_power", "workers", "seed", "skip_channels", "frozen_stride"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise self._error(name, "must not be negative")
+        if self.seed >= 2**32:
+            raise self._error("seed", "must be below 2^32, as NumPy asks")
         if not 0 <= self.flip <= 1:
             raise self._error("flip", "must be a probability, from 0 to 1")
         if not self.scale_min <= self.scale_max < math.inf:

@@ -2,18 +2,29 @@
 
 import importlib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from multisigma.cli import main
 from multisigma.cli.experiment import EXPERIMENTS
+from multisigma.datasets.open import open_dataset
+from multisigma.errors import MultisigmaError
 from multisigma.experiments import study as study_module
 from multisigma.experiments.execute import execute, hash_of_data
 from multisigma.experiments.gradients import GradientProbe
-from multisigma.experiments.study import Study, work
+from multisigma.experiments.likelihoods import ExactSemantic, ExponentialForm, GaussianForm
+from multisigma.experiments.study import TASKS, Study, work
+from multisigma.experiments.units import UNITS, UnitDepth, factor
+from multisigma.experiments.weightings import THREE_TASKS, TWO_TASKS, published
 from multisigma.synthetic import generate
+from multisigma.tasks import PostprocessContext, load_tasks
+from multisigma.tasks.base import RegressionTask
 from multisigma.training.train import train
+from multisigma.training.weightings import WEIGHTINGS
+from multisigma.weighting import UncertaintyWeighting
 from tests.experiments.fakes import write_fake
 
 
@@ -35,10 +46,12 @@ def test_page_from_made_up_results(name: str, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(study_module, "execute", write_fake)
     experiment = importlib.import_module(f"multisigma.experiments.{name}")
     (tmp_path / "runs").mkdir()
-    work(experiment, Study(tmp_path, "cpu", 2, "data"))
-    assert main(["experiment", name, "--out", str(tmp_path), "--budget", "cpu", "--seeds", "2"]) == 0
+    # A budget with several learning rates, which takes many runs, once.
+    budget = "cpu" if name == "table1" else "smoke"
+    work(experiment, Study(tmp_path, budget, 2, "data"))
+    assert main(["experiment", name, "--out", str(tmp_path), "--budget", budget, "--seeds", "2"]) == 0
     page = (tmp_path / f"{name}.md").read_text()
-    assert f"multisigma experiment {name} --data ROOT --out DIR --budget cpu --seeds 2" in page
+    assert f"multisigma experiment {name} --data ROOT --out DIR --budget {budget} --seeds 2" in page
     assert "nan" not in page
     for line in page.splitlines():
         if line.startswith("!["):
@@ -99,3 +112,82 @@ def test_data_are_known_by_their_content(root: Path, tmp_path: Path) -> None:
     assert hash_of_data(str(tmp_path / "packed")) == hash_of_data(str(root))
     generate(tmp_path / "other", 4, 4, 64, 128, seed=1, processes=1, samples_page=False)
     assert hash_of_data(str(tmp_path / "other")) != hash_of_data(str(root))
+
+
+def test_published_rows() -> None:
+    """The rows that are usually shown, and the one that is left out elsewhere."""
+    three = {row["weighting"]: row for row in published(THREE_TASKS)}
+    assert len(three) == 11
+    assert [three["uncertainty"][key] for key in ("iou_percent", "instance_l1_px", "disparity_mse")] == [
+        *("60.12", "9.87", ".33")
+    ]
+    assert [float(row["iou_percent"]) for row in three.values()] == [
+        *(66.73, 52.98, 51.26, 53.15, 60.12, 57.24, 54.06, 64.33, 65.13, 64.84, 67.06)
+    ]
+    assert [float(row["instance_l1_px"]) for row in three.values()] == [
+        *(10.55, 10.89, 10.25, 10.22, 9.87, 10.29, 9.91, 10.15, 11.58, 11.90, 10.63)
+    ]
+    assert [float(row["disparity_mse"]) for row in three.values()] == [
+        *(0.33, 0.39, 0.41, 0.40, 0.33, 0.35, 0.38, 0.34, 0.32, 0.37, 0.33)
+    ]
+    two = {row["weighting"]: float(row["delta_m_percent"]) for row in published(TWO_TASKS)}
+    assert two == {
+        "equal": 22.60,
+        "rlw": 24.38,
+        "dwa": 21.45,
+        "uncertainty": 5.89,
+        "mgda": 44.14,
+        "pcgrad": 18.29,
+        "cagrad": 11.64,
+        "imtl_g": 11.10,
+        "nash_mtl": 6.82,
+    }
+    assert {*three, *two} - {"single"} <= WEIGHTINGS.keys()
+
+
+@pytest.mark.parametrize("change", UNITS.values(), ids=list(UNITS))
+def test_units_change_the_loss_and_not_the_result(change: dict[str, Any], root: Path) -> None:
+    names = change.get("tasks", ("semantic", "instance", "depth"))
+    frame = open_dataset(str(root), "val").read(0)
+    for task, plain in zip(load_tasks(names, change.get("task_options")), load_tasks(TASKS), strict=True):
+        if not isinstance(task, RegressionTask):
+            continue
+        width = frame.size[1]
+        size = 1.0 if type(task) is type(plain) else factor(task.in_unit, frame.camera, width)
+        scale = getattr(task, "scale", 1.0)
+        output = torch.randn(task.dimension, *frame.size)
+        target, in_pixels = task.target(frame), plain.target(frame)
+        np.testing.assert_allclose(target, in_pixels * size, rtol=1e-5)
+        loss = task.loss(output[None] * (size / scale), target[None])
+        expected = plain.loss(output[None], in_pixels[None])
+        assert loss[0].item() == pytest.approx(size * expected[0].item(), rel=1e-4)
+        assert loss[1] == expected[1]
+        context = PostprocessContext(camera=frame.camera)
+        found = task.postprocess(output.numpy() * np.float32(size / scale), {}, context)
+        wanted = plain.postprocess(output.numpy(), {}, context)
+        np.testing.assert_allclose(found.values, wanted.values, rtol=1e-4, atol=1e-6)
+
+
+def test_a_unit_needs_a_camera() -> None:
+    with pytest.raises(MultisigmaError, match="must have the camera"):
+        factor("1/m", None, 128)
+    with pytest.raises(MultisigmaError, match="must be one of px, widths, 1/m, 1/km"):
+        UnitDepth("miles")  # type: ignore[arg-type]
+
+
+def test_forms_are_likelihoods_for_every_task() -> None:
+    losses = {"a": torch.tensor(2.0), "b": torch.tensor(0.5)}
+    assert GaussianForm(losses)(losses).item() == pytest.approx(1.25)
+    assert ExponentialForm(losses)(losses).item() == pytest.approx(2.5)
+    assert ExponentialForm(losses, normalise=1.0).weights == {"a": 0.5, "b": 0.5}
+
+
+def test_exact_semantic_is_its_plain_loss_at_temperature_one() -> None:
+    output, target = torch.randn(2, 19, 4, 6), torch.randint(0, 19, (2, 4, 6))
+    target[0, 0] = 255
+    task = ExactSemantic()
+    loss = task.loss(output, target)
+    total, count = loss
+    weighting = UncertaintyWeighting({"semantic": task.likelihood})
+    assert weighting({"semantic": loss}).item() == pytest.approx(total.item() / count.item(), rel=1e-5)
+    assert count == 2 * 24 - 6

@@ -15,6 +15,9 @@ EXPERIMENTS = {
     "figure2": "two tasks over a grid of weights, and learned weights (figure 2)",
     "figure6": "the noise from different starts (figure 6)",
     "figure7": "noise, losses, weights and effective rates over the training (figure 7)",
+    "units": "other units of depth and vectors, with weights as they were (section 1)",
+    "weightings": "every weighting of the library, beside published comparisons",
+    "likelihoods": "what the right likelihood is worth (section 3.2)",
 }
 """A summary of each experiment, by the name of its module."""
 

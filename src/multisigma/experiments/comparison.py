@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from multisigma.experiments.page import Page, estimate, interval, number
+from multisigma.experiments.page import Page, estimate, interval
 from multisigma.experiments.results import METRICS, Result
 from multisigma.experiments.statistics import delta_m, over_frames, over_seeds, paired, t_interval
 from multisigma.experiments.study import TASKS, Study

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from multisigma.experiments.noise import distance_from_optimum, learned_noise, plot_noise
-from multisigma.experiments.page import Page, add_origin, estimate, number
+from multisigma.experiments.page import Page, add_origin, estimate
 from multisigma.experiments.plots import COLOURS, curve, legend, panels, running_mean
 from multisigma.experiments.results import Result
 from multisigma.experiments.statistics import t_interval

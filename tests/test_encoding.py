@@ -64,7 +64,10 @@ def test_a_root_of_another_script_in_a_locale_of_ascii(tmp_path: Path) -> None:
         ["train", "--preset", "tiny", "--data", str(root), "--out", str(run), *training],
         ["evaluate", str(run), "--data", str(root), "--save-predictions", str(tmp_path / "gespeichert 京")],
         ["report", str(run)],
-        ["predict", str(run), str(root / "leftImg8bit" / "val"), "--out", str(tmp_path / "aus 京"), "--device", "cpu"],
+        [
+            *("predict", str(root / "leftImg8bit" / "val"), "--model", str(run)),
+            *("--out", str(tmp_path / "aus 京"), "--device", "cpu"),
+        ],
     ]
     # As the command line starts, but for many commands: the imports of each would take seconds.
     code = """import json, sys

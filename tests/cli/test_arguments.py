@@ -24,6 +24,7 @@ from multisigma.cli.commands import COMMANDS
         ("evaluate RUN other --data D", "The command takes no further argument. Found other."),
         ("evaluate RUN --data D --vots x", "There is no option --vots. Did you mean --votes?"),
         ("report", "The argument RUN must be given."),
+        ("predict --model RUN", "The argument INPUT must be given."),
         ("train --out", "Option --out must have a value."),
         ("train", "Option --out must be given."),
         ("train --out R --preset p", "Option --preset must be one of demo, full, laptop, table1, tiny. Found 'p'."),
@@ -101,7 +102,8 @@ assert main(["check", "nowhere"]) == 2
 assert main(["prepare", "nowhere", "out"]) == 2
 assert main(["generate", "out", "--train", "0", "--val", "0"]) == 2
 assert main(["evaluate", "--predictions", "nowhere", "--data", "nowhere"]) == 2
-assert main(["predict", "nowhere", "nowhere.png", "--out", {str(tmp_path / "out")!r}, "--camera", "none.json"]) == 2
+predict = ["predict", "nowhere.png", "--model", "nowhere", "--camera", "none.json"]
+assert main([*predict, "--out", {str(tmp_path / "out")!r}]) == 2
 assert main(["report", {str(tmp_path)!r}]) == 0
 assert not {{"torch", "lightning", "timm"}} & set(sys.modules)
 """

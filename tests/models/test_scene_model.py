@@ -20,7 +20,7 @@ import multisigma
 from multisigma import MultisigmaError, SceneModel
 from multisigma.datasets.frame import Camera
 from multisigma.datasets.module import image_tensor
-from multisigma.models import ModelInfo, ScenePrediction
+from multisigma.models import ModelInfo, ScenePrediction, scene_model
 from multisigma.models.scene_model import _at_height
 from multisigma.tasks import (
     DenseResult,
@@ -105,6 +105,48 @@ def test_a_loaded_model_is_the_same_to_the_bit(model: SceneModel, saved: Path) -
     loaded.save(saved.parent / "again")
     for name in ("model.json", "model.safetensors"):
         assert (saved / name).read_bytes() == (saved.parent / "again" / name).read_bytes()
+
+
+def test_half_precision_halves_the_file_and_keeps_the_outputs(model: SceneModel, saved: Path, tmp_path: Path) -> None:
+    model.save(tmp_path / "half", half=True)
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (saved, tmp_path / "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    loaded = SceneModel.load(tmp_path / "half", "cpu")
+    state, expected = loaded.network.state_dict(), model.network.state_dict()
+    assert {name: value.dtype for name, value in state.items()} == {n: v.dtype for n, v in expected.items()}
+    for name, value in expected.items():
+        kernel = value.dim() > 1
+        torch.testing.assert_close(state[name], value, rtol=1e-3 if kernel else 0, atol=1e-7 if kernel else 0)
+    rgb = torch.from_numpy(picture(32, 64)).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        outputs, found = model(rgb), loaded(rgb)
+    for name, output in outputs.items():
+        assert float((found[name] - output).abs().max()) < 0.01 * float(output.abs().max())
+
+
+def test_a_large_variance_survives_half_precision(tmp_path: Path) -> None:
+    model = random_model()
+    variance = next(value for name, value in model.network.named_buffers() if name.endswith("running_var"))
+    variance.fill_(1e6)
+    model.save(tmp_path / "half", half=True)
+    loaded = SceneModel.load(tmp_path / "half", "cpu").network.state_dict()
+    assert all(value.isfinite().all() for value in loaded.values())
+    assert any(value.eq(1e6).all() for name, value in loaded.items() if name.endswith("running_var"))
+
+
+def test_the_model_that_the_package_ships(
+    model: SceneModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(scene_model, "DEFAULT_FOLDER", tmp_path / "weights")
+    with pytest.raises(MultisigmaError, match=r"weights: the package must hold a model.* Found no model.safetensors"):
+        SceneModel.default()
+    model.save(tmp_path / "weights", half=True)
+    with caplog.at_level("INFO", "multisigma"):
+        shipped = SceneModel.default("cpu")
+    assert "the one that multisigma ships (test_resnet, " in caplog.text
+    assert str(tmp_path / "weights" / "MODEL_CARD.md") in caplog.text
+    assert shipped.info == INFO
+    assert not shipped.training
 
 
 def test_forward_normalises_by_the_stored_statistics() -> None:

@@ -42,7 +42,7 @@ def whole_way(data: str, folder: Path, *options: str) -> dict[str, dict[str, Any
     assert main(["report", str(run)]) == 0
     save(folder / "photo.png", picture(99))
     out = folder / "predicted"
-    assert main(["predict", str(run), str(folder / "photo.png"), "--out", str(out), "--device", "cpu"]) == 0
+    assert main(["predict", str(folder / "photo.png"), "--model", str(run), "--out", str(out), "--device", "cpu"]) == 0
     of_run, of_files = (
         {m["key"]: m for m in json.loads((place / "metrics.json").read_text(encoding="utf-8"))["measurements"]}
         for place in (run / "evaluations/own", saved / "evaluations/files")

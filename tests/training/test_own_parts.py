@@ -102,7 +102,7 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "Colour" in (run / "report.html").read_text(encoding="utf-8")
 
     write_png(tmp_path / "picture.png", np.full((30, 50, 3), 90, np.uint8))
-    predict = ["predict", str(run), str(tmp_path / "picture.png"), "--out", str(tmp_path / "out")]
+    predict = ["predict", str(tmp_path / "picture.png"), "--model", str(run), "--out", str(tmp_path / "out")]
     capsys.readouterr()
     assert main(predict) == 2
     assert "--trust-code" in capsys.readouterr().err

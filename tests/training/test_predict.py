@@ -14,6 +14,7 @@ from multisigma.cli import main
 from multisigma.datasets.cityscapes import list_frames, read_frame
 from multisigma.datasets.frame import instance_vectors
 from multisigma.datasets.module import image_tensor
+from multisigma.models import scene_model
 from multisigma.synthetic import generate
 from multisigma.training.run_folder import load_module
 from tests.evaluations import numbers_in
@@ -42,7 +43,7 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def predict(run: Path, out: Path, *arguments: object) -> int:
-    return main(["predict", str(run), *map(str, arguments), "--out", str(out), "--device", "cpu"])
+    return main(["predict", *map(str, arguments), "--model", str(run), "--out", str(out), "--device", "cpu"])
 
 
 def test_a_run_leaves_its_model(run: Path, root: Path) -> None:
@@ -133,11 +134,35 @@ def test_a_camera_gives_metres(run: Path, root: Path, tmp_path: Path) -> None:
 def test_errors(
     run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
-    assert main(["predict", str(run), *(a.format(root=root, tmp=tmp_path) for a in arguments)]) == 2
+    assert main(["predict", *(a.format(root=root, tmp=tmp_path) for a in arguments), "--model", str(run)]) == 2
     message = capsys.readouterr().err
     assert words in message
     assert "Traceback" not in message
     assert not (tmp_path / "out").exists()
+
+
+def test_without_a_model_it_takes_the_one_that_ships(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = str(next((root / "leftImg8bit" / "val").glob("*/*.png")))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(scene_model, "DEFAULT_FOLDER", tmp_path / "weights")
+    assert main(["predict", image, "--device", "cpu"]) == 2
+    assert "weights: the package must hold a model, if none is named" in capsys.readouterr().err
+    assert main(["export", "--out", str(tmp_path / "model.onnx")]) == 2
+    assert "weights: the package must hold a model, if none is named" in capsys.readouterr().err
+    SceneModel.load(run, "cpu").save(tmp_path / "weights", half=True)
+    assert main(["predict", image, "--device", "cpu"]) == 0
+    assert "model: the one that multisigma ships (test_resnet, " in capsys.readouterr().err
+    assert len(list(Path("predictions/scenes").iterdir())) == 1
+
+
+def test_a_run_among_the_images_is_named(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(run), str(root / "leftImg8bit"), "--out", str(tmp_path / "out")]) == 2
+    message = f"{run}: an input must be an image or a folder of images. Found a model. Name it with --model: "
+    assert f"{message}multisigma predict INPUT ... --model {run}" in capsys.readouterr().err
 
 
 def test_the_command_that_an_error_names_makes_the_model(

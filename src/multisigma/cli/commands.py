@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "measure a trained run on a split",
     "predict": "predict pictures of your own",
     "export": "write a model as ONNX or as a program of torch.export",
+    "pack": "make a run's model ready to be shared, with a model card",
     "report": "write a run's report",
     "experiment": "the paper's experiments, with equal tuning and intervals",
     "demo": "the whole way on generated scenes, in minutes",

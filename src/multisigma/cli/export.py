@@ -6,6 +6,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from multisigma.cli.console import print_line
+from multisigma.cli.options import load_model
 from multisigma.training.config import Size
 
 
@@ -15,7 +16,13 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
         description="Write a model as ONNX (FILE.onnx) or as a program of torch.export (FILE.pt2). It takes RGB from "
         "0 to 255 as uint8, named rgb, and gives an output for each task, by the task's name."
     )
-    parser.add_argument("model", type=Path, help="run folder, or a saved model")
+    parser.add_argument(
+        "model",
+        type=Path | None,
+        nargs="?",
+        default=None,
+        help="run folder, or a saved model; the small one that multisigma ships if not given",
+    )
     parser.add_argument("--out", type=Path, required=True, help="file to write, which ends in .onnx or .pt2")
     parser.add_argument("--size", type=Size | None, default=None, help="fixed size HxW; any size if not given")
     parser.add_argument("--trust-code", action="store_true", help="run the code of tasks that are not built in")
@@ -24,10 +31,9 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
 
 def run(options: Namespace) -> None:
     """Write the file."""
-    from multisigma.models import SceneModel
     from multisigma.models.export import export_model
 
-    model = SceneModel.load(options.model, "cpu", options.trust_code)
+    model = load_model(options.model, "cpu", options.trust_code)
     size = (options.size.height, options.size.width) if options.size else None
     export_model(model, options.out, size)
     print_line(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, outputs {', '.join(model.info.outputs)}")

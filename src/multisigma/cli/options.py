@@ -1,6 +1,12 @@
 """Options that several commands have."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from jsonargparse import ArgumentParser
+
+if TYPE_CHECKING:
+    from multisigma.models import SceneModel
 
 
 def add_votes(parser: ArgumentParser) -> None:
@@ -12,3 +18,11 @@ def add_votes(parser: ArgumentParser) -> None:
         help="how votes become instances: 'default' clusters each class by itself; 'paper' clusters all classes "
         "together with a plain cut, each pixel to the nearest centre",
     )
+
+
+def load_model(folder: Path | None, device: str | None, trust_code: bool) -> "SceneModel":
+    """Load the model in a folder; the one that the package ships if there is no folder."""
+    # Here, because it takes seconds.
+    from multisigma.models import SceneModel
+
+    return SceneModel.default(device) if folder is None else SceneModel.load(folder, device, trust_code)

@@ -6,7 +6,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from multisigma.cli.console import make_progress, print_line, print_warning
-from multisigma.cli.options import add_votes
+from multisigma.cli.options import add_votes, load_model
 from multisigma.errors import MultisigmaError
 
 # Images that the last message names; each has had a warning of its own.
@@ -18,9 +18,14 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     parser = ArgumentParser(
         description="Predict pictures of your own: classes, objects and depth as files, a picture and a JSON for each."
     )
-    parser.add_argument("model", type=Path, help="run folder, or a saved model")
     parser.add_argument("inputs", type=Path, nargs="+", help="images, and folders of images", metavar="INPUT")
-    parser.add_argument("--out", type=Path, required=True, help="folder to make")
+    parser.add_argument(
+        "--model",
+        type=Path | None,
+        default=None,
+        help="run folder, or a saved model; the small one that multisigma ships if not given",
+    )
+    parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder to make")
     parser.add_argument("--height", type=int | None, default=None, help="height to work at; the model's if not given")
     parser.add_argument(
         "--device", type=str | None, default=None, help="cpu, cuda, mps, ...; CUDA, else MPS, else the CPU if not given"
@@ -41,14 +46,20 @@ def run(options: Namespace) -> None:
 
     if options.height is not None and options.height < 1:
         raise MultisigmaError(f"Option --height must be positive. Found {options.height}.")
+    for path in options.inputs:
+        # The file's name is a constant of `multisigma.models`, whose import takes seconds.
+        if (path / "model.json").is_file():
+            raise MultisigmaError(
+                f"{path}: an input must be an image or a folder of images. Found a model. Name it with --model: "
+                f"multisigma predict INPUT ... --model {path}"
+            )
     require_empty(options.out)
     images = find_photographs(options.inputs)
     camera = read_camera(options.camera) if options.camera else None
     # After the checks, because it takes seconds.
-    from multisigma.models import SceneModel
     from multisigma.tasks import choose_votes
 
-    model = SceneModel.load(options.model, options.device, options.trust_code)
+    model = load_model(options.model, options.device, options.trust_code)
     choose_votes(model.tasks, options.votes)
     failed = []
     for name, path in make_progress().track(images.items(), "predicting"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Final
 
 from multisigma.datasets.cityscapes.shrink import shrink_root
 from multisigma.datasets.open import find_splits, layout_of, open_dataset
@@ -10,7 +12,10 @@ from multisigma.datasets.packed import pack
 from multisigma.datasets.problems import DataError, Problem
 from multisigma.progress import SILENT, Progress
 
-__all__ = ["prepare"]
+__all__ = ["RECORD_FILE", "prepare"]
+
+RECORD_FILE: Final = "streets.json"
+"""What a generated root says of its generator: version, settings, seed. Copies of the root keep it."""
 
 
 def prepare(
@@ -42,8 +47,11 @@ def prepare(
     if layout not in ("class", "folder") and out.resolve().is_relative_to(source.resolve()):
         rule = f"the copy must lie outside of its source {source}"
         raise DataError(Problem(out, rule, "a folder inside it", "Choose another folder."))
-    if layout == "cityscapes" and not packed:
+    packed = packed or layout != "cityscapes"
+    if packed:
+        pack({split: open_dataset(data, split) for split in find_splits(data)}, out, size, progress)
+    else:
         shrink_root(source, out, *(size or (128, 256)), progress)
-        return False
-    pack({split: open_dataset(data, split) for split in find_splits(data)}, out, size, progress)
-    return True
+    if (source / RECORD_FILE).is_file():
+        shutil.copyfile(source / RECORD_FILE, out / RECORD_FILE)
+    return packed

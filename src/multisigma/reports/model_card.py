@@ -22,7 +22,7 @@ from multisigma.reports.tables import class_rows, metric_rows, paper_cells, writ
 from multisigma.training.model_files import model_folder
 from multisigma.training.run_folder import read_run_config
 
-_COVERAGE: Final = re.compile(r"\w+_coverage_\d+")
+_COVERAGE: Final = re.compile(r"\w+_fitted_coverage_\d+")
 _NOTICE_FILE: Final = "LICENSE-encoder.txt"
 
 

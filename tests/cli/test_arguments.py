@@ -42,6 +42,7 @@ from multisigma.cli.commands import COMMANDS
         ("generate OUT --val=-1", "Option --val must be a whole number, 0 or more. Found -1."),
         ("generate OUT --seed x", "Option --seed must be a whole number, 0 or more. Found x."),
         ("generate OUT --processes 0", "Option --processes must be a positive whole number or null. Found 0."),
+        ("demo --out OUT --seed 4294967296", "Option --seed must be below 2^32, as NumPy asks; found 4294967296."),
         ("demo --out OUT --seed -1", "Option --seed must be a whole number, 0 or more. Found -1."),
         ("predict a.png --out OUT --height tall", "Option --height must be a whole number or null. Found tall."),
     ],

@@ -11,6 +11,7 @@ from multisigma.cli.commands import run_command
 from multisigma.cli.console import console
 from multisigma.cli.options import add_votes
 from multisigma.files import require_empty
+from multisigma.training.config import TrainConfig
 
 
 def make_parser(arguments: Sequence[str]) -> ArgumentParser:
@@ -25,6 +26,8 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
 def run(options: Namespace) -> None:
     """Run the commands that a user would type, one after the other; raise `MultisigmaError` if the folder is taken."""
     require_empty(options.out)
+    # The training has the narrower rule, and comes last.
+    TrainConfig(seed=options.seed)
     data, tiny, run, seed = (*(str(options.out / name) for name in ("data", "tiny", "run")), str(options.seed))
     for name, *arguments in (
         ["generate", data, "--train", "160", "--val", "24", "--size", "256x512", "--seed", seed],

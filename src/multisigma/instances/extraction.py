@@ -71,9 +71,9 @@ def xi_clusters(
         predecessor_correction: Remove points from a cluster's end that were not reached from within the cluster.
 
     Returns:
-        The innermost cluster of each point, numbered from 0, shape (N,); -1 for a point that is only in outer clusters
-        or in none; the first and last position of each cluster in the ordering, shape (K, 2). A cluster comes after
-        those that it contains.
+        Two arrays. The first, of shape (N,), has the innermost cluster of each point, numbered from 0, or -1 for a
+        point that is only in outer clusters or in none. The second, of shape (K, 2), has the first and last position of
+        each cluster in the ordering. A cluster comes after those that it contains.
 
     Raises:
         MultisigmaError: If an argument is not as described.
@@ -122,7 +122,10 @@ def _end_of_steep(steep: Bools, opposite: Bools, start: int, min_samples: int) -
 
 @njit(cache=True, nogil=True)
 def _still_below(starts: Ints, ends: Ints, highest: Floats, count: int, peak: float, plot: Floats, rest: float) -> int:
-    """Drop steep down areas whose start times `rest` is below `peak`, a later maximum. Return how many remain."""
+    """Drop the steep down areas that start below `peak / rest`. Return how many remain.
+
+    `peak` is a maximum of the plot after these areas.
+    """
     if math.isinf(peak):
         return 0
     kept = 0

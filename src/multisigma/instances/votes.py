@@ -34,8 +34,8 @@ class VoteSettings:
     Args:
         grid: Cell size in pixels of the grid on which votes are pooled before clustering. Votes in one cell become one
             point: their mean, with their number as its weight. 0 turns pooling off.
-        min_samples: The `min_samples` of `optics`, at least 2. A vote with this many votes within `max_eps`, itself
-            counted, is a core point.
+        min_samples: The `min_samples` of `optics`, at least 2. A vote is a core point if at least this many votes,
+            itself included, are within `max_eps`.
         max_eps: The `max_eps` of `optics`, in pixels. Votes further apart are no neighbours.
         extraction: How clusters are extracted from the ordering. 'tree' merges the valleys of the reachability plot
             (`tree_clusters`); 'cut' cuts the plot at one depth (`dbscan_cut`); 'xi' takes the valleys between steep
@@ -45,10 +45,10 @@ class VoteSettings:
         cut: The `cut` of `dbscan_cut`, in pixels.
         xi: The `xi` of `xi_clusters`.
         assignment: How pixels are assigned to instances. 'nearest' assigns each pixel to the cluster whose centre is
-            nearest to its vote, as the paper does. The other rules assign a pixel to the cluster that holds its vote,
-            and differ for noise votes, which are in no cluster. 'noise' assigns them to the nearest centre. 'near' does
-            so only within max(20 px, 6 times the mean distance of the cluster's votes from the centre). 'clusters'
-            assigns them to no instance.
+            nearest to its vote, as the paper does. The other rules assign a pixel to the cluster that holds its vote.
+            They differ in the noise votes, which no cluster holds. 'noise' assigns them to the nearest centre. 'near'
+            does so only within max(20 px, 6 times the mean distance of the cluster's votes from the centre).
+            'clusters' assigns them to no instance.
         min_pixels: Instances with fewer pixels are removed, and their votes become noise votes.
         per_class: Whether to cluster each class by itself. If false, cluster the pixels of all instance classes
             together, as the paper does. An instance then has the most frequent class of its pixels; on a tie, the class
@@ -80,10 +80,10 @@ class VoteSettings:
     def for_height(cls, height: int) -> "VoteSettings":
         """Return the defaults for frames of `height` pixels.
 
-        They were chosen at 1024 rows on simulated votes and at 128 rows on votes of trained networks. At other heights
-        they shrink in proportion to the height (`min_pixels` to its square), down to a lower limit. On small frames a
-        vote's error is larger compared with the length of its vector. So small frames have a smaller `slope`: clusters
-        must be further apart to stay separate.
+        They were chosen at 1024 rows on simulated votes and at 128 rows on votes of trained networks. Below 1024 rows
+        `grid`, `min_samples` and `slope` shrink in proportion to the height, and `min_pixels` in proportion to its
+        square. Each has a lower limit. On small frames a vote's error is larger compared with the length of its vector.
+        So small frames have a smaller `slope`: clusters must be further apart to stay separate.
         """
         share = min(height / 1024, 1.0)
         return cls(

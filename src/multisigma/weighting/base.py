@@ -23,8 +23,8 @@ CHECK_EVERY = 100
 class Weighting(nn.Module, ABC):
     """Weigh the losses of several tasks and add them up.
 
-    A subclass defines `combine` and `weights`. What it remembers is in buffers, so that `state_dict` holds it. The last
-    dimension of a buffer has one element for each task. A buffer that holds one number for all tasks is a scalar.
+    A subclass defines `combine` and `weights`. It keeps its state in buffers, so that `state_dict` holds it. A buffer
+    with values for each task has the tasks as its last dimension. A buffer with one number for all tasks is a scalar.
     Buffers and parameters stay in float32 when the model is cast to half precision.
 
     Args:
@@ -57,7 +57,7 @@ class Weighting(nn.Module, ABC):
 
         Where torch.distributed runs, call this in every process at every step: one all-reduce computes each mean over
         the labelled elements of all processes. A loss given as a mean counts as one element. DDP and FSDP average the
-        processes' gradients. This average is then the gradient that one process with all the data would compute.
+        processes' gradients. With these means, the average is the gradient of one process with all the data.
 
         Args:
             losses: Each task's loss by name. A task that is missing, None or has a count of 0 contributes nothing, not
@@ -155,7 +155,7 @@ class Weighting(nn.Module, ABC):
         return [{k: v for k, v in group.items() if v is not None} for group in groups if group["params"]]
 
     def prepare(self, name: str, loss: Loss) -> Loss:
-        """Return the loss to weigh: the one given. A method that takes a `Prediction` computes it here."""
+        """Return the loss to weigh, by default unchanged. A method that takes a `Prediction` computes its loss here."""
         return loss
 
     def by_name(self, values: Tensor) -> dict[str, float]:

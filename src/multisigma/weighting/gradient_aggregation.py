@@ -50,10 +50,10 @@ class GradientAggregation(Weighting):
     It deviates from TorchJD as follows:
 
     - Nash-MTL starts afresh at each step, not from the solution of the last one. So a step depends on its batch alone,
-      and a resumed run goes on exactly.
+      and a resumed run takes the same steps as an uninterrupted one.
     - With several processes, one more all-reduce gives the aggregate of all processes' gradients. There is one
-      exception. If `shared` holds features and `aggregator` is your function without the attribute `gramian_weighting`
-      of TorchJD's, the function gets the gradients of one process.
+      exception: with features as `shared`, a function of your own gets the gradients of its own process alone, unless
+      it has TorchJD's attribute `gramian_weighting`.
 
     Args:
         tasks: Names of the tasks.
@@ -115,14 +115,14 @@ class GradientAggregation(Weighting):
             rows = mean_over_processes(rows)
             return aggregator(rows) if rows.any() and len(rows) > 1 else rows.sum(0)
         # Each process has features of its own, so the rows cannot be averaged. Most methods need only the rows' inner
-        # products. Those of the whole batch are the sums over processes.
+        # products. Summed over processes, these are the inner products of the whole batch.
         products = mean_over_processes(rows @ rows.T / distributed.get_world_size())
         if not products.any() or len(rows) == 1:
             return rows.sum(0)
         if weigh := getattr(aggregator, "gramian_weighting", None):
             return weigh(products).to(rows) @ rows
         if self.aggregator == "nash_mtl":
-            # Nash-MTL depends on the rows only through their inner products, so pass any rows that have them.
+            # Nash-MTL depends only on the rows' inner products. So any rows with the same products will do.
             values, vectors = torch.linalg.eigh(products.double())
             return aggregator.weighting(vectors * values.clamp_min(0.0).sqrt()).to(rows) @ rows  # type: ignore[attr-defined]
         return aggregator(rows)

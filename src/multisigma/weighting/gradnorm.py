@@ -32,8 +32,8 @@ class GradNorm(Weighting):
     - The weights take a step of plain gradient descent, before they weigh the batch's losses.
     - After this step, each weight is at least 0.001. Then they are scaled back to their previous sum, so a weight may
       end slightly below 0.001.
-    - The first value of a task's loss is its first value above zero, not always that of the first step. For a cross
-      entropy over C classes whose first value is unstable, the paper suggests `log C`.
+    - $r_i$ divides by the first loss above zero, which may come after the first step. The paper suggests `log C`
+      instead for a cross entropy over C classes whose first value is unstable.
     - A task without a label keeps its weight.
 
     Args:
@@ -90,7 +90,7 @@ class GradNorm(Weighting):
         target = batch.sum(scaled) / batch.number() * rates**self.alpha
         # The gradient of sum |w G - target| by w, with the target held constant.
         stepped = (weights - self.lr * (scaled - target).sign() * norms).clamp_min(LOWEST_WEIGHT)
-        # Absent tasks keep their weights, and the others their sum. If a gradient is not finite, the weights stay.
+        # Absent tasks keep their weights. The other weights keep their sum. If a gradient is not finite, all stay.
         stepped = stepped * (batch.sum(weights) / batch.sum(stepped).clamp_min(1e-12))
         self.replace_buffer("task_weights", stepped.where(labelled & norms.isfinite().all(), weights))
 
@@ -101,7 +101,7 @@ class GradNorm(Weighting):
             return gradients.norm(dim=1)
         if are_replicated(shared):
             return mean_over_processes(gradients).norm(dim=1)
-        # Each process has features of its own. Together they are those of the whole batch.
+        # Each process has features of its own. A norm over the whole batch's features sums over all processes.
         squares = gradients.square().sum(1)
         distributed.all_reduce(squares)
         return squares.sqrt() / distributed.get_world_size()

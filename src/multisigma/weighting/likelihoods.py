@@ -300,8 +300,8 @@ class StudentT(ExactLikelihood):
 
     $$ \frac{\nu + 1}{2} \log\left(1 + \frac{r^2}{\nu \sigma^2}\right) + \log \sigma $$
 
-    for a residual $r$ and $\nu$ degrees of freedom. The gradient of a large residual shrinks. Under Gaussian noise it
-    grows, under Laplace noise it is constant. The optimum has no closed form.
+    for a residual $r$ and $\nu$ degrees of freedom. As a large residual grows, its gradient shrinks. Under Gaussian
+    noise the gradient grows, under Laplace noise it is constant. The optimum has no closed form.
 
     Takes `Prediction(output, target)` of one shape, with a target of NaN where unlabelled.
 

@@ -19,11 +19,11 @@ class TaskLosses(NamedTuple):
     Attributes:
         mean: Each task's mean loss over the labelled elements of all processes, shape (T,). 1 where unlabelled.
         labelled: Which tasks have a label, shape (T,), bool.
-        present: T booleans. False if the task certainly has no label. True also if the count is on a device or depends
-            on other processes, because reading it would wait.
+        present: T booleans. False if the task certainly has no label, else True. A count on a device, or one that
+            depends on other processes, gives True, because reading it would wait.
         complete: True only if every task certainly has a label. The masks are then not needed.
-        totals: Each task's loss as this process was given it, a mean or a sum; T scalars. Methods that look at
-            gradients differentiate these. Differentiating an element of `mean` would go through the graphs of all
+        totals: Each task's loss as the caller gave it to this process, a mean or a sum; T scalars. Methods that look
+            at gradients differentiate these. Differentiating an element of `mean` would go through the graphs of all
             tasks.
         divisor: What `totals` are divided by, shape (T,): the number of labelled elements, averaged over processes; 1
             where no element is labelled.
@@ -69,7 +69,7 @@ def reduce_losses(
     """
     several = several_processes()
     present = tuple([several or isinstance(count, Tensor) or count > 0 for count in counts])
-    # A compiled graph must have a part that requires a gradient, also where no task is present.
+    # Some loss in a compiled graph must require a gradient. So if no task is present, detach none there.
     if not all(present) and (any(present) or not torch.compiler.is_compiling()):
         # Detach absent tasks. Their loss may be 0 / 0, whose gradient is NaN even when it is multiplied by zero.
         totals = [t if here else t.detach() for t, here in zip(totals, present, strict=True)]

@@ -96,7 +96,7 @@ class UncertaintyWeighting(Weighting):
         self.parameter_names = [f"log_variance_{name}" for name in self.tasks]
         if closed_form:
             self.lowest_losses = [0.0 if slope else -math.inf for slope in self.slope]
-            # Row 0 is the decayed sum of losses, row 1 the same sum of ones. Their quotient is the running mean.
+            # Row 0 is the decayed sum of losses, row 1 that sum with 1 for each loss. The quotient is the running mean.
             self.register_buffer("running", torch.zeros(2, len(self.tasks), dtype=torch.float32))
         else:
             # One parameter for each task: the gradient of an absent task can then be None, so that the optimiser skips
@@ -129,7 +129,7 @@ class UncertaintyWeighting(Weighting):
         inside = log_variance if self._is_inside(log_variance) else log_variance.clamp(*self.bounds)
         weight, rest = self.weight(inside), self.regulariser(inside)
         if inside is not log_variance:
-            # Beyond its bounds the clamp blocks the loss's gradient. The penalty pulls the parameter back.
+            # The clamp blocks the loss's gradient to a parameter beyond its bounds. The penalty pulls it back.
             beyond = (log_variance - inside).abs()
             rest = rest + 0.5 * (beyond + beyond.square())
         learned = self.training and not self.closed_form

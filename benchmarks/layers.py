@@ -15,6 +15,7 @@ import ast
 import io
 import json
 import subprocess
+import sys
 import tarfile
 import tempfile
 import tokenize
@@ -25,6 +26,9 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT))
+from tests.test_layers import imported_modules, layer_of  # noqa: E402
+
 COMMON = ("errors", "files", "progress", "class_paths")
 """Modules that any layer may import."""
 
@@ -42,24 +46,6 @@ def lines_of_code(path: Path) -> int:
     return len({line for t in found for line in range(t.start[0], t.end[0] + 1)} - docstrings)
 
 
-def layer_of(module: str) -> str | None:
-    """Return the layer of a module such as 'multisigma.tasks.depth'; None for another package or `__init__`."""
-    package, _, rest = module.partition(".")
-    layer = rest.partition(".")[0]
-    return layer if package == "multisigma" and layer and not layer.startswith("_") else None
-
-
-def imported(path: Path) -> set[str]:
-    """Return the layers that a file imports."""
-    modules = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            modules.append(node.module)
-        elif isinstance(node, ast.Import):
-            modules += [alias.name for alias in node.names]
-    return {layer for module in modules if (layer := layer_of(module))}
-
-
 def measure(source: Path) -> tuple[dict[str, int], Counter[tuple[str, str]]]:
     """Return the lines of code of each layer, and how many files of a layer import another."""
     lines: Counter[str] = Counter()
@@ -68,7 +54,8 @@ def measure(source: Path) -> tuple[dict[str, int], Counter[tuple[str, str]]]:
         layer = path.relative_to(source).parts[0].removesuffix(".py")
         lines[layer] += lines_of_code(path)
         if not layer.startswith("_"):
-            arrows.update((layer, other) for other in imported(path) if other != layer)
+            imported = {layer_of(module) for module in imported_modules(path)} - {layer, None}
+            arrows.update((layer, other) for other in imported)
     return dict(lines), arrows
 
 

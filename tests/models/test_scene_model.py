@@ -211,6 +211,25 @@ def test_a_strip_of_one_row_is_not_enlarged_to_hundreds_of_frames(model: SceneMo
     assert len(scene["instance"]) < 10
 
 
+@pytest.mark.parametrize(("image_height", "height"), [(32, 32), (32, 64), (64, 64), (64, 16), (96, None)])
+def test_scales_in_pixels_grow_with_the_image(model: SceneModel, image_height: int, height: int | None) -> None:
+    """The model is trained at height 32. Lengths in an image of k times the height are k times as long."""
+    scene = model.predict(picture(image_height, 2 * image_height), CAMERA, height, learned_noise=True)
+    times = image_height / 32
+    assert scene["depth"].sigma == pytest.approx(0.5 * times)
+    assert scene["depth"].noise_scale == pytest.approx(0.25 * times)
+    disparity = np.full((image_height, 2 * image_height), 40.0, np.float32)
+    nearest, _ = replace(scene["depth"], disparity=disparity).interval(0.9)
+    metres = 0.2 * 100 / (40 + 0.25 * times * math.log(10))
+    np.testing.assert_allclose(nearest, metres, rtol=1e-6)
+
+
+def test_a_strip_has_the_scale_of_its_own_height(model: SceneModel) -> None:
+    """A strip is worked on at less than the model's height, and its scales follow."""
+    scene = model.predict(picture(2, 64), CAMERA, learned_noise=True)
+    assert scene["depth"].sigma == pytest.approx(0.5 * 2 / 32)
+
+
 def test_lengths_grow_with_the_image_and_metres_do_not(model: SceneModel) -> None:
     """An image of four times the size, each pixel sixteen, is worked on as the small one."""
     small = picture(32, 64)

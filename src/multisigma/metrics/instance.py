@@ -103,9 +103,8 @@ class AveragePrecision(Metric):
         ids, pixels = found.present, found.pixels
         classes = np.where(ids < 1000, ids, ids // 1000)
         counting = self._counting(found, classes, truth.ids, frame)
-        truths = np.zeros((len(_REGIONS), len(self.class_ids)), np.int64)
-        for index, class_id in enumerate(self.class_ids):
-            truths[:, index] = counting[:, (classes == class_id) & (ids >= 1000)].sum(1)
+        single = (ids >= 1000) & (classes == self.class_ids[:, None])  # (classes, ids)
+        truths = counting.astype(np.int64) @ single.T
         predictions = [i for i in regions if i.class_id in self.class_ids and i.mask.any()]
         confidences = np.array([i.confidence for i in predictions], np.float64)
         if not np.isfinite(confidences).all():

@@ -122,18 +122,15 @@ class SceneModel(nn.Module):
         rgb = torch.from_numpy(np.ascontiguousarray(working.transpose(2, 0, 1)))[None].to(self.device)
         with _evaluation_mode(self):
             outputs = self(rgb)
-        # Noise scales were measured at the model's own height. Errors in pixels grow with the image.
-        ratio = working_height / self.info.working_height
+        # Both scales hold at the height that the model was trained for. Errors in pixels grow with the image.
+        ratio = working.shape[0] / self.info.working_height
+        in_pixels = {task.name for task in self.tasks if task.unit == "px"}
+        noise_scales, sigmas = (
+            {name: scale * (ratio if name in in_pixels else 1) for name, scale in scales.items()}
+            for scales in (self.info.noise_scales, self.info.sigmas if learned_noise else {})
+        )
         context = PostprocessContext(
-            self.info.labels,
-            camera and camera.resized(x, y),
-            {
-                task.name: self.info.noise_scales[task.name] * (ratio if task.unit == "px" else 1)
-                for task in self.tasks
-                if task.name in self.info.noise_scales
-            },
-            self.info.temperatures,
-            self.info.sigmas if learned_noise else {},
+            self.info.labels, camera and camera.resized(x, y), noise_scales, self.info.temperatures, sigmas
         )
         arrays = {name: output[0].float().cpu().numpy() for name, output in outputs.items()}
         results = postprocess(self.tasks, arrays, context)

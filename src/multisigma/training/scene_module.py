@@ -107,8 +107,9 @@ class SceneModule(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log each task's mean loss over the split, and the sum of their logarithms.
 
-        The best checkpoint is the one with the least sum. It does not depend on the units or the weights of the losses.
-        The paper does not say how it chose its checkpoints.
+        The best checkpoint is the one with the least sum: units and weights of the losses only add a constant to it.
+        Every task counts alike, so it is not the objective at its best noise, where a Laplace of dimension d has
+        d log(loss). The paper does not say how it chose its checkpoints.
         """
         logarithms = 0.0
         for name, sums in self.validation_sums.items():
@@ -118,7 +119,7 @@ class SceneModule(lightning.LightningModule):
             if count:
                 self.log(f"val/loss/{name}", total / count, rank_zero_only=True)
                 logarithms += math.log(max(total / count, 1e-12))
-        self.log("val/log_loss", logarithms, prog_bar=True, rank_zero_only=True)
+        self.log("val/sum_of_log_losses", logarithms, prog_bar=True, rank_zero_only=True)
 
     def configure_optimizers(self) -> Any:
         optimizer = make_optimizer(self.network, self.weighting, self.config)

@@ -39,7 +39,7 @@ def make_trainer(
         best = ModelCheckpoint(
             run / "checkpoints",
             "best",
-            monitor="val/log_loss",
+            monitor="val/sum_of_log_losses",
             save_on_train_epoch_end=False,
             enable_version_counter=False,
         )

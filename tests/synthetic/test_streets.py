@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 
 import cv2
@@ -14,8 +15,9 @@ from multisigma.datasets.frame import Camera
 from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.labels import LABELS
 from multisigma.errors import MultisigmaError
-from multisigma.synthetic import StreetFrame, StreetSettings, make_frame
+from multisigma.synthetic import StreetFrame, StreetSettings, make_frame, vegetation, vehicles
 from multisigma.synthetic import materials as m
+from multisigma.synthetic.camera import BRIGHTEST, STEPS, Response, exposure, photograph, random_response
 from multisigma.synthetic.frames import View
 from multisigma.synthetic.shapes import Geometry
 
@@ -83,7 +85,7 @@ def test_camera_is_that_of_cityscapes_scaled_to_the_width() -> None:
     assert camera.fx == camera.fy == pytest.approx(2262 / 8, rel=0.01)
     assert (camera.u0, camera.v0) == pytest.approx((1096 / 8, 513 / 8), rel=0.02)
     assert camera.baseline == pytest.approx(0.21, abs=0.02)
-    assert all(1.1 <= f.height <= 1.4 for f in frames())
+    assert all(1.1 <= f.height <= 1.7 for f in frames())
     assert len({f.height for f in frames()}) == len({f.pitch for f in frames()}) == 40
 
 
@@ -166,10 +168,22 @@ def test_things_in_front_split_cars() -> None:
 
 
 def test_rim_and_bonnet_are_void() -> None:
-    f = frame(0)
-    assert (f.labels[:, 0] == ID["out of roi"])[:-1].all()
-    assert (f.labels[-1] == ID["rectification border"]).all()
-    assert 0.01 < (f.labels == ID["ego vehicle"]).mean() < 0.12
+    bonnets = [(f.labels == ID["ego vehicle"]).mean() for f in frames()]
+    for f in frames():
+        assert (f.labels[:, 0] == ID["out of roi"])[:-1].all()
+        assert (f.labels[-1] == ID["rectification border"]).all()
+    # Not every camera sees its own car.
+    assert 0.2 < np.mean(np.array(bonnets) > 0) < 0.7
+    assert max(bonnets) < 0.15
+
+
+def test_the_camera_changes_pictures_and_not_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = Response(np.full(BRIGHTEST * STEPS, 77.0), np.ones(3), 1.0, 0.0, 0.0, 0.3, 0.0)
+    monkeypatch.setattr("multisigma.synthetic.scene.random_response", lambda rng: (random_response(rng), grey)[1])
+    other = make_frame(SETTINGS, "train", 3)
+    assert (other.left == 77).all()
+    for field in ("labels", "instances", "exact_disparity"):
+        np.testing.assert_array_equal(getattr(frame(3), field), getattr(other, field))
 
 
 # Depth
@@ -304,3 +318,90 @@ def test_the_nearer_surface_is_seen() -> None:
     assert mesh.object_label[mesh.objects[ids[30, 50]]] == ID["person"]
     assert mesh.object_label[mesh.objects[ids[20, 50]]] == ID["car"]
     assert mesh.object_is_instance.tolist() == [False, False, False, True]
+
+
+def seen(geometry: Geometry, whole: bool) -> NDArray[np.bool_]:
+    """Where something is seen on samples of half a pixel."""
+    view = View(geometry.mesh(), CAMERA, np.zeros(3), np.diag([1.0, -1.0, 1.0]), (60, 100))
+    return view.visible(2, whole)[1] >= 0
+
+
+def fence() -> Geometry:
+    g = Geometry()
+    g.begin("fence")
+    corners = np.array([[-1, -1, 3], [1, -1, 3], [1, 1, 3], [-1, 1, 3]], float)
+    g.quads([corners], m.FENCE, (0.2, 0.2, 0.2), corners[:, :2] + 1, (0.3, 0.3, 2.0, 0.0))
+    return g
+
+
+def wheel_of_a_bicycle() -> Geometry:
+    g = Geometry()
+    g.begin("bicycle", True)
+    with g.place(0.0, -0.5, 2.0, math.pi / 2):
+        vehicles.bicycle(g, np.random.default_rng(0), np.full(3, 0.5))
+    return g
+
+
+def winter_tree() -> Geometry:
+    g = Geometry()
+    g.begin("vegetation")
+    with g.place(0.0, -3.0, 20.0):
+        vegetation.bare_tree(g, np.random.default_rng(0), 8.0)
+    return g
+
+
+@pytest.mark.parametrize("thing", [fence, wheel_of_a_bicycle, winter_tree])
+def test_what_one_sees_through_is_whole_in_the_labels(thing: Callable[[], Geometry]) -> None:
+    picture, label = seen(thing(), False), seen(thing(), True)
+    # Some twigs stick out of the crown's outline.
+    assert (picture & ~label).sum() < 0.15 * label.sum()
+    assert 0.2 * label.sum() < picture.sum() < 0.9 * label.sum()
+
+
+# The camera
+
+
+def neutral(**changes: object) -> Response:
+    """A camera that shows light 0 to 1 as 0 to 255."""
+    curve = 255.0 * np.clip(np.arange(BRIGHTEST * STEPS) / STEPS, 0.0, 1.0)
+    settings = {
+        "curve": curve, "gain": np.ones(3), "saturation": 1.0, "vignetting": 0.0, "noise": 0.0, "blur": 0.01,
+        "sharpening": 0.0,
+    }  # fmt: skip
+    return Response(**(settings | changes))  # type: ignore[arg-type]
+
+
+LIGHT = np.tile(np.linspace(0.05, 0.8, 40, dtype=np.float32)[:, None, None], (1, 60, 3)) * np.float32([1.0, 0.8, 0.6])
+
+
+def test_neutral_camera_shows_the_light() -> None:
+    np.testing.assert_allclose(photograph(LIGHT, neutral(), 1.0, 0), 255 * LIGHT, atol=1.0)
+    np.testing.assert_allclose(photograph(LIGHT, neutral(), 0.5, 0), 127.5 * LIGHT, atol=1.0)
+
+
+def test_camera_against_its_formulas() -> None:
+    grey = LIGHT @ np.array([0.3, 0.59, 0.11])
+    np.testing.assert_allclose(
+        photograph(LIGHT, neutral(saturation=0.0), 1.0, 0), 255 * grey[..., None] * [1, 1, 1], atol=1.0
+    )
+    dark = photograph(LIGHT, neutral(vignetting=0.3), 1.0, 0)
+    radius = (29.5**2 + 19.5**2) / 30**2
+    np.testing.assert_allclose(dark[-1, 0], 255 * LIGHT[-1, 0] / (1 + 0.3 * radius) ** 2, atol=1.0)
+    noisy = photograph(
+        np.full((90, 90, 3), 0.01, np.float32), neutral(noise=3.0, curve=np.full(BRIGHTEST * STEPS, 85.0)), 1.0, 0
+    )
+    # At grey 85 of 255 the noise is three quarters of that in the dark.
+    assert noisy.std() == pytest.approx(2.25, rel=0.05)
+    assert noisy.mean() == pytest.approx(85, abs=0.3)
+
+
+def test_exposure_is_the_same_for_any_strength_of_the_light() -> None:
+    assert exposure(LIGHT) * 0.5 == pytest.approx(exposure(2 * LIGHT), rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_camera_shows_more_light_brighter(seed: int) -> None:
+    response = random_response(np.random.default_rng(seed))
+    assert (np.diff(response.curve) >= 0).all()
+    assert response.curve[0] < 20
+    assert response.curve[-1] > 250

@@ -15,6 +15,7 @@ from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.errors import MultisigmaError
 from multisigma.synthetic import StreetSettings, generate, make_frame
 from multisigma.synthetic import write as write_module
+from multisigma.synthetic.frames import GENERATOR_VERSION
 from multisigma.synthetic.samples import CITYSCAPES_FREQUENCIES, measure, write_samples_page
 from tests.frames import class_ids, disparity, instance_ids
 
@@ -85,6 +86,7 @@ def test_camera_file_has_the_real_layout(root: Path) -> None:
 
 def test_record_of_the_settings(root: Path) -> None:
     record = json.loads((root / "streets.json").read_text())
+    assert record["generator_version"] == GENERATOR_VERSION == 2
     assert record["settings"] == {"height": 64, "width": 128, "seed": 7, "matching": True, "train": 40, "val": 20}
     assert sum(record["class_frequencies"].values()) == pytest.approx(1, abs=1e-4)
     np.testing.assert_allclose(list(record["class_frequencies"].values()), measure(root).frequencies, atol=1e-5)

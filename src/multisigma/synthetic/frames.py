@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 from multisigma.datasets.frame import Camera
 from multisigma.errors import MultisigmaError
 from multisigma.synthetic import materials as m
+from multisigma.synthetic.camera import exposure, photograph
+from multisigma.synthetic.lighting import OPENNESS_SIZE, OPENNESS_TEXEL, SUN_DIRECTION, shade
 from multisigma.synthetic.render import draw_ellipsoids, draw_shadows, draw_triangles, invert
 from multisigma.synthetic.scene import Scene, make_scene
 from multisigma.synthetic.shapes import LABEL_ID, Mesh
 from multisigma.synthetic.stereo import match
-from multisigma.synthetic.textures import SUN_DIRECTION, develop, shade
 
 Floats = NDArray[np.float64]
 Split = Literal["train", "val"]
 
+#: Which streets a seed makes: raised whenever a seed's pictures or labels change.
+GENERATOR_VERSION = 2
 SPLIT_CODES = {"train": 0, "val": 1}
 MIN_SIZE = (64, 128)
 MAX_SIZE = (1024, 2048)
@@ -33,6 +36,8 @@ U0_SHARE = 1096.0 / 2048
 V0_SHARE = 513.0 / 1024
 
 SHADOW_SIZE = 768
+#: What stands lower than this hides the sky from its foot alone (cars, people, walls), metres.
+LOW = 3.2
 
 
 @dataclass(frozen=True)
@@ -133,8 +138,11 @@ class View:
         self.axes = np.ascontiguousarray(to_world.T @ mesh.axes)
         self.to_unit: Floats = np.asarray(np.linalg.inv(self.axes), np.float64)
 
-    def visible(self, samples: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-        """Inverse depth and the index of the primitive seen, -1 in the sky, on a grid of `samples` per pixel side."""
+    def visible(self, samples: int, whole: bool = False) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Inverse depth and the index of the primitive seen, -1 in the sky, on a grid of `samples` per pixel side.
+
+        With `whole`, fences, wheels and crowns have an outline and no holes, as in the labels of Cityscapes.
+        """
         height, width = self.size
         shape = (height * samples, width * samples)
         inverse_depth = np.zeros(shape)
@@ -151,12 +159,13 @@ class View:
             mesh.material[:count],
             mesh.parameters[:count],
             *lens,
+            whole,
             inverse_depth,
             ids,
         )
         draw_ellipsoids(
             self.centres, self.axes, self.to_unit, mesh.material[count:], mesh.parameters[count:],
-            self.to_world, self.position, count, *lens, inverse_depth, ids,
+            self.to_world, self.position, count, *lens, whole, inverse_depth, ids,
         )  # fmt: skip
         return inverse_depth, ids
 
@@ -190,6 +199,24 @@ def _shadows(scene: Scene, size: int) -> _Shadows:
     return _Shadows(basis, origin, texel, height)
 
 
+def _openness(mesh: Mesh) -> NDArray[np.float32]:
+    """Compute how far low things (0) and tall ones (1) hide the sky from each place near the street, (2, N, N)."""
+    height = np.full((OPENNESS_SIZE, OPENNESS_SIZE), -1e9, np.float32)
+    count = len(mesh.triangles)
+    origin = np.array([-OPENNESS_SIZE * OPENNESS_TEXEL / 2, 0.0])
+    draw_shadows(
+        mesh.triangles, mesh.st, mesh.material[:count], mesh.parameters[:count],
+        mesh.centres, mesh.axes, np.asarray(np.linalg.inv(mesh.axes), np.float64), mesh.material[count:],
+        mesh.parameters[count:], np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]), origin,
+        OPENNESS_TEXEL, height,
+    )  # fmt: skip
+    low = ((height > 0.35) & (height < LOW)).astype(np.float32)
+    tall = np.clip(height / 12.0, 0.0, 1.0)
+    return np.stack(
+        [cv2.GaussianBlur(low, (0, 0), 0.4 / OPENNESS_TEXEL), cv2.GaussianBlur(tall, (0, 0), 2.5 / OPENNESS_TEXEL)]
+    )
+
+
 def _with_bonnet(mesh: Mesh, position: Floats, to_world: Floats, rng: np.random.Generator) -> Mesh:
     """The mesh with the bonnet of the camera's own car, which moves with the camera."""
     drop, ahead = rng.uniform(0.5, 0.53), rng.uniform(1.25, 1.35)
@@ -212,7 +239,7 @@ def _with_bonnet(mesh: Mesh, position: Floats, to_world: Floats, rng: np.random.
     )
 
 
-def _photograph(view: View, scene: Scene, shadows: _Shadows) -> NDArray[np.float32]:
+def _light(view: View, scene: Scene, shadows: _Shadows, openness: NDArray[np.float32]) -> NDArray[np.float32]:
     """Linear light (H, W, 3) seen by a view."""
     mesh, camera = view.mesh, view.camera
     _, ids = view.visible(2)
@@ -220,18 +247,9 @@ def _photograph(view: View, scene: Scene, shadows: _Shadows) -> NDArray[np.float
     shade(
         ids, camera.fx, camera.u0, camera.v0, view.position, view.to_world, view.inverse, mesh.st, mesh.normals,
         view.centres, view.to_unit, mesh.material, mesh.colour, mesh.parameters, scene.light,
-        shadows.basis, shadows.origin, shadows.texel, shadows.height, image,
+        shadows.basis, shadows.origin, shadows.texel, shadows.height, openness, image,
     )  # fmt: skip
     return image
-
-
-def _response() -> Floats:
-    """The camera's response, light 0 to 4 in 4096 steps: soft shoulder, then the display's gamma, 0 to 255."""
-    x = np.arange(4096) / 1024.0
-    return np.asarray(255.0 * np.clip(x * (1 + x / 6.0) / (1 + 0.75 * x), 0, 1) ** (1 / 2.2))
-
-
-RESPONSE = _response()
 
 
 def _number(objects: NDArray[np.int32], mesh: Mesh) -> NDArray[np.int32]:
@@ -300,9 +318,9 @@ def _look(settings: StreetSettings, split: str, index: int) -> tuple[np.random.G
     camera = camera_of(settings)
     to_world = _turn(scene.pitch, scene.roll, scene.yaw)
     position = np.array([0.0, scene.camera_height, 0.0])
-    mesh = _with_bonnet(scene.mesh, position, to_world, rng)
+    mesh = _with_bonnet(scene.mesh, position, to_world, rng) if scene.bonnet else scene.mesh
     left = View(mesh, camera, position, to_world, (settings.height, settings.width))
-    inverse_depth, ids = left.visible(1)
+    inverse_depth, ids = left.visible(1, whole=True)
     objects = np.where(ids >= 0, mesh.objects[ids], -1).astype(np.int32)
     labels = np.where(objects >= 0, mesh.object_label[objects], LABEL_ID["sky"]).astype(np.uint8)
     instances = _number(objects, mesh)
@@ -328,17 +346,12 @@ def make_frame(settings: StreetSettings, split: str, index: int) -> StreetFrame:
     shadows = _shadows(scene, SHADOW_SIZE)
 
     right = View(mesh, camera, position + to_world[:, 0] * camera.baseline, to_world, size)
-    lights = [_photograph(view, scene, shadows) for view in (left, right)]
-    # Automatic exposure: the geometric mean of the left image goes to a fixed grey, for both cameras.
-    mean = float(np.exp(np.log(lights[0].mean(-1) + 1e-3).mean()))
-    gain = scene.gain * scene.exposure * 0.24 / mean
-    noise, blur = rng.uniform(1.0, 2.6), rng.uniform(0.25, 0.5)
-    pictures = []
-    for light, seed in zip(lights, rng.integers(1 << 24, size=2), strict=True):
-        picture = np.empty(light.shape, np.uint8)
-        soft = np.asarray(cv2.GaussianBlur(light, (3, 3), blur), np.float32)
-        develop(soft, gain, RESPONSE, noise, int(seed), picture)
-        pictures.append(picture)
+    openness = _openness(scene.mesh)
+    lights = [_light(view, scene, shadows, openness) for view in (left, right)]
+    # One exposure for both cameras.
+    gain = exposure(lights[0])
+    seeds = rng.integers(1 << 24, size=2).tolist()
+    pictures = [photograph(light, scene.response, gain, seed) for light, seed in zip(lights, seeds, strict=True)]
     disparity = match(pictures[0], pictures[1]) if settings.matching else np.full(size, np.nan, np.float32)
     # The car's own bonnet is nearer than the matcher searches: what it finds there is not to be believed.
     disparity[labels == LABEL_ID["ego vehicle"]] = np.nan

@@ -1,4 +1,4 @@
-"""Hashes and value noise, compiled.
+"""Hashes, value noise and filtered patterns, compiled.
 
 Everything is a pure function of its arguments, so a surface point has the same texture in both views. Numba does not
 notice a change of this file when it reuses the compiled renderer: remove the `__pycache__` folder after editing it.
@@ -51,3 +51,53 @@ def noise3(x: float, y: float, z: float, seed: int) -> float:
     a = noise2(x, y, seed + 7919 * zi)
     b = noise2(x, y, seed + 7919 * (zi + 1))
     return a + (b - a) * w
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def clamp(x: float) -> float:
+    """Limit a number to [0, 1]."""
+    return min(max(x, 0.0), 1.0)
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def smoothstep(low: float, high: float, x: float) -> float:
+    """Rise smoothly from 0 at `low` to 1 at `high`."""
+    u = clamp((x - low) / (high - low))
+    return u * u * (3.0 - 2.0 * u)
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def pulse(x: float, low: float, high: float, footprint: float) -> float:
+    """The share of a pixel of size `footprint` around x that lies between `low` and `high`."""
+    h = 0.5 * footprint + 1e-6
+    return clamp((min(x + h, high) - max(x - h, low)) / (2.0 * h))
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def bars(x: float, period: float, width: float, footprint: float) -> float:
+    """Like `pulse`, for bars of `width` repeated each `period`."""
+    if footprint > 0.5 * period:
+        return width / period
+    phase = x - period * math.floor(x / period)
+    return pulse(phase, 0.0, width, footprint) + pulse(phase - period, 0.0, width, footprint)
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def fade(footprint: float, wavelength: float) -> float:
+    """How far a pattern of `wavelength` can be told in a pixel of size `footprint`: 1 to 0."""
+    return clamp(2.0 - 3.0 * footprint / wavelength)
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def grain2(s: float, t: float, fs: float, ft: float, seed: int) -> float:
+    """Noise of a few pixels' size at any distance, in [-1, 1]: stereo matching finds something on every surface."""
+    ks = math.ldexp(1.0, -max(math.frexp(2.2 * fs)[1], -7))
+    kt = math.ldexp(1.0, -max(math.frexp(2.2 * ft)[1], -7))
+    return 1.7 * noise2(0.8 * s * ks, 0.8 * t * kt, seed) - 0.85
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def grain3(x: float, y: float, z: float, footprint: float, seed: int) -> float:
+    """Like `grain2`, in space."""
+    k = math.ldexp(1.0, -max(math.frexp(2.2 * footprint)[1], -7))
+    return 2.0 * noise3(x * k, y * k, z * k, seed) - 1.0

@@ -25,15 +25,18 @@ Ints = NDArray[np.int32]
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _covers(material: int, s: float, t: float, footprint: float, par: Floats) -> bool:
-    """Whether a flat surface with holes is there at texture (s, t); `footprint` is a pixel's size in its units."""
+def _covers(material: int, s: float, t: float, footprint: float, par: Floats, whole: bool) -> bool:
+    """Whether a flat surface with holes is there at texture (s, t); `footprint` is a pixel's size in its units.
+
+    A `whole` surface has an outline and no holes: annotators label fences and wheels as if these were closed.
+    """
     if material == WHEEL:
         return s * s + t * t <= 1.0
     if material == SPOKES:
         r = s * s + t * t
         if r > 1.0:
             return False
-        if r > 0.72 or r < 0.02:
+        if whole or r > 0.72 or r < 0.02:
             return True
         turn = (math.atan2(t, s) + math.pi) * 9.0 / math.pi
         return turn - math.floor(turn) < 0.3
@@ -50,10 +53,11 @@ def _covers(material: int, s: float, t: float, footprint: float, par: Floats) ->
         if shape == 4:
             return abs(s) + abs(t) <= 1.0
         return True
-    # Bars finer than the pixels are drawn closed: half of a label image would be speckle otherwise.
-    period = par[0]
-    if footprint > 0.4 * period:
+    if whole:
         return True
+    period = par[0]
+    if footprint > 0.7 * period:  # too fine for the samples: a hash keeps the share of what shows through
+        return hash3(int(math.floor(s / footprint)), int(math.floor(t / footprint)), 51) < max(par[1], 0.45)
     phase = s / period
     phase -= math.floor(phase)
     if phase < par[1]:
@@ -67,10 +71,19 @@ def _covers(material: int, s: float, t: float, footprint: float, par: Floats) ->
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _leaf(x: float, y: float, z: float, footprint: float, facing: float, par: Floats) -> bool:
-    """Whether foliage is there: leaves of size par[0], a share of par[1] covered, less towards the outline."""
+def _leaf(x: float, y: float, z: float, footprint: float, facing: float, par: Floats, whole: bool) -> bool:
+    """Whether foliage is there: leaves of size par[0], a share of par[1] covered, less towards the outline.
+
+    With par[3] it is twigs instead. A `whole` crown has a rough outline and no holes.
+    """
+    if whole:
+        return noise3(2.5 * x, 2.5 * y, 2.5 * z, int(par[2])) < 0.25 + 1.6 * min(facing, 0.5)
     size = max(par[0], 1.5 * footprint)
     k = 1.0 / size
+    if par[3] > 0.0:
+        # Lines of equal noise are as thin and as tangled.
+        n = 3.0 * noise3(x * k, 0.4 * y * k, z * k, int(par[2]))
+        return abs(n - math.floor(n) - 0.5) < 0.3 * par[1] * (0.5 + min(facing, 0.5))
     return noise3(x * k, y * k, z * k, int(par[2])) < par[1] * (0.6 + 0.8 * min(facing, 0.5))
 
 
@@ -101,9 +114,12 @@ def invert(triangles: Floats, inverse: Floats) -> None:
 @njit(cache=True, fastmath=True, error_model="numpy")
 def draw_triangles(
     triangles: Floats, inverse: Floats, st: Floats, material: Ints, par: Floats,
-    f: float, u0: float, v0: float, inverse_depth: Floats, ids: Ints,
+    f: float, u0: float, v0: float, whole: bool, inverse_depth: Floats, ids: Ints,
 ) -> None:  # fmt: skip
-    """Draw triangles (T, 3, 3) in camera axes into `inverse_depth` and `ids` (H, W), which gets their indices."""
+    """Draw triangles (T, 3, 3) in camera axes into `inverse_depth` and `ids` (H, W), which gets their indices.
+
+    With `whole`, what can be seen through is drawn closed.
+    """
     height, width = ids.shape
     for i in range(triangles.shape[0]):
         v = triangles[i]
@@ -163,7 +179,7 @@ def draw_triangles(
                     b2 = (a2 * x + k2) / iz
                     s = b0 * st[i, 0, 0] + b1 * st[i, 1, 0] + b2 * st[i, 2, 0]
                     t = b0 * st[i, 0, 1] + b1 * st[i, 1, 1] + b2 * st[i, 2, 1]
-                    if not _covers(mat, s, t, 1.0 / (f * iz), par[i]):
+                    if not _covers(mat, s, t, 1.0 / (f * iz), par[i], whole):
                         continue
                 inverse_depth[y, x] = iz
                 ids[y, x] = i
@@ -172,12 +188,13 @@ def draw_triangles(
 @njit(cache=True, fastmath=True, error_model="numpy")
 def draw_ellipsoids(
     centre: Floats, axes: Floats, to_unit: Floats, material: Ints, par: Floats, to_world: Floats, position: Floats,
-    first_id: int, f: float, u0: float, v0: float, inverse_depth: Floats, ids: Ints,
+    first_id: int, f: float, u0: float, v0: float, whole: bool, inverse_depth: Floats, ids: Ints,
 ) -> None:  # fmt: skip
     """Draw ellipsoids exactly, by the roots of each ray's quadratic.
 
     `centre` (E, 3) and `axes` (E, 3, 3; columns are semi-axes) are in camera axes, `to_unit` is the inverse of `axes`.
     `to_world` (3, 3) and `position` (3,) take camera axes to the world, where the holes of foliage are decided.
+    With `whole`, foliage has none.
     """
     height, width = ids.shape
     # The nearest first: what they hide need not be drawn.
@@ -257,7 +274,7 @@ def draw_ellipsoids(
                         px = to_world[0, 0] * rx * z + to_world[0, 1] * ry * z + to_world[0, 2] * z + position[0]
                         py = to_world[1, 0] * rx * z + to_world[1, 1] * ry * z + to_world[1, 2] * z + position[1]
                         pz = to_world[2, 0] * rx * z + to_world[2, 1] * ry * z + to_world[2, 2] * z + position[2]
-                        if _leaf(px, py, pz, z / f, facing, par[i]):
+                        if _leaf(px, py, pz, z / f, facing, par[i], whole):
                             seen = True
                             break
                         z = (-qb + root) / qa
@@ -326,7 +343,7 @@ def draw_shadows(
                 if holes:
                     s = b0 * st[i, 0, 0] + b1 * st[i, 1, 0] + b2 * st[i, 2, 0]
                     t = b0 * st[i, 0, 1] + b1 * st[i, 1, 1] + b2 * st[i, 2, 1]
-                    if not _covers(mat, s, t, 0.0, par[i]):
+                    if not _covers(mat, s, t, 0.0, par[i], False):
                         continue
                 shadow[y, x] = h
     for i in range(centre.shape[0]):
@@ -363,7 +380,7 @@ def draw_shadows(
                 if disc < 0.0:
                     continue
                 # Light finds its way through a crown here and there.
-                if leaves and hash3(x, y, i) > ellipsoid_par[i, 1] + 0.2:
+                if leaves and hash3(x, y, i) > ellipsoid_par[i, 1] + (0.2 if ellipsoid_par[i, 3] == 0.0 else -0.15):
                     continue
                 h = top + (math.sqrt(disc) - qb) / qa
                 if h > shadow[y, x]:

@@ -13,22 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from multisigma.synthetic import clutter, people, signs, vegetation, vehicles
 from multisigma.synthetic import materials as m
-from multisigma.synthetic import shapes
+from multisigma.synthetic.camera import Response, random_response
+from multisigma.synthetic.facades import BLOCKS, BRICKS, DOORS, OFFICE, PANELS, PLAIN, PLASTER, SHOPS
 from multisigma.synthetic.shapes import Geometry, Mesh
-from multisigma.synthetic.textures import (
-    BOUNCE,
-    CLOUDS,
-    HAZE,
-    HORIZON,
-    LIGHT_SIZE,
-    SEED,
-    SHADE_BLUR,
-    SUN,
-    SUN_DIRECTION,
-    WET,
-    ZENITH,
-)
+from multisigma.synthetic.weather import random_weather
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +31,8 @@ class Scene:
     """A street ready to be seen.
 
     `light` describes sun, sky and weather for the renderer; height, pitch, roll and yaw place the camera (metres,
-    radians; pitch positive upwards); `gain` is the camera's white balance.
+    radians; pitch positive upwards), `response` is what it makes of the light, and `bonnet` says whether it sees that
+    of its own car.
     """
 
     mesh: Mesh
@@ -50,8 +41,8 @@ class Scene:
     pitch: float
     roll: float
     yaw: float
-    gain: Floats
-    exposure: float
+    response: Response
+    bonnet: bool
 
 
 PAINTS = np.array(
@@ -63,13 +54,33 @@ PAINTS = np.array(
     ]
 )  # fmt: skip
 PAINT_SHARE = np.array([0.14, 0.15, 0.12, 0.1, 0.12, 0.07, 0.06, 0.04, 0.04, 0.03, 0.03, 0.02, 0.03, 0.03, 0.01, 0.01])
-WALLS = np.array(
-    [
-        [0.72, 0.7, 0.66], [0.62, 0.6, 0.57], [0.78, 0.7, 0.55], [0.68, 0.55, 0.42], [0.55, 0.4, 0.33],
-        [0.45, 0.33, 0.28], [0.5, 0.5, 0.5], [0.4, 0.41, 0.43], [0.6, 0.62, 0.55], [0.5, 0.55, 0.48],
-        [0.75, 0.62, 0.5], [0.58, 0.62, 0.68], [0.8, 0.78, 0.76], [0.35, 0.33, 0.32],
-    ]
-)  # fmt: skip
+#: Wall colours by finish, as they look.
+WALLS = {
+    PLASTER: np.array(
+        [
+            [0.72, 0.7, 0.66], [0.66, 0.64, 0.6], [0.76, 0.69, 0.56], [0.68, 0.56, 0.44], [0.55, 0.53, 0.5],
+            [0.82, 0.8, 0.77], [0.75, 0.63, 0.52], [0.58, 0.61, 0.65], [0.62, 0.62, 0.56], [0.7, 0.5, 0.42],
+        ]
+    ),
+    BRICKS: np.array(
+        [
+            [0.46, 0.3, 0.25], [0.52, 0.35, 0.28], [0.4, 0.28, 0.24], [0.56, 0.47, 0.37], [0.5, 0.43, 0.35],
+            [0.6, 0.52, 0.42], [0.42, 0.36, 0.32], [0.36, 0.26, 0.23], [0.7, 0.68, 0.65],
+        ]
+    ),
+    BLOCKS: np.array([[0.66, 0.61, 0.52], [0.6, 0.56, 0.49], [0.56, 0.54, 0.5], [0.7, 0.66, 0.58], [0.5, 0.46, 0.4]]),
+    PANELS: np.array([[0.5, 0.51, 0.52], [0.38, 0.39, 0.4], [0.62, 0.62, 0.6], [0.3, 0.31, 0.33], [0.58, 0.53, 0.47]]),
+}  # fmt: skip
+FINISHES = [PLASTER, BRICKS, BLOCKS, PANELS]
+FINISH_SHARE = [0.38, 0.36, 0.16, 0.1]
+
+
+def _wall_colour(rng: np.random.Generator, finish: int) -> Floats:
+    """A wall's colour; the brightness varies more than the hue."""
+    palette = WALLS[finish]
+    return np.asarray(palette[rng.integers(len(palette))] * rng.uniform(0.75, 1.12) * rng.uniform(0.97, 1.03, 3))
+
+
 LEAVES = np.array(
     [
         [0.3, 0.38, 0.16],
@@ -114,10 +125,16 @@ class Street:
         garden = rng.random(2) > 0.25 + 0.45 * self.urban
         self.garden = {-1: float(rng.uniform(2.5, 7)) * garden[0], 1: float(rng.uniform(2.5, 7)) * garden[1]}
         self.front = {s: self.edge[s] + self.verge[s] + self.pavement[s] + self.garden[s] for s in (-1, 1)}
-        self.leaf = LEAVES[rng.choice(len(LEAVES), p=LEAF_SHARE)] * rng.uniform(0.85, 1.2)
+        #: Winter: the street's trees are bare, or nearly all of them.
+        self.winter = bool(rng.random() < 0.35)
+        self.leaf = LEAVES[rng.choice(len(LEAVES), p=LEAF_SHARE)] * rng.uniform(0.65, 1.1)
         self.grass = np.array([0.36, 0.42, 0.2]) * rng.uniform(0.75, 1.2) * [rng.uniform(0.9, 1.25), 1.0, 1.0]
-        self.asphalt = np.full(3, rng.uniform(0.33, 0.52)) * [rng.uniform(0.97, 1.04), 1.0, rng.uniform(0.97, 1.06)]
-        self.slab = np.full(3, rng.uniform(0.38, 0.62)) * [rng.uniform(0.98, 1.1), 1.0, rng.uniform(0.88, 1.02)]
+        self.asphalt = np.full(3, rng.uniform(0.3, 0.52)) * [rng.uniform(0.97, 1.05), 1.0, rng.uniform(0.96, 1.06)]
+        # Pavements of slabs, of small stones or bricks, and of asphalt as dark as the road's.
+        self.paving = str(rng.choice(["slabs", "stones", "asphalt"], p=[0.5, 0.25, 0.25]))
+        self.slab = np.full(3, rng.uniform(0.34, 0.6)) * [rng.uniform(0.98, 1.1), 1.0, rng.uniform(0.88, 1.02)]
+        if self.paving == "asphalt":
+            self.slab = self.asphalt * rng.uniform(0.88, 1.15)
         self.crossings: list[tuple[float, float]] = []
         z = float(rng.uniform(14, 70))
         while z < self.length - 20:
@@ -129,9 +146,21 @@ class Street:
 
     def leaves(self) -> Floats:
         rng = self.rng
-        return np.asarray(self.leaf * rng.uniform(0.85, 1.15) * [rng.uniform(0.88, 1.15), 1.0, rng.uniform(0.85, 1.1)])
+        return np.asarray(self.leaf * rng.uniform(0.75, 1.15) * [rng.uniform(0.88, 1.15), 1.0, rng.uniform(0.85, 1.1)])
+
+    def tree(self, x: float, y: float, z: float, height: float, spread: float = 1.0, crown: float = 0.42) -> None:
+        """Plant a tree, which is bare in most of the winter's streets' places."""
+        rng = self.rng
+        self.geometry.begin("vegetation")
+        bare = rng.random() < (0.85 if self.winter else 0.05)
+        with self.geometry.place(x, y, z, rng.uniform(0, 6)):
+            if bare:
+                vegetation.bare_tree(self.geometry, rng, height, spread, crown)
+            else:
+                vegetation.tree(self.geometry, rng, height, self.leaves(), spread, crown)
 
     def build(self) -> None:
+        """Fill the street: ground, houses, what stands on the pavements, traffic."""
         self.ground()
         for side in (-1, 1):
             self.blocks(side)
@@ -191,9 +220,9 @@ class Street:
 
     def markings(self, left: float, right: float) -> None:
         g, rng = self.geometry, self.rng
-        white = np.full(3, rng.uniform(0.72, 0.9))
+        white = np.full(3, rng.uniform(0.55, 0.88))
         y = 0.004
-        if rng.random() < 0.15 and not self.crossings:
+        if rng.random() < 0.18:
             return
         lines: list[tuple[float, float, float]] = []  # x, length of a dash, gap
         centre = -self.lane / 2
@@ -207,6 +236,11 @@ class Street:
                 lines.append((side * (self.edge[side] - 2.2), 8.0, 0.0))
             elif rng.random() < 0.35:
                 lines.append((side * (self.edge[side] - 0.3), 8.0, 0.0))
+        yellow = rng.random() < 0.35
+        for side in (-1, 1):
+            if yellow and not self.parking[side]:  # no stopping
+                lines.append((side * (self.edge[side] - 0.25), 8.0, -0.5))
+                lines.append((side * (self.edge[side] - 0.45), 8.0, -0.5))
         for x, dash, gap in lines:
             starts = np.arange(BEHIND + rng.uniform(0, 6), self.length, dash + gap)
             for a, b in [(c - 4.0, d + 4.0) for c, d in self.crossings]:
@@ -216,7 +250,7 @@ class Street:
                 v[:, :, 1] = y
                 v[:, [0, 3], 0], v[:, [1, 2], 0] = x - 0.07, x + 0.07
                 v[:, :2, 2], v[:, 2:, 2] = starts[:, None], starts[:, None] + dash
-                g.quads(v, m.MARKING, white, v[:, :, [0, 2]])
+                g.quads(v, m.MARKING, np.array([0.7, 0.55, 0.2]) if gap < 0 else white, v[:, :, [0, 2]])
         for z0, z1 in self.crossings:
             zebra = rng.random() < 0.55
             for z, near in ((z0 - 3.4, True), (z1 + 0.8, False)):
@@ -253,14 +287,19 @@ class Street:
         kerb[:, :, 0] = x
         kerb[:, :2, 1], kerb[:, 2:, 1] = 0.0, KERB
         kerb[:, [0, 3], 2], kerb[:, [1, 2], 2] = z[:-1, None], z[1:, None]
-        stone = np.full(3, rng.uniform(0.45, 0.68))
+        stone = np.full(3, rng.uniform(0.3, 0.52))
         g.quads(kerb, m.BRICK, stone, kerb[:, :, [2, 1]], (seed, 1.0, 0.2))
         for end in (z0, z1):
             edge = np.array([[x, 0, end], [back, 0, end], [back, KERB, end], [x, KERB, end]])
             g.quads([edge], m.CONCRETE, stone)
         self.flat(x, x + side * 0.16, z0, z1, KERB + 0.004, m.BRICK, stone, (seed, 5.0, 1.0))
         start = x + side * self.verge[side]
-        self.flat(start, back, z0, z1, KERB, m.TILES, self.slab, (tile, seed, aspect))
+        if self.paving == "asphalt":
+            self.flat(start, back, z0, z1, KERB, m.ASPHALT, self.slab, (seed, 0.25, 0.6))
+        elif self.paving == "stones":
+            self.flat(start, back, z0, z1, KERB, m.BRICK, self.slab, (seed, 0.2, 0.1))
+        else:
+            self.flat(start, back, z0, z1, KERB, m.TILES, self.slab, (tile, seed, aspect))
         if self.verge[side]:
             g.begin("terrain")
             self.flat(x + side * 0.16, start, z0, z1, KERB + 0.002, m.GRASS, self.grass, (seed, rng.random()))
@@ -300,21 +339,24 @@ class Street:
         storeys = int(rng.integers(2 + int(2 * self.urban), 5 + int(4 * self.urban)))
         height = storey * storeys + rng.uniform(0.2, 0.9)
         depth = rng.uniform(9, 14)
-        wall = WALLS[rng.integers(len(WALLS))] * rng.uniform(0.8, 1.1)
-        style = int(
+        finish = int(rng.choice(FINISHES, p=FINISH_SHARE))
+        wall = _wall_colour(rng, finish)
+        shops = 0.18 + 0.45 * self.urban
+        ground = int(
             rng.choice(
-                [0, 1, 2, 3, 4], p=[0.3, 0.12 + 0.2 * self.urban, 0.2, 0.2 - 0.1 * self.urban, 0.18 - 0.1 * self.urban]
+                [PLAIN, SHOPS, DOORS, OFFICE], p=[0.3 * (1 - shops), shops, 0.6 * (1 - shops), 0.1 * (1 - shops)]
             )
         )
-        spacing = (z1 - z0) / max(round((z1 - z0) / rng.uniform(1.9, 3.6)), 1)
+        spacing = (z1 - z0) / max(round((z1 - z0) / rng.uniform(1.7, 3.6)), 1)
         par = (
             storey,
             spacing,
-            rng.uniform(0.34, 0.66),
-            rng.uniform(0.4, 0.6),
+            rng.uniform(0.3, 0.66),
+            rng.uniform(0.4, 0.62),
             float(rng.integers(1 << 20)),
-            float(style),
+            float(ground + 10 * finish),
         )
+        blank_par = (*par[:5], float(10 * finish))
         a, b = side * x, side * (x + depth)
         n = max(int((z1 - z0) / 9.0), 1)
         z = np.linspace(z0, z1, n + 1)
@@ -331,9 +373,7 @@ class Street:
             if blank:
                 g.quads([v], m.CONCRETE, wall * 0.95, st)
             else:
-                g.quads(
-                    [v], m.FACADE, wall, st, (par[0], depth / max(round(depth / 3.2), 1), 0.36, par[3], par[4], 0.0)
-                )
+                g.quads([v], m.FACADE, wall, st, (par[0], depth / max(round(depth / 3.2), 1), 0.36, *blank_par[3:]))
         self.roof(side, x, depth, z0, z1, height, blank, wall)
         detail = rng.random()
         if detail < 0.3 and storeys > 2:  # balconies
@@ -342,8 +382,8 @@ class Street:
                     y = KERB + floor * storey
                     g.box((a - side * 0.5, y, column), (1.0, 0.16, 1.5), m.CONCRETE, wall * 0.9)
                     g.box((a - side * 0.97, y + 0.5, column), (0.06, 0.9, 1.5), m.STRIPES, wall * 0.7, (0.16, 0.1))
-        elif detail < 0.5:  # awning or canopy over the ground floor
-            cloth = rng.uniform(0.2, 0.75, 3)
+        elif detail < 0.4:  # awning or canopy over the ground floor
+            cloth = rng.uniform(0.1, 0.8) * rng.uniform(0.55, 1.0, 3)
             w = rng.uniform(0.9, 1.4)
             lo, hi = z0 + 0.6, z1 - 0.6
             v = np.array([[a, 3.0, lo], [a, 3.0, hi], [a - side * w, 2.45, hi], [a - side * w, 2.45, lo]])
@@ -356,7 +396,7 @@ class Street:
                 (w, height - 2.8, 2 * half),
                 m.FACADE,
                 wall,
-                (storey, 2 * half, 0.7, par[3], par[4], 0.0),
+                (storey, 2 * half, 0.7, *blank_par[3:]),
             )
 
     def roof(
@@ -406,21 +446,22 @@ class Street:
             for _ in range(int(rng.integers(0, 3))):
                 at = side * rng.uniform(abs(x) + 1.2, abs(x) + self.garden[side] - 1.0)
                 z = rng.uniform(z0, z1)
-                g.begin("vegetation")
                 if rng.random() < 0.5:
-                    with g.place(at, KERB, z):
-                        shapes.tree(g, rng, rng.uniform(3.5, 7.5), self.leaves(), 0.9, 0.25)
+                    self.tree(at, KERB, z, rng.uniform(3.5, 8.5), 0.9, 0.25)
                 else:
-                    shapes.shrubs(g, rng, (at, KERB, z - 1), (at, KERB, z + 1), rng.uniform(0.8, 1.8), self.leaves())
+                    g.begin("vegetation")
+                    vegetation.shrubs(
+                        g, rng, (at, KERB, z - 1), (at, KERB, z + 1), rng.uniform(0.8, 1.8), self.leaves()
+                    )
 
     def hedge(self, x: float, z0: float, z1: float, height: float) -> None:
         self.geometry.begin("vegetation")
-        shapes.shrubs(self.geometry, self.rng, (x, KERB, z0), (x, KERB, z1), height, self.leaves())
+        vegetation.shrubs(self.geometry, self.rng, (x, KERB, z0), (x, KERB, z1), height, self.leaves())
 
     def wall(self, x: float, z0: float, z1: float, height: float) -> None:
         g, rng = self.geometry, self.rng
         g.begin("wall")
-        colour = WALLS[rng.integers(len(WALLS))] * rng.uniform(0.7, 1.0)
+        colour = _wall_colour(rng, int(rng.choice([BRICKS, BLOCKS, PLASTER]))) * rng.uniform(0.8, 1.0)
         if rng.random() < 0.6:
             par = (float(rng.integers(1 << 16)), rng.uniform(0.3, 0.8), rng.uniform(0.12, 0.35))
             material = m.BRICK
@@ -444,7 +485,7 @@ class Street:
             )
         else:  # bars
             par = (rng.uniform(0.14, 0.26), rng.uniform(0.28, 0.5), height, float(rng.random() < 0.3))
-            colour = np.array([[0.2, 0.21, 0.22], [0.25, 0.33, 0.25], [0.5, 0.51, 0.52]][int(rng.integers(3))])
+            colour = np.array([[0.1, 0.1, 0.11], [0.17, 0.22, 0.18], [0.45, 0.46, 0.47]][int(rng.integers(3))])
         n = max(int((z1 - z0) / 9.0), 1)
         z = np.linspace(z0, z1, n + 1)
         v = np.empty((n, 4, 3))
@@ -463,9 +504,8 @@ class Street:
         x = side * (inner + 0.3)
         if kind < 0.4:
             for _ in range(int(rng.integers(2, 5))):
-                g.begin("vegetation")
-                with g.place(side * rng.uniform(inner + 2, inner + 14), KERB, rng.uniform(z0 + 1, z1 - 1)):
-                    shapes.tree(g, rng, rng.uniform(6, 12), self.leaves(), 1.0, rng.uniform(0.2, 0.35))
+                x_tree, z_tree = side * rng.uniform(inner + 2, inner + 14), rng.uniform(z0 + 1, z1 - 1)
+                self.tree(x_tree, KERB, z_tree, rng.uniform(6, 14), 1.0, rng.uniform(0.2, 0.35))
             choice = rng.random()
             if choice < 0.4:
                 self.hedge(x, z0, z1, rng.uniform(0.8, 2.0))
@@ -480,7 +520,7 @@ class Street:
                 if rng.random() < 0.65:
                     g.begin("car", True)
                     with g.place(side * (inner + 3.5), KERB, z, math.pi / 2 * rng.choice([-1, 1])):
-                        shapes.car(g, rng, _paint(rng))
+                        vehicles.car(g, rng, _paint(rng))
             self.hedge(side * (inner + 16), z0, z1, 3.0)
         elif kind < 0.865:
             self.wall(x, z0, z1, rng.uniform(1.2, 2.6))
@@ -490,11 +530,9 @@ class Street:
             self.grove(side * (inner + 6), z0, z1)
 
     def grove(self, x: float, z0: float, z1: float) -> None:
-        g, rng = self.geometry, self.rng
+        rng = self.rng
         for z in np.arange(z0 + 2, z1, rng.uniform(6, 11)):
-            g.begin("vegetation")
-            with g.place(x + rng.normal(0, 1), KERB, z):
-                shapes.tree(g, rng, rng.uniform(5, 10), self.leaves(), 1.1, 0.2)
+            self.tree(x + rng.normal(0, 1), KERB, float(z), rng.uniform(5, 12), 1.1, 0.2)
 
     def second_row(self, side: int) -> None:
         """Houses and trees behind the first row, which are seen through its gaps and along side streets."""
@@ -518,33 +556,32 @@ class Street:
             while x < self.front[1] + 12.0:
                 width = rng.uniform(9, 20)
                 height = rng.uniform(11, 17 + 9 * self.urban)
-                wall = WALLS[rng.integers(len(WALLS))] * rng.uniform(0.8, 1.1)
+                finish = int(rng.choice(FINISHES, p=FINISH_SHARE))
+                wall = _wall_colour(rng, finish)
                 g.begin("building")
                 g.box(
                     (x + width / 2, height / 2, z + 8),
                     (width, height, 10),
                     m.FACADE,
                     wall,
-                    (3.1, 2.6, 0.5, 0.5, float(rng.integers(1 << 20)), 0.0),
+                    (3.1, 2.6, 0.5, 0.5, float(rng.integers(1 << 20)), 10.0 * finish),
                 )
                 x += width
         g.begin("terrain")
         v = np.array([[-150, -0.3, z], [150, -0.3, z], [150, -0.3, z + 60], [-150, -0.3, z + 60]])
         g.quads([v], m.GRASS, self.grass, v[:, [0, 2]], (7.0, 0.5))
         for x in np.arange(-60, 60, rng.uniform(7, 11)):
-            g.begin("vegetation")
-            with g.place(x + rng.normal(0, 2), -0.2, z + rng.uniform(14, 26)):
-                shapes.tree(g, rng, rng.uniform(6, 13), self.leaves(), 1.2, 0.1)
+            self.tree(x + rng.normal(0, 2), -0.2, z + rng.uniform(14, 26), rng.uniform(6, 14), 1.2, 0.1)
 
     # Things along the street
 
     def street_trees(self, side: int) -> None:
-        g, rng = self.geometry, self.rng
-        if rng.random() > (0.8 if self.verge[side] else 0.5):
+        rng = self.rng
+        if rng.random() > (0.85 if self.verge[side] else 0.5):
             return
         spacing = rng.uniform(6.5, 13)
         offset = self.verge[side] / 2 if self.verge[side] else rng.uniform(0.6, 0.9)
-        height = rng.uniform(6.0, 10.5)
+        height = rng.uniform(5.0, 13.0)
         spread = rng.uniform(0.75, 1.05)
         crown = rng.uniform(0.28, 0.42)
         for z in np.arange(rng.uniform(5, 12), min(self.length, 110), spacing):
@@ -552,14 +589,13 @@ class Street:
                 continue
             x = side * (self.edge[side] + offset)
             if self.free(x, z, 0.5):
-                g.begin("vegetation")
-                with g.place(x + rng.normal(0, 0.1), KERB, z + rng.normal(0, 0.4), rng.uniform(0, 6)):
-                    shapes.tree(g, rng, height * rng.uniform(0.85, 1.15), self.leaves(), spread, crown)
+                size = height * rng.uniform(0.8, 1.2)
+                self.tree(x + rng.normal(0, 0.1), KERB, z + rng.normal(0, 0.4), size, spread, crown)
 
     def furniture(self, side: int) -> None:
         g, rng = self.geometry, self.rng
         edge = self.edge[side]
-        grey = np.full(3, rng.uniform(0.28, 0.62)) * [1.0, rng.uniform(0.98, 1.04), 1.0]
+        grey = np.full(3, rng.uniform(0.08, 0.6)) * [1.0, rng.uniform(0.98, 1.06), 1.0]
         tall = rng.uniform(5.5, 9.0)
         reach = rng.uniform(0.8, 2.2)
         if rng.random() < 0.8:
@@ -592,23 +628,12 @@ class Street:
                 self.signal(side, side * (edge + 0.5), z, grey)
         if rng.random() < 0.25:
             self.signal(side, side * (edge + 0.5), rng.uniform(9, 45), grey)
-        for _ in range(int(rng.poisson(0.8))):
-            x, z = side * (edge + self.verge[side] + self.pavement[side] - 0.5), rng.uniform(6, 60)
-            if not self.free(x, z, 0.5):
-                continue
-            kind = rng.random()
-            g.begin("static" if kind < 0.7 else "dynamic")
-            if kind < 0.35:
-                g.box((x, KERB + 0.6, z), (0.5, 1.2, 0.8), m.CONCRETE, rng.uniform(0.35, 0.6) * np.ones(3))
-            elif kind < 0.7:
-                g.tube((x, KERB, z), (x, KERB + 2.6, z), 0.7, m.CLOTH, rng.uniform(0.2, 0.8, 3), 9)
-            else:
-                for k in range(int(rng.integers(1, 4))):
-                    bin_paint = [(0.25, 0.27, 0.28), (0.16, 0.26, 0.45), (0.2, 0.34, 0.2), (0.6, 0.5, 0.1)][
-                        int(rng.integers(4))
-                    ]
-                    g.box((x, KERB + 0.52, z + 0.7 * k), (0.6, 1.0, 0.58), m.PLAIN, bin_paint)
-                    g.box((x, KERB + 1.05, z + 0.7 * k), (0.66, 0.08, 0.64), m.PLAIN, np.multiply(bin_paint, 0.8))
+        inner, outer = edge + 0.5, edge + self.verge[side] + self.pavement[side] - 0.5
+        for _ in range(int(rng.poisson(2.5))):
+            x, z = side * (outer if rng.random() < 0.6 else inner), rng.uniform(6, 60)
+            if self.free(x, z, 0.7):
+                with g.place(x, KERB, z, math.pi / 2 * side):
+                    clutter.random_piece(g, rng)
         if rng.random() < 0.55:
             n = int(rng.integers(2, 8))
             x, z = side * (edge + self.verge[side] + self.pavement[side] - 0.6), rng.uniform(7, 30)
@@ -616,14 +641,14 @@ class Street:
                 if self.free(x, z + 0.75 * k, 0.3):
                     g.begin("bicycle", True)
                     with g.place(x, KERB, z + 0.75 * k, math.pi / 2 + rng.normal(0, 0.15)):
-                        shapes.bicycle(g, rng, rng.uniform(0.08, 0.8, 3))
+                        vehicles.bicycle(g, rng, _paint(rng) * rng.uniform(0.4, 1.0))
         for _ in range(int(rng.poisson(1.0))):
             x, z = side * (edge + rng.uniform(0.6, 1.4)), rng.uniform(7, 45)
             if self.free(x, z, 0.6):
                 bike = rng.random() < 0.6
                 g.begin("bicycle" if bike else "motorcycle", True)
                 with g.place(x, KERB, z, rng.normal(0, 0.4) + math.pi * rng.integers(2)):
-                    (shapes.bicycle if bike else shapes.motorcycle)(g, rng, _paint(rng))
+                    (vehicles.bicycle if bike else vehicles.motorcycle)(g, rng, _paint(rng))
 
     def signpost(self, x: float, z: float, grey: Floats) -> None:
         g, rng = self.geometry, self.rng
@@ -639,10 +664,10 @@ class Street:
             for _ in range(int(rng.choice([1, 2, 3], p=[0.55, 0.35, 0.1]))):
                 kind = int(rng.choice(7, p=[0.36, 0.14, 0.06, 0.04, 0.1, 0.15, 0.15]))
                 size = rng.uniform(0.55, 0.85)
-                shapes.sign(g, kind, y, size, facing, int(rng.integers(4)))
+                signs.sign(g, kind, y, size, facing, int(rng.integers(4)))
                 y -= size + 0.06
             if rng.random() < 0.1:
-                shapes.sign(g, 5, height + 0.6, 1.1, facing, int(rng.integers(4)))
+                signs.sign(g, 5, height + 0.6, 1.1, facing, int(rng.integers(4)))
 
     def signal(self, side: int, x: float, z: float, grey: Floats) -> None:
         g, rng = self.geometry, self.rng
@@ -658,13 +683,13 @@ class Street:
                 g.tube((0, 5.2, 0), (-side * 4.0, 5.3, 0), 0.06, m.METAL, grey, 4)
             g.begin("traffic light")
             with g.place(0, 0, 0.16 * facing):
-                shapes.traffic_light(g, 2.25, facing, lit, False)
+                signs.traffic_light(g, 2.25, facing, lit, False)
             if gantry:
                 with g.place(-side * 3.9, 0, 0.16 * facing):
-                    shapes.traffic_light(g, 4.6, facing, lit, False)
+                    signs.traffic_light(g, 4.6, facing, lit, False)
             if rng.random() < 0.5:
                 with g.place(-side * 0.2, 0, 0, side * math.pi / 2):
-                    shapes.traffic_light(g, 2.1, 1.0, int(rng.integers(2)), True)
+                    signs.traffic_light(g, 2.1, 1.0, int(rng.integers(2)), True)
 
     def pedestrians(self, side: int) -> None:
         g, rng = self.geometry, self.rng
@@ -686,7 +711,7 @@ class Street:
             g.begin("person", True)
             yaw = math.pi / 2 * rng.choice([-1, 1]) if across else math.pi * rng.integers(2)
             with g.place(x, 0.0 if across else KERB, z, yaw + rng.normal(0, 0.25)):
-                shapes.person(g, rng, "walk" if rng.random() < 0.75 or across else "stand")
+                people.person(g, rng, "walk" if rng.random() < 0.75 or across else "stand")
         if rng.random() < 0.06:
             g.begin("person")
             z = rng.uniform(20, 50)
@@ -697,7 +722,7 @@ class Street:
                     z + rng.normal(0, 1.5),
                     rng.uniform(0, 6),
                 ):
-                    shapes.person(g, rng, "stand")
+                    people.person(g, rng, "stand")
 
     def parked(self, side: int) -> None:
         """Cars by the kerb, and behind the posts and trees of the pavement."""
@@ -720,17 +745,17 @@ class Street:
                 if kind < 0.965:
                     g.begin("car", True)
                     with g.place(x + rng.normal(0, 0.1), y, z, turn):
-                        shapes.car(g, rng, _paint(rng))
+                        vehicles.car(g, rng, _paint(rng))
                 elif kind < 0.973:
                     z += 2.2
                     g.begin("truck", True)
                     with g.place(x, y, z, turn, 0.9):
-                        shapes.truck(g, rng, _paint(rng))
+                        vehicles.truck(g, rng, vehicles.livery(rng))
                     z += 2.0
                 else:
                     g.begin("caravan" if kind < 0.988 else "trailer", True)
                     with g.place(x, y, z, turn):
-                        (shapes.caravan if kind < 0.988 else shapes.trailer)(g, rng.uniform(0.5, 0.95) * np.ones(3))
+                        (vehicles.caravan if kind < 0.988 else vehicles.trailer)(g, rng.uniform(0.5, 0.95) * np.ones(3))
             z += rng.uniform(5.2, 6.4)
 
     def traffic(self) -> None:
@@ -750,7 +775,7 @@ class Street:
                     )
                 g.begin("train", True)
                 with g.place(x, 0.0, z, yaw):
-                    shapes.tram(g, rng, rng.uniform(0.15, 0.9, 3))
+                    vehicles.tram(g, rng, vehicles.livery(rng))
                 continue
             density = rng.choice([0.0, 0.25, 0.55], p=[0.3, 0.45, 0.25])
             while z < min(self.length - 12, 95):
@@ -759,18 +784,18 @@ class Street:
                     if kind < 0.865:
                         g.begin("car", True)
                         with g.place(x + rng.normal(0, 0.2), 0.0, z, yaw + rng.normal(0, 0.02)):
-                            shapes.car(g, rng, _paint(rng), bool(rng.random() < 0.5))
+                            vehicles.car(g, rng, _paint(rng), bool(rng.random() < 0.5))
                     elif kind < 0.886:
                         z += 4.0
                         g.begin("truck", True)
                         with g.place(x, 0.0, z, yaw):
-                            shapes.truck(g, rng, _paint(rng))
+                            vehicles.truck(g, rng, vehicles.livery(rng))
                         z += 3.0
                     elif kind < 0.914:
                         z += 5.5
                         g.begin("bus", True)
                         with g.place(x, 0.0, z, yaw):
-                            shapes.bus(g, rng, rng.uniform(0.15, 0.92, 3))
+                            vehicles.bus(g, rng, vehicles.livery(rng))
                         z += 4.0
                     else:
                         self.rider(x + rng.normal(0, 0.4), z, yaw, 0.5)
@@ -787,62 +812,31 @@ class Street:
                 x = side * (self.edge[side] + rng.uniform(-1.0, 14))
                 g.begin("car", True)
                 with g.place(x, 0.0, (z0 + z1) / 2 - side * 1.8, math.pi / 2 * -side):
-                    shapes.car(g, rng, _paint(rng))
+                    vehicles.car(g, rng, _paint(rng))
 
     def rider(self, x: float, z: float, yaw: float, motor: float) -> None:
         g, rng = self.geometry, self.rng
         on_motor = rng.random() < motor
         with g.place(x, 0.0, z, yaw + rng.normal(0, 0.1)):
             g.begin("motorcycle" if on_motor else "bicycle", True)
-            (shapes.motorcycle if on_motor else shapes.bicycle)(g, rng, _paint(rng))
+            (vehicles.motorcycle if on_motor else vehicles.bicycle)(g, rng, _paint(rng))
             g.begin("rider", True)
             with g.place(0.0, -0.12 if on_motor else 0.0, -0.3):
-                shapes.person(g, rng, "ride")
-
-
-def _weather(rng: np.random.Generator) -> Floats:
-    light = np.zeros(LIGHT_SIZE)
-    kind = rng.choice(["sunny", "overcast", "low"], p=[0.5, 0.32, 0.18])
-    # Mostly along the street: across it, the houses would leave the whole street in the shade.
-    azimuth = rng.normal(0.0, 0.9) + math.pi * rng.integers(2)
-    height = math.radians({"sunny": rng.uniform(32, 62), "overcast": 80.0, "low": rng.uniform(14, 26)}[str(kind)])
-    light[SUN_DIRECTION : SUN_DIRECTION + 3] = [
-        math.cos(height) * math.sin(azimuth), math.sin(height), math.cos(height) * math.cos(azimuth)
-    ]  # fmt: skip
-    if kind == "overcast":
-        light[SUN : SUN + 3] = 0.55 * np.array([1.0, 1.0, 1.0])
-        horizon = np.array([0.86, 0.88, 0.9]) * rng.uniform(0.75, 1.0)
-        zenith = horizon * rng.uniform(0.75, 0.95) * [0.97, 0.99, 1.02]
-        light[SHADE_BLUR] = 1.1
-        light[CLOUDS] = rng.uniform(0.3, 1.0)
-        light[WET] = rng.uniform(0.4, 1.0) if rng.random() < 0.4 else 0.0
-    else:
-        warm = 0.35 if kind == "low" else 0.08
-        light[SUN : SUN + 3] = rng.uniform(1.5, 2.4) * np.array([1.0, 1.0 - 0.4 * warm, 1.0 - 0.95 * warm])
-        horizon = np.array([0.66 + 0.5 * warm, 0.75 + 0.1 * warm, 0.86 - 0.4 * warm])
-        zenith = np.array([0.2, 0.36, 0.68]) * rng.uniform(0.8, 1.2)
-        light[SHADE_BLUR] = 0.0
-        light[CLOUDS] = rng.uniform(0.0, 0.8)
-    light[ZENITH : ZENITH + 3], light[HORIZON : HORIZON + 3] = zenith, horizon
-    light[BOUNCE : BOUNCE + 3] = np.array([0.2, 0.19, 0.18]) * (0.6 + 0.25 * light[SUN])
-    light[HAZE] = rng.uniform(0.0004, 0.0022) if rng.random() < 0.93 else rng.uniform(0.004, 0.008)
-    light[SEED] = float(rng.integers(1 << 20))
-    return light
+                people.person(g, rng, "ride")
 
 
 def make_scene(rng: np.random.Generator) -> Scene:
     """A random street with its light and its camera; all chance comes from `rng`."""
-    light = _weather(rng)
+    light = random_weather(rng)
     street = Street(rng)
     street.build()
-    balance = np.array([rng.uniform(0.93, 1.08), 1.0, rng.uniform(0.92, 1.08)])
     return Scene(
         mesh=street.geometry.mesh(bend=rng.normal(0, 0.0011), slope=rng.normal(0, 0.00025)),
         light=light,
-        camera_height=rng.uniform(1.1, 1.4),
-        pitch=rng.normal(math.radians(-1.7), math.radians(0.7)),
-        roll=rng.normal(0, math.radians(0.4)),
-        yaw=rng.normal(0, math.radians(1.5)),
-        gain=balance,
-        exposure=rng.uniform(0.8, 1.15),
+        camera_height=rng.uniform(1.1, 1.7),
+        pitch=rng.normal(math.radians(-1.2), math.radians(1.2)),
+        roll=rng.normal(0, math.radians(0.5)),
+        yaw=rng.normal(0, math.radians(2.5)),
+        response=random_response(rng),
+        bonnet=bool(rng.random() < 0.4),
     )

@@ -21,7 +21,7 @@ from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.errors import MultisigmaError
 from multisigma.files import new_folder, write_text
 from multisigma.progress import SILENT, Progress
-from multisigma.synthetic.frames import StreetFrame, StreetSettings, make_frame
+from multisigma.synthetic.frames import GENERATOR_VERSION, StreetFrame, StreetSettings, make_frame
 from multisigma.synthetic.samples import write_samples_page
 
 CITIES = {
@@ -105,6 +105,7 @@ def _write_frames(
     frequencies = class_frequencies(counts)
     record = {
         "generator": "multisigma streets",
+        "generator_version": GENERATOR_VERSION,
         "version": __version__,
         "settings": {**asdict(settings), **totals},
         "class_frequencies": {

@@ -54,7 +54,7 @@ def random_response(rng: np.random.Generator) -> Response:
     balance = np.array([rng.uniform(0.9, 1.1), 1.0, rng.uniform(0.88, 1.14)])
     return Response(
         curve=255.0 * np.clip(black + (1 - black) * curved, 0.0, 1.0),
-        gain=balance * np.exp(rng.normal(-0.1, 0.32)),
+        gain=balance * np.exp(rng.normal(-0.4, 0.45)),
         saturation=rng.uniform(0.65, 1.25),
         vignetting=rng.uniform(0.0, 0.3),
         noise=rng.uniform(0.6, 2.8),

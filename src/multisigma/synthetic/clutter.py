@@ -64,7 +64,7 @@ def board(g: Geometry, rng: np.random.Generator) -> None:
 def column(g: Geometry, rng: np.random.Generator) -> None:
     """A column with posters, 2.7 m high."""
     g.begin("static")
-    g.tube((0, 0, 0), (0, 2.6, 0), 0.65, m.STRIPES, rng.uniform(0.2, 0.8, 3), 9)
+    g.tube((0, 0, 0), (0, 2.6, 0), 0.65, m.CLOTH, rng.uniform(0.2, 0.8, 3), 9)
     g.ellipsoid((0, 2.65, 0), (0.75, 0.2, 0.75), m.CONCRETE, (0.25, 0.28, 0.26))
 
 

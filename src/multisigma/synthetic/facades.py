@@ -52,15 +52,19 @@ def _shop(
     x = s - 2.0 * spacing * front
     wide = 2.0 * spacing
     paint = 0.02 + 0.3 * hash3(front, 11, seed) ** 2
-    tr = paint * (0.4 + 1.2 * hash3(front, 12, seed))
-    tg = paint * (0.4 + 0.9 * hash3(front, 13, seed))
-    tb = paint * (0.4 + 1.0 * hash3(front, 14, seed))
+    tr = paint * (0.7 + 0.6 * hash3(front, 12, seed))
+    tg = paint * (0.7 + 0.5 * hash3(front, 13, seed))
+    tb = paint * (0.6 + 0.6 * hash3(front, 14, seed))
     low, top, fascia = 0.14 * storey, 0.74 * storey, 0.93 * storey
     if t > top:
         # The fascia: a coloured band with letters.
         board = pulse(t, top + 0.05, fascia, ft) * pulse(x, 0.1, wide - 0.1, fs)
         light = 0.03 + 0.75 * hash3(front, 15, seed) ** 2
-        r, g, b = light * (0.5 + hash3(front, 16, seed)), light * (0.4 + 0.8 * hash3(front, 17, seed)), light
+        r, g, b = (
+            light * (0.6 + 0.6 * hash3(front, 16, seed)),
+            light * (0.6 + 0.5 * hash3(front, 17, seed)),
+            0.85 * light,
+        )
         letter = math.floor(x / 0.28)
         written = x > 0.3 * wide and x < (0.6 + 0.3 * hash3(front, 18, seed)) * wide
         tall = pulse(t, top + 0.14 * storey * 0.4, fascia - 0.13 * storey * 0.4, ft)

@@ -34,14 +34,14 @@ def _clothes(rng: np.random.Generator, bright: float) -> Floats:
     """A garment's colour, which is a bright one with probability `bright`."""
     if rng.random() < bright:
         return np.asarray(rng.uniform(0.1, 0.85, 3))
-    return np.asarray(CLOTHES[rng.choice(len(CLOTHES), p=CLOTHES_SHARE)] * rng.uniform(0.75, 1.25))
+    return np.asarray(CLOTHES[rng.choice(len(CLOTHES), p=CLOTHES_SHARE)] * rng.uniform(0.5, 1.15))
 
 
 def person(g: Geometry, rng: np.random.Generator, pose: str = "walk") -> None:
     """A person of 1.55 to 1.9 m ("walk" or "stand"), or one sitting on a saddle 0.95 m high ("ride")."""
     skin = SKIN[rng.integers(len(SKIN))]
     hair = HAIR[rng.integers(len(HAIR))]
-    coat = _clothes(rng, 0.18)
+    coat = _clothes(rng, 0.12)
     jeans = np.array([0.17, 0.21, 0.31]) * rng.uniform(0.6, 1.6)
     legs = jeans if rng.random() < 0.45 else _clothes(rng, 0.04)
     shoe = np.full(3, rng.uniform(0.08, 0.5))

@@ -126,13 +126,13 @@ class Street:
         self.garden = {-1: float(rng.uniform(2.5, 7)) * garden[0], 1: float(rng.uniform(2.5, 7)) * garden[1]}
         self.front = {s: self.edge[s] + self.verge[s] + self.pavement[s] + self.garden[s] for s in (-1, 1)}
         #: Winter: the street's trees are bare, or nearly all of them.
-        self.winter = bool(rng.random() < 0.35)
+        self.winter = bool(rng.random() < 0.42)
         self.leaf = LEAVES[rng.choice(len(LEAVES), p=LEAF_SHARE)] * rng.uniform(0.65, 1.1)
         self.grass = np.array([0.36, 0.42, 0.2]) * rng.uniform(0.75, 1.2) * [rng.uniform(0.9, 1.25), 1.0, 1.0]
-        self.asphalt = np.full(3, rng.uniform(0.3, 0.52)) * [rng.uniform(0.97, 1.05), 1.0, rng.uniform(0.96, 1.06)]
+        self.asphalt = np.full(3, rng.uniform(0.25, 0.47)) * [rng.uniform(0.97, 1.05), 1.0, rng.uniform(0.96, 1.06)]
         # Pavements of slabs, of small stones or bricks, and of asphalt as dark as the road's.
         self.paving = str(rng.choice(["slabs", "stones", "asphalt"], p=[0.5, 0.25, 0.25]))
-        self.slab = np.full(3, rng.uniform(0.34, 0.6)) * [rng.uniform(0.98, 1.1), 1.0, rng.uniform(0.88, 1.02)]
+        self.slab = np.full(3, rng.uniform(0.28, 0.55)) * [rng.uniform(0.98, 1.1), 1.0, rng.uniform(0.88, 1.02)]
         if self.paving == "asphalt":
             self.slab = self.asphalt * rng.uniform(0.88, 1.15)
         self.crossings: list[tuple[float, float]] = []
@@ -281,16 +281,17 @@ class Street:
         tile, aspect = rng.uniform(0.4, 1.1), rng.uniform(1.0, 1.8)
         back = x + side * (self.verge[side] + self.pavement[side])
         g.begin("sidewalk")
-        n = max(int((z1 - z0) / 9.0), 1)
+        n = max(math.ceil((z1 - z0) / 9.0), 1)
         z = np.linspace(z0, z1, n + 1)
         kerb = np.empty((n, 4, 3))
         kerb[:, :, 0] = x
-        kerb[:, :2, 1], kerb[:, 2:, 1] = 0.0, KERB
+        # It reaches below the road, whose strips bend at other places: no crack may show the sky.
+        kerb[:, :2, 1], kerb[:, 2:, 1] = -0.1, KERB
         kerb[:, [0, 3], 2], kerb[:, [1, 2], 2] = z[:-1, None], z[1:, None]
         stone = np.full(3, rng.uniform(0.3, 0.52))
         g.quads(kerb, m.BRICK, stone, kerb[:, :, [2, 1]], (seed, 1.0, 0.2))
         for end in (z0, z1):
-            edge = np.array([[x, 0, end], [back, 0, end], [back, KERB, end], [x, KERB, end]])
+            edge = np.array([[x, -0.1, end], [back, -0.1, end], [back, KERB, end], [x, KERB, end]])
             g.quads([edge], m.CONCRETE, stone)
         self.flat(x, x + side * 0.16, z0, z1, KERB + 0.004, m.BRICK, stone, (seed, 5.0, 1.0))
         start = x + side * self.verge[side]
@@ -436,9 +437,9 @@ class Street:
         kind = rng.random()
         if kind < 0.2:
             self.hedge(x + side * 0.4, z0, z1, rng.uniform(0.9, 1.9))
-        elif kind < 0.62:
+        elif kind < 0.7:
             self.fence(x, z0, z1)
-        elif kind < 0.92:
+        elif kind < 0.95:
             self.wall(x, z0, z1, rng.uniform(0.7, 1.6))
             if rng.random() < 0.5:
                 self.hedge(x + side * 0.8, z0, z1, rng.uniform(1.2, 2.0))
@@ -474,17 +475,18 @@ class Street:
             g.box((x, KERB + height / 2, z), (0.25, height, step), material, colour, par)
             g.box((x, KERB + height + 0.04, z), (0.36, 0.1, step), m.CONCRETE, colour * 0.9)
 
-    def fence(self, x: float, z0: float, z1: float) -> None:
+    def fence(self, x: float, z0: float, z1: float, railing: float = 0.0) -> None:
+        """A fence of planks or of bars; with `railing`, of bars of that height."""
         g, rng = self.geometry, self.rng
         g.begin("fence")
-        height = rng.uniform(0.9, 1.9)
-        if rng.random() < 0.5:  # planks
+        height = railing or rng.uniform(0.9, 1.9)
+        if not railing and rng.random() < 0.4:  # planks
             par = (rng.uniform(0.14, 0.3), rng.uniform(0.78, 0.92), height, 0.0)
             colour = np.array(
                 [[0.45, 0.34, 0.24], [0.62, 0.6, 0.57], [0.32, 0.26, 0.2], [0.36, 0.4, 0.3]][int(rng.integers(4))]
             )
         else:  # bars
-            par = (rng.uniform(0.14, 0.26), rng.uniform(0.28, 0.5), height, float(rng.random() < 0.3))
+            par = (rng.uniform(0.12, 0.22), rng.uniform(0.22, 0.45), height, float(rng.random() < 0.3))
             colour = np.array([[0.1, 0.1, 0.11], [0.17, 0.22, 0.18], [0.45, 0.46, 0.47]][int(rng.integers(3))])
         n = max(int((z1 - z0) / 9.0), 1)
         z = np.linspace(z0, z1, n + 1)
@@ -522,7 +524,7 @@ class Street:
                     with g.place(side * (inner + 3.5), KERB, z, math.pi / 2 * rng.choice([-1, 1])):
                         vehicles.car(g, rng, _paint(rng))
             self.hedge(side * (inner + 16), z0, z1, 3.0)
-        elif kind < 0.865:
+        elif kind < 0.8:
             self.wall(x, z0, z1, rng.uniform(1.2, 2.6))
             self.grove(side * (inner + 5), z0, z1)
         else:
@@ -622,6 +624,9 @@ class Street:
                     )
         for _ in range(int(rng.poisson(2.3))):
             self.signpost(side * (edge + rng.uniform(0.3, 0.8)), rng.uniform(6, 75), grey)
+        if rng.random() < 0.22:  # a railing along the kerb
+            z = rng.uniform(3, 30)
+            self.fence(side * (edge + 0.3), z, z + rng.uniform(8, 30), 1.1)
         for z0, z1 in self.crossings:
             if rng.random() < 0.8:
                 z = z0 - 2.0 if side > 0 or rng.random() < 0.5 else z1 + 2.0
@@ -801,9 +806,9 @@ class Street:
                         self.rider(x + rng.normal(0, 0.4), z, yaw, 0.5)
                 z += rng.uniform(8, 16)
         for side, yaw in ((-1, math.pi), (1, 0.0)):
-            if rng.random() < 0.18:
-                x = side * (self.edge[side] - 2.2 * self.parking[side] - 0.6)
-                z = rng.uniform(8, 40)
+            for _ in range(int(rng.choice(3, p=[0.6, 0.28, 0.12]))):
+                x = side * (self.edge[side] - 2.2 * self.parking[side] - rng.uniform(0.5, 1.5))
+                z = rng.uniform(6, 35)
                 if self.free(x, z, 0.6):
                     self.rider(x, z, yaw, 0.1)
         for z0, z1 in self.crossings[:2]:

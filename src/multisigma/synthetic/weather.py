@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 def random_weather(rng: np.random.Generator) -> Floats:
     """Draw sun, sky and weather: the array that `lighting` reads; sunny, overcast, or with a low sun."""
     light = np.zeros(LIGHT_SIZE)
-    kind = str(rng.choice(["sunny", "overcast", "low"], p=[0.45, 0.33, 0.22]))
+    kind = str(rng.choice(["sunny", "overcast", "low"], p=[0.42, 0.33, 0.25]))
     # Often along the street; across it, the houses leave much of the street in the shade.
     azimuth = rng.uniform(0, 2 * math.pi) if rng.random() < 0.5 else rng.normal(0.0, 0.5) + math.pi * rng.integers(2)
     height = math.radians({"sunny": rng.uniform(30, 62), "overcast": 80.0, "low": rng.uniform(12, 27)}[kind])
@@ -53,6 +53,6 @@ def random_weather(rng: np.random.Generator) -> Floats:
     light[ZENITH : ZENITH + 3], light[HORIZON : HORIZON + 3] = zenith, horizon
     light[BOUNCE : BOUNCE + 3] = np.array([0.13, 0.12, 0.11]) * (0.5 + 0.25 * light[SUN])
     light[HAZE] = rng.uniform(0.0, 0.0012) if rng.random() < 0.88 else rng.uniform(0.002, 0.006)
-    light[SKY_GAIN] = rng.uniform(1.0, 2.2)
+    light[SKY_GAIN] = rng.uniform(1.2, 3.0)
     light[SEED] = float(rng.integers(1 << 20))
     return light

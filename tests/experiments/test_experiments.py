@@ -1,6 +1,7 @@
 """Each experiment: its plan ends, its page is made, and its runs run."""
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ from multisigma.cli.experiment import EXPERIMENTS
 from multisigma.datasets.open import open_dataset
 from multisigma.errors import MultisigmaError
 from multisigma.experiments import study as study_module
+from multisigma.experiments.budgets import BUDGETS
 from multisigma.experiments.execute import execute, hash_of_data
 from multisigma.experiments.gradients import GradientProbe
+from multisigma.experiments.label_noise import NoisyDepth, NoisySemantic
 from multisigma.experiments.likelihoods import ExactSemantic, ExponentialForm, GaussianForm
+from multisigma.experiments.optimal_weighting import PreferredWeighting
+from multisigma.experiments.relations import mean_cosine, transfer
 from multisigma.experiments.study import TASKS, Study, work
 from multisigma.experiments.units import UNITS, UnitDepth, factor
 from multisigma.experiments.weightings import THREE_TASKS, TWO_TASKS, published
@@ -24,8 +29,8 @@ from multisigma.tasks import PostprocessContext, load_tasks
 from multisigma.tasks.base import RegressionTask
 from multisigma.training.train import train
 from multisigma.training.weightings import WEIGHTINGS
-from multisigma.weighting import UncertaintyWeighting
-from tests.experiments.fakes import write_fake
+from multisigma.weighting import Laplace, Softmax, UncertaintyWeighting
+from tests.experiments.fakes import fake_result, write_fake
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +196,42 @@ def test_exact_semantic_is_its_plain_loss_at_temperature_one() -> None:
     weighting = UncertaintyWeighting({"semantic": task.likelihood})
     assert weighting({"semantic": loss}).item() == pytest.approx(total.item() / count.item(), rel=1e-5)
     assert count == 2 * 24 - 6
+
+
+def test_noisy_labels_are_seen_by_the_training_alone(root: Path) -> None:
+    frame = open_dataset(str(root), "val").read(0)
+    plain, noisy = load_tasks(["depth"])[0].target(frame), NoisyDepth(2.0).target(frame)
+    added = (noisy - plain)[plain.isfinite()]
+    # The mean of |Laplace| is its scale, and so is its standard deviation.
+    assert added.abs().mean().item() == pytest.approx(2.0, abs=5 * 2.0 / len(added) ** 0.5)
+    assert added.mean().item() == pytest.approx(0.0, abs=5 * 2.9 / len(added) ** 0.5)
+    assert torch.equal(noisy.isfinite(), plain.isfinite())
+    torch.testing.assert_close(NoisyDepth(2.0).target(frame), noisy, equal_nan=True)
+    np.testing.assert_array_equal(NoisyDepth(2.0).true_values()(frame), plain.numpy())
+    torch.testing.assert_close(NoisyDepth(0.0).target(frame), plain, equal_nan=True)
+    classes, mixed = load_tasks(["semantic"])[0].target(frame), NoisySemantic(0.3).target(frame)
+    known = classes != 255
+    assert torch.equal(mixed == 255, ~known)
+    # A drawn class is the true one now and then.
+    share = (mixed != classes)[known].float().mean().item()
+    assert share == pytest.approx(0.3 * 18 / 19, abs=5 * (0.21 / known.sum().item()) ** 0.5)
+    for make in (lambda: NoisyDepth(-1.0), lambda: NoisySemantic(1.5)):
+        with pytest.raises(MultisigmaError, match="must be"):
+            make()
+
+
+def test_a_preference_multiplies_a_task() -> None:
+    likelihoods = {"semantic": Softmax(), "depth": Laplace()}
+    losses = {"semantic": torch.tensor(2.0), "depth": torch.tensor(0.5)}
+    assert PreferredWeighting(likelihoods, {"semantic": 3.0})(losses).item() == pytest.approx(6.5)
+
+
+def test_transfer_is_the_first_order_change(tmp_path: Path) -> None:
+    result = replace(
+        fake_result(BUDGETS["cpu"].config),
+        curves={"loss/depth": ([0, 10], [2.0, 2.0])},
+        gradients=[{"step": 5, "cosine/all/semantic/depth": 0.5, "norm/all/depth": 4.0, "norm/all/semantic": 9.0}],
+    )
+    # 0.01 x 4 x 0.5 of a loss of 2 is 1 %.
+    assert transfer(result, "semantic", "depth") == pytest.approx(1.0)
+    assert mean_cosine(result, "all", ("semantic", "depth")) == 0.5

@@ -18,6 +18,9 @@ EXPERIMENTS = {
     "units": "other units of depth and vectors, with weights as they were (section 1)",
     "weightings": "every weighting of the library, beside published comparisons",
     "likelihoods": "what the right likelihood is worth (section 3.2)",
+    "label_noise": "noise in one task's labels",
+    "optimal_weighting": "the front of fixed weights, learned weights, preferences (section 6)",
+    "relations": "which tasks help each other, and whether gradients tell (section 6)",
 }
 """A summary of each experiment, by the name of its module."""
 

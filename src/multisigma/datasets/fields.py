@@ -1,4 +1,4 @@
-"""The fields of a frame: arrays of its pixels, each with its own rule of warping."""
+"""The fields of a frame. Each type knows how to scale, flip and crop itself."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _PADDING_COLOR: Final = (124, 116, 104)
 
 
 class Field(Protocol):
-    """Data of a frame with a value for each pixel. A user's own type implements `shape` and `warp`."""
+    """A value for each pixel of a frame. A user's own type implements `shape` and `warp`."""
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width."""
 
     def warp(self, transform: Transform) -> Self:
-        """Return the field of the scaled, flipped and cropped frame; it must not share memory with `self`."""
+        """Return the scaled, flipped and cropped field, which must not share memory with `self`."""
 
 
 def _size(array: NDArray[Any]) -> tuple[int, int]:
@@ -35,7 +35,7 @@ def _size(array: NDArray[Any]) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """An RGB image: averaged by area where it shrinks, interpolated where it grows.
+    """An RGB image. To shrink it, pixels are averaged by area; to enlarge it, they are interpolated.
 
     Args:
         pixels: Shape (H, W, 3), uint8.
@@ -55,7 +55,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassMap:
-    """The class of each pixel. It is resampled by the nearest pixel.
+    """The class of each pixel, resampled by nearest neighbour.
 
     Args:
         ids: Raw ids of the frame's label space, shape (H, W), uint8.
@@ -77,15 +77,15 @@ class ClassMap:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InstanceMap:
-    """The instance of each pixel. It is resampled by the nearest pixel; the centroids move as points.
+    """The instance of each pixel, resampled by nearest neighbour, and the centroids of the instances.
 
-    The centroids are those of whole instances. Vectors made from them point at the whole instance's centroid, even if a
-    crop cuts the instance or leaves its centroid outside.
+    A centroid is that of the whole instance, also after a crop that cuts the instance. The target vectors then still
+    point to the same place, which may lie outside the crop.
 
     Args:
         ids: Shape (H, W), int32: class id * 1000 + number, or the class id alone for stuff and groups.
-        centroids: Instance id -> (x, y) of the whole instance's centroid in pixels, pixel centres at integers, for the
-            instances of evaluated classes. A centroid may lie outside the frame after a crop.
+        centroids: Centroid (x, y) in pixels of each instance of an evaluated class, by instance id. Pixel centres lie
+            at integers.
         void: Id of pixels without a label, such as padding.
     """
 
@@ -108,11 +108,11 @@ class InstanceMap:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Disparity:
-    """Disparity. It is resampled by the nearest pixel, and multiplied by new width / old width of the whole frame.
+    """Disparity, resampled by nearest neighbour. Scaling the frame multiplies it by new width / old width.
 
     Args:
-        values: Disparity in pixels at the frame's size, shape (H, W), float32; NaN where invalid. The sky is stored as
-            it was measured, mostly NaN; `disparity_with_sky` sets it to zero.
+        values: Disparity in pixels at the frame's size, shape (H, W), float32; NaN where invalid. Sky is
+            mostly NaN here; `disparity_with_sky` sets it to zero.
     """
 
     values: NDArray[np.float32]
@@ -129,9 +129,9 @@ class Disparity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Directions:
-    """Unit vectors in the camera's coordinates, such as surface normals. A flip mirrors x.
+    """Unit vectors in the camera's coordinates, such as surface normals; resampled by nearest neighbour.
 
-    They are resampled by the nearest pixel.
+    A flip changes the sign of x.
 
     Args:
         vectors: (x right, y down, z forward), shape (H, W, 3), float32; NaN where invalid.
@@ -153,16 +153,16 @@ class Directions:
 
 
 def instance_centroids(ids: NDArray[np.int32], classes: Collection[int]) -> dict[int, tuple[float, float]]:
-    """Return the mean position of all pixels of every instance of some classes.
+    """Return the centroid of every instance of some classes.
 
-    Ids below 1000 are groups or stuff and are not listed.
+    Ids below 1000 are stuff or groups and have no centroid.
 
     Args:
         ids: Instance ids, shape (H, W).
         classes: Ids of the classes, such as `CITYSCAPES.instance_ids`.
 
     Returns:
-        Instance id -> (x, y) in pixels, pixel centres at integers.
+        The mean (x, y) of the instance's pixels, by instance id. Pixel centres lie at integers.
     """
     counts, x_sums, y_sums = _sums(ids, max(int(ids.max(initial=0)) + 1, 1000))
     found = np.flatnonzero(counts)

@@ -1,4 +1,4 @@
-"""The YAML file that describes a user's own data: which files hold what, and the table of classes.
+"""The YAML file that describes a user's own data: the files of each kind of label, and the classes.
 
 `docs/data.md` explains the keys by example.
 """
@@ -33,12 +33,12 @@ _NO_CLASSES: Final = LabelSpace("none", (Label("scene", 0, 0, "scene", 0, False,
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """How stored numbers become disparity or depth: stored * scale + offset.
+    """Conversion of stored numbers to disparity or depth: stored * scale + offset.
 
     Args:
         scale: Pixels or metres per stored unit.
         offset: Pixels or metres to add.
-        invalid: Stored value of pixels without one; None if there is none.
+        invalid: Stored value that marks pixels without a measurement; None if no value does.
     """
 
     scale: float = 1.0
@@ -48,19 +48,19 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class FolderConfig:
-    """Where the fields of a data set's frames are, and what their files mean.
+    """The content of the YAML file: where each field's files are, and how to read them.
 
     Args:
-        path: The YAML file, or the root, for errors.
-        root: Folder that patterns begin from.
+        path: The YAML file, or the root, which error messages name.
+        root: Folder that the patterns are relative to.
         files: Pattern of each key's files, with `{name}` and `{split}`.
         labels: The classes.
-        ids_of: Class id of each value that maps of classes may hold.
-        encoding: What a pixel of an instance file holds.
-        numbers: How the stored numbers of 'disparity' or 'depth' are meant.
-        axes: What each channel of stored normals is.
-        camera: Numbers of the camera of all frames; None if it has files or is not known.
-        splits: Names of the frames of each split; None if the pattern of the first key tells the splits.
+        ids_of: Class id by the value that files store.
+        encoding: How a pixel of an instance file encodes class and number.
+        numbers: Conversion of the stored numbers of 'disparity' or 'depth'.
+        axes: Axis of each channel of stored normals, such as 'x' or '-y'.
+        camera: The camera of all frames as the file gives it; None if each frame has its own file, or none.
+        splits: Names of the frames of each split; None if the file patterns have the splits.
     """
 
     path: Path
@@ -95,8 +95,8 @@ def read_config(path: Path) -> FolderConfig:
             table.fail(key, "must be a pattern of files such as `folder/{split}`, or a table with the key `files`")
     for key, pattern in files.items():
         if wrong := re.search(r"\{[^{}]*\}?|\}", re.sub(r"\{(name|split)\}", "", pattern)):
-            near = difflib.get_close_matches(wrong[0], ("{name}", "{split}"), 1)
-            remedy = f"Did you mean `{near[0]}`?" if near else "Remove it."
+            similar = difflib.get_close_matches(wrong[0], ("{name}", "{split}"), 1)
+            remedy = f"Did you mean `{similar[0]}`?" if similar else "Remove it."
             table.fail(key, "must have no placeholders but `{name}` and `{split}`", remedy, f"`{wrong[0]}`")
     if not any(key in files for key in _FIELDS):
         table.fail("image", f"must be there, or another of {', '.join(_FIELDS[1:])}")
@@ -150,14 +150,14 @@ _CLASS_KEYS: Final = ("name", "id", "value", "color", "category", "instances", "
 
 
 class _Table:
-    """A table of the file, which names its keys in errors."""
+    """A table of the YAML file. Its errors name the full key, such as `depth.scale`."""
 
     def __init__(self, path: Path, prefix: str, content: Mapping[str, Any], keys: Sequence[str]) -> None:
         self.path, self.prefix, self.content = path, prefix, content
         for key in content:
             if key not in keys:
-                near = difflib.get_close_matches(str(key), keys, 1)
-                remedy = f"Did you mean `{near[0]}`?" if near else "Remove it."
+                similar = difflib.get_close_matches(str(key), keys, 1)
+                remedy = f"Did you mean `{similar[0]}`?" if similar else "Remove it."
                 self.fail(str(key), f"must be one of {', '.join(keys)}", remedy, "an unknown key")
 
     def fail(self, key: str, rule: str, remedy: str = "Correct it.", found: str | None = None) -> NoReturn:
@@ -207,7 +207,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _classes(table: _Table) -> tuple[LabelSpace, dict[int, int]]:
-    """The label space, and the class id of each stored value."""
+    """Return the label space, and the class id of each stored value."""
     ignored = table.content.get("ignore", IGNORE)
     ignored = ignored if isinstance(ignored, list) else [ignored]
     if not all(type(value) is int for value in ignored):
@@ -273,7 +273,7 @@ def _color(row: _Table) -> tuple[int, int, int]:
 
 
 def _hue(position: int) -> tuple[int, int, int]:
-    """A colour of its own for each position: steps of the golden ratio keep neighbours apart."""
+    """Return a colour by position. Hues advance by the golden ratio, so that neighbours differ clearly."""
     red, green, blue = colorsys.hsv_to_rgb((0.13 + 0.618034 * position) % 1, 0.55 + 0.25 * (position % 2), 0.9)
     return round(255 * red), round(255 * green), round(255 * blue)
 

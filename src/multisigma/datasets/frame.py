@@ -1,4 +1,4 @@
-"""One frame of a street scene with whatever labels it has."""
+"""One frame: an image and the labels that it has."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ class Frame:
 
     Args:
         name: Name such as 'aachen_000000_000019'.
-        fields: The fields by name; at least one. The image may be missing where only labels were read.
-        camera: Camera at the frame's size; None if not known.
-        labels: The classes that the ids of maps belong to.
+        fields: The fields by name, at least one. There may be no image, if only labels were read.
+        camera: Camera at the frame's size; None if unknown.
+        labels: The label space of the ids in class and instance maps.
 
     Example:
         >>> frame = Frame("street", {"image": Image(np.zeros((4, 8, 3), np.uint8))})
@@ -130,13 +130,13 @@ class Frame:
 
 
 def instance_vectors(frame: Frame) -> NDArray[np.float32]:
-    """Return the vector from every instance pixel to its instance's centroid, the regression target of section 4.
+    """Return the vector from each pixel of an instance to the instance's centroid: the target of section 4.
 
     Args:
         frame: A frame with the field "instance".
 
     Returns:
-        Vectors in pixels, shape (2, H, W), x then y: centroid minus pixel coordinate; NaN where no instance is.
+        Vectors (x, y) in pixels, shape (2, H, W): centroid minus pixel position; NaN outside instances.
 
     Raises:
         ValueError: If the frame has no instance labels.
@@ -160,11 +160,11 @@ def disparity_with_sky(frame: Frame) -> tuple[NDArray[np.float32], NDArray[np.bo
     """Return the disparity with zero on the sky, which is infinitely far (section 5 of the paper).
 
     Args:
-        frame: A frame; without classes no pixel is known to be sky.
+        frame: A frame. Without the field "semantic", no pixel counts as sky.
 
     Returns:
-        The disparity in pixels, NaN where invalid, and which pixels are sky, both of shape (H, W); None if the frame
-        has no disparity.
+        The disparity in pixels, NaN where invalid, and the mask of the sky, both of shape (H, W); None if the frame has
+        no disparity.
     """
     disparity, semantic = frame.get("disparity", Disparity), frame.get("semantic", ClassMap)
     if disparity is None:

@@ -1,4 +1,4 @@
-"""The classes that a data set's labels and a model's predictions are made of."""
+"""The table of classes of a data set or a model."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class LabelSpace:
 
     Args:
         name: Name of the table, such as 'cityscapes'.
-        classes: All classes, those that are not evaluated included. The evaluated ones have the training ids 0, 1, 2...
-        sky: Id of the class that is infinitely far; None where there is none.
+        classes: All classes. Those that are evaluated have the training ids 0, 1, 2, ...
+        sky: Id of the class that is infinitely far; None without such a class.
 
     Raises:
         MultisigmaError: If two classes share an id or a name (see `onto`), an id is out of its range, training ids have
@@ -98,7 +98,7 @@ class LabelSpace:
 
     @cached_property
     def void(self) -> int:
-        """Id of pixels without a label: that of the first class that is not evaluated; 255 if all are."""
+        """Id of pixels without a label: the first class that is not evaluated; 255 if all are evaluated."""
         return next((label.id for label in self.classes if label.ignore_in_eval and label.id >= 0), IGNORE)
 
     @cached_property
@@ -108,7 +108,7 @@ class LabelSpace:
 
     @cached_property
     def train_ids_of_ids(self) -> NDArray[np.uint8]:
-        """Training id of each id, 255 (`IGNORE`) where there is none; shape (256,)."""
+        """Training id of each id, or 255 (`IGNORE`); shape (256,)."""
         table = np.full(256, IGNORE, np.uint8)
         table[self.ids_of_train_ids] = np.arange(len(self.train_classes))
         return table
@@ -121,13 +121,13 @@ class LabelSpace:
         return table
 
     def onto(self, other: LabelSpace) -> NDArray[np.uint8]:
-        """Return the table that carries ids of this label space to those of another, such as a model's to a data set's.
+        """Return the table that translates ids of this label space to another, such as from a model's to a data set's.
 
-        Classes correspond by name; capitals, spaces, hyphens and underscores do not matter. What the other does not
-        have becomes its `void`, which evaluation counts as a wrong prediction wherever a class is labelled.
+        Classes correspond by name; capitals, spaces, hyphens and underscores do not matter. A class that
+        `other` lacks becomes its `void`, which is a wrong prediction wherever a class is labelled.
 
         Args:
-            other: The label space to express the ids in.
+            other: The label space to translate to.
 
         Returns:
             Id of `other` for each id of this one, shape (256,).
@@ -144,7 +144,7 @@ class LabelSpace:
         return table
 
     def to_json(self) -> dict[str, Any]:
-        """Return the table as what JSON can hold; `from_json` reads it."""
+        """Return the table as values that JSON can hold; `from_json` reads them."""
         classes = [
             {
                 "id": label.id,
@@ -162,7 +162,7 @@ class LabelSpace:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> LabelSpace:
-        """Make the table of what `to_json` returned.
+        """Build the table from the values that `to_json` returned.
 
         Raises:
             MultisigmaError: If a field is missing or of the wrong type.

@@ -34,17 +34,18 @@ DEFAULT_FOLDER = Path(__file__).parents[1] / "weights"
 """The model that the package ships."""
 
 _log = logging.getLogger(__name__)
-# Largest width of an enlarged image, in working heights. Else a strip of one row would become hundreds of frames wide.
+# Largest width of an enlarged image, in working heights. Without it, a strip of one row would become hundreds of
+# frames wide.
 _WIDEST = 4
 
 
 class SceneModel(nn.Module):
-    """A network with everything that it needs to predict.
+    """A network with its tasks, its classes and its noise scales: all that a prediction needs.
 
     Args:
-        info: What the model is.
+        info: The description of the model, as `model.json` holds it.
         tasks: The tasks that `info` names, in the same order.
-        network: The network with its weights; None for one of random weights.
+        network: The network with its weights; None to initialise one at random.
 
     Raises:
         MultisigmaError: The encoder that `info` names is not available.
@@ -76,7 +77,7 @@ class SceneModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the model computes."""
+        """The device of the weights."""
         return self.network.mean.device
 
     def forward(self, rgb: Tensor) -> dict[str, Tensor]:
@@ -101,14 +102,14 @@ class SceneModel(nn.Module):
     ) -> ScenePrediction:
         """Predict one image, in evaluation mode.
 
-        The image is brought to the working height, its aspect kept, and the results to the image's own size. An image
-        is not enlarged to more than four times the working height in width.
+        The image is resized to the working height with its aspect ratio kept, and the results are resized to the
+        image's own size. An enlarged image is at most four working heights wide.
 
         Args:
             image: A path, a Pillow image, an array or a tensor, of any size; see `read_photograph`.
             camera: The camera at the size of the image, for depth in metres.
-            height: Height in pixels to work at, instead of the model's own.
-            learned_noise: Whether to fill in the learned sigma of the results, for metrics of calibration.
+            height: Working height in pixels; None for the model's own.
+            learned_noise: Whether results get the sigma that training has learned, for metrics of calibration.
 
         Raises:
             MultisigmaError: The image cannot be read, and the message names the file; or `height` is not positive.
@@ -165,7 +166,7 @@ class SceneModel(nn.Module):
     def load(cls, folder: str | Path, device: str | torch.device | None = None, trust_code: bool = False) -> Self:
         """Load a run's model, or a saved one, in evaluation mode.
 
-        Only `model.json` and `model.safetensors` are read. Without `trust_code`, no code of the author runs.
+        Only `model.json` and `model.safetensors` are read. Without `trust_code`, no code of the model's author runs.
 
         Args:
             folder: A run folder, or the folder of `save`.
@@ -179,11 +180,11 @@ class SceneModel(nn.Module):
         folder = Path(folder)
         require_files(folder)
         info = ModelInfo.read(folder / INFO_FILE)
-        own = [name for name in info.tasks if name not in BUILT_IN]
-        if own and not trust_code:
+        custom = [name for name in info.tasks if name not in BUILT_IN]
+        if custom and not trust_code:
             raise MultisigmaError(
                 f"{folder}: loading this model runs code of its author. Found the task "
-                f"{own[0]!r}, which is not built in. If you trust it, load with trust_code=True, or on the command "
+                f"{custom[0]!r}, which is not built in. If you trust it, load with trust_code=True, or on the command "
                 "line with --trust-code."
             )
         if info.encoder.startswith("hf-hub:"):
@@ -251,14 +252,14 @@ class SceneModel(nn.Module):
 
 @contextmanager
 def _evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode; after that give each part its own mode back, also after an error."""
-    modes = {part: part.training for part in module.modules()}
+    """Put a module into evaluation mode, and restore the mode of each submodule afterwards, also after an error."""
+    modes = {submodule: submodule.training for submodule in module.modules()}
     module.eval()
     try:
         yield
     finally:
-        for part, training in modes.items():
-            part.training = training
+        for submodule, training in modes.items():
+            submodule.training = training
 
 
 def default_device() -> torch.device:
@@ -291,9 +292,9 @@ def _bad_weights(folder: Path, error: Exception) -> MultisigmaError:
 
 
 def _at_height(pixels: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
-    """Resize RGB of shape (H, W, 3) to a height, its aspect kept: by area where that shrinks, else linearly.
+    """Resize RGB of shape (H, W, 3) to a height with its aspect ratio kept: by area to shrink, linearly to enlarge.
 
-    A strip is enlarged less, so that its width does not exceed `_WIDEST` heights.
+    A wide strip is enlarged less, so that its width is at most `_WIDEST` heights.
     """
     rows, columns = pixels.shape[:2]
     height = min(height, max(rows, _WIDEST * height * rows // columns))

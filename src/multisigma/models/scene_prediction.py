@@ -29,7 +29,7 @@ class ScenePrediction(Mapping[str, Any]):
     """The result of each task for one image, by task name, at the size of the image.
 
     `scene["semantic"]` is a `SemanticResult`, `scene["instance"]` an `InstanceResult` and `scene["depth"]` a
-    `DepthResult`; a user's own task gives a `DenseResult` or a result of its own.
+    `DepthResult`; the result of a user's own task is a `DenseResult` or of a type of the user.
 
     Args:
         image: The image as RGB, shape (H, W, 3).
@@ -68,10 +68,10 @@ class ScenePrediction(Mapping[str, Any]):
     def draw(self, width: int = 640) -> Image.Image:
         """Return a picture: the image and each task's pictures side by side, with their titles.
 
-        Classes are also shown over the image, and a legend at the bottom tells their colours.
+        Classes are also drawn over the image, with a legend of their colours at the bottom.
 
         Args:
-            width: Largest width of each of them, pixels.
+            width: Largest width of each picture in pixels.
         """
         share = min(1.0, width / self.image.shape[1])
         size = max(1, round(self.image.shape[1] * share)), max(1, round(self.image.shape[0] * share))
@@ -112,7 +112,7 @@ class ScenePrediction(Mapping[str, Any]):
         return _png(self.draw())
 
     def summary(self) -> dict[str, Any]:
-        """Return each task's summary, the size of the image and the camera, as what JSON can hold."""
+        """Return size, camera and each task's summary as values that JSON can hold."""
         height, width = self.image.shape[:2]
         return {
             "height": height,
@@ -128,7 +128,7 @@ class ScenePrediction(Mapping[str, Any]):
             FOLDER/semantic/NAME_labelIds.png      8-bit ids of the label space
             FOLDER/instance/NAME.txt               a line for each object: MASK LABEL_ID SCORE
             FOLDER/disparity/NAME_disparity.png    16-bit, (p - 1) / 256 px; ends at 255.99 px
-            FOLDER/arrays/NAME_TASK_ARRAY.npy      such as `NAME_depth_disparity.npy`, without that end
+            FOLDER/arrays/NAME_TASK_ARRAY.npy      such as `NAME_depth_disparity.npy`
             FOLDER/pictures/NAME.png               the picture that `draw` makes
             FOLDER/scenes/NAME.json                `summary()`
 
@@ -143,23 +143,28 @@ class ScenePrediction(Mapping[str, Any]):
             raise MultisigmaError(f"Parameter `name` must be a file name without a folder. Found {name!r}.")
         folder = Path(folder)
         try:
-            for part in ("arrays", "pictures", "scenes"):
-                (folder / part).mkdir(parents=True, exist_ok=True)
+            for subfolder in ("arrays", "pictures", "scenes"):
+                (folder / subfolder).mkdir(parents=True, exist_ok=True)
             write_predictions(folder, name, self, self.image.shape[:2], self.labels)
         except OSError as error:
             raise MultisigmaError(f"{folder}: cannot be written: {error.strerror or error}. Choose another.") from error
         for task, result in self._results.items():
-            for part, values in result.arrays().items():
+            for array, values in result.arrays().items():
                 content = io.BytesIO()
                 np.save(content, values, allow_pickle=False)
-                write_bytes(folder / "arrays" / f"{name}_{task}_{part}.npy", content.getvalue())
+                write_bytes(folder / "arrays" / f"{name}_{task}_{array}.npy", content.getvalue())
         write_bytes(folder / "pictures" / f"{name}.png", self._repr_png_())
         summary = json.dumps(self.summary(), indent=1, ensure_ascii=False, allow_nan=False)
         write_text(folder / "scenes" / f"{name}.json", summary)
 
 
 def _legend_places(widths: Sequence[int], width: int) -> list[tuple[int, int]]:
-    """Return the left edge and the row of entries of some widths in pixels, in rows of a width."""
+    """Return the left edge and the row of each legend entry.
+
+    Args:
+        widths: Width of each entry in pixels.
+        width: Width of a row in pixels.
+    """
     places: list[tuple[int, int]] = []
     left = row = 0
     for entry in widths:

@@ -1,4 +1,4 @@
-"""The interface of a task: everything that is particular to it. Network, training and evaluation are built from it."""
+"""The interface of a task, from which network, training and evaluation are built."""
 
 import math
 from abc import ABC, abstractmethod
@@ -32,15 +32,15 @@ class Task(ABC):
     The parameters of its constructor are its options: `--task.NAME.OPTION VALUE`. It needs `name`, `channels`,
     `likelihood`, `target` and `loss`; the rest has defaults.
 
-    Targets have their own mask of labelled pixels: 255 in class maps, NaN in regressions.
+    Targets mark unlabelled pixels: 255 in class maps, NaN in regressions.
 
     Attributes:
         name: The key of this task everywhere: outputs, losses, logs, pictures, command line.
         fields: The fields of a frame that its labels come from, for messages.
-        requires: Names of other tasks whose results `postprocess` looks at, where the network has these tasks.
-        per_class: Whether output i is class i of the data's evaluated classes.
-        unit: Unit of the values, and the suffix of the error metrics' keys; 'px' for lengths that grow with the image,
-            empty for pure numbers.
+        requires: Names of other tasks whose results `postprocess` uses, if the network has these tasks.
+        per_class: Whether output channel i is the evaluated class of training id i.
+        unit: Unit of the values, which also ends the keys of the error metrics. 'px' means lengths that grow with the
+            image; empty means pure numbers.
     """
 
     name: ClassVar[str]
@@ -56,11 +56,11 @@ class Task(ABC):
     @property
     @abstractmethod
     def likelihood(self) -> Likelihood:
-        """The noise model; a subclass may simply assign one, `likelihood = Softmax()`."""
+        """The noise model. A subclass may assign it as an attribute: `likelihood = Softmax()`."""
 
     @abstractmethod
     def target(self, frame: Frame) -> Tensor:
-        """Make the target of a frame; all unlabelled where the frame lacks this task's labels."""
+        """Return the target of a frame, all unlabelled if the frame lacks this task's labels."""
 
     @abstractmethod
     def loss(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +78,7 @@ class Task(ABC):
         """Return the metrics of this task's result; none by default.
 
         Args:
-            labels: The classes of the data that the results are held against.
+            labels: The classes of the data.
         """
         return []
 
@@ -89,20 +89,20 @@ class Task(ABC):
 
         Args:
             output: The network's output for this task, shape (channels, H, W).
-            scene: The results of the tasks that `requires` names, by task name, as far as the network has them.
+            scene: The results of those tasks in `requires` that the network has, by task name.
             context: The model's classes, the camera, and the scale of the errors.
         """
         return DenseResult(output)
 
     def noise_scale(self, loss: float) -> float | None:
-        """Return the noise scale for a mean validation loss, such as a Laplace's b; None by default."""
+        """Return the noise scale that a mean validation loss implies, such as b of a Laplace; None by default."""
         return None
 
     def class_samples(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return class logits and labels of some pixels of validation frames; None by default.
 
-        The temperature that calibrates the probabilities is fitted to them, and comes back as
-        `PostprocessContext.temperatures`.
+        A temperature that calibrates the probabilities is fitted to them. `postprocess` gets it as
+        `context.temperatures`.
 
         Args:
             output: The network's output of shape (B, channels, H, W).
@@ -114,11 +114,11 @@ class Task(ABC):
         return None
 
     def baseline(self) -> Baseline | None:
-        """Make a fresh predictor that sees no image, for comparison; none by default."""
+        """Return a new predictor that sees no image, to compare with; None by default."""
         return None
 
     def baseline_result(self, prediction: NDArray[Any], labels: LabelSpace) -> Any:
-        """Return the baseline's prediction as a result that the metrics take.
+        """Return the baseline's prediction as a result for the metrics.
 
         Args:
             prediction: In the form of the targets, at the size of the frame.
@@ -130,14 +130,14 @@ class Task(ABC):
         """Draw this task's pictures of a frame; none by default.
 
         Args:
-            frame: The frame with its labels, or with none.
+            frame: The frame; it may have no labels.
             scene: Every task's result at the size of the frame, by task name.
         """
         return []
 
 
 class RegressionTask(Task):
-    """A regression with an L1 loss, as in section 4, or a squared one. NaN in the target marks values without a label.
+    """A regression with absolute errors, as in section 4, or squared errors. NaN in the target means no label.
 
     The loss is the sum over a pixel's channels of the absolute or squared errors, averaged over labelled pixels. A
     pixel is labelled if all its channels are. All channels share one noise scale, so the term log(scale) is multiplied
@@ -183,7 +183,7 @@ class RegressionTask(Task):
         return DenseResult(output, context.noise_scales.get(self.name), context.sigmas.get(self.name), self.noise)
 
     def true_values(self) -> TargetOf:
-        """Return a function that makes the target of a frame as an array, and remembers it for the last frame."""
+        """Return a function from a frame to its target as an array, which caches the last frame's target."""
         return lru_cache(maxsize=1)(lambda frame: self.target(frame).numpy())
 
     def metrics(self, labels: LabelSpace) -> Sequence[Metric]:
@@ -194,7 +194,7 @@ class RegressionTask(Task):
 def postprocess(
     tasks: Sequence[Task], outputs: Mapping[str, NDArray[np.float32]], context: PostprocessContext
 ) -> dict[str, TaskResult]:
-    """Return every task's result for one image, each made once, after those that it requires.
+    """Return every task's result for one image. Tasks are computed after those that they require.
 
     Args:
         tasks: The tasks of the network.

@@ -33,8 +33,8 @@ class DepthResult(TaskResult):
         camera: The camera at the size of the image; None if not known.
         noise_scale: Scale of the errors of the disparity over validation frames, pixels; None if not measured.
         sigma: Scale of the noise that training has learned, pixels; None outside evaluation.
-        noise: Their distribution, which tells what the scale is: the mean absolute error of a Laplace distribution, or
-            the root mean square error of a normal one.
+        noise: The distribution of the errors. The scale is the mean absolute error of a Laplace distribution, and the
+            root mean square error of a normal one.
     """
 
     disparity: NDArray[np.float32]
@@ -45,7 +45,7 @@ class DepthResult(TaskResult):
 
     @property
     def values(self) -> NDArray[np.float32]:
-        """The disparity in the form of the targets, shape (1, H, W)."""
+        """The disparity with a channel axis, as the targets have it; shape (1, H, W)."""
         return self.disparity[None]
 
     @property
@@ -58,16 +58,17 @@ class DepthResult(TaskResult):
         return self._metres(self.disparity)
 
     def interval(self, share: float = 0.9) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the nearest and the farthest depth in metres between which the true one lies with a probability.
+        """Return an interval that holds the true depth with a probability.
 
-        The error of the disparity is taken to follow the distribution `noise` with the scale `noise_scale`. Of a
-        Laplace distribution with scale b it is at most -b log(1 - share) with the probability `share`.
+        The errors of the disparity are assumed to follow the distribution `noise` with the scale `noise_scale`. Under
+        Laplace noise of scale b, an error is at most -b log(1 - share) with the probability `share`.
 
         Args:
             share: The probability, from 0 to below 1.
 
         Returns:
-            Nearest and farthest depth, each of shape (H, W); the farthest is infinite where the disparity may be 0.
+            Nearest and farthest depth in metres, each of shape (H, W). The farthest is infinite where the disparity may
+            be 0.
 
         Raises:
             MultisigmaError: Without a camera, or without a scale, or `share` is out of its range.
@@ -167,6 +168,6 @@ class Depth(RegressionTask):
 
 
 def _with_sky(frame: Frame) -> NDArray[np.float32] | None:
-    """The frame's disparity with zero on the sky; a frame without disparity stays unlabelled, its sky too."""
+    """Return the frame's disparity with zero on the sky; None if the frame has no disparity."""
     found = disparity_with_sky(frame)
     return None if found is None else found[0]

@@ -1,4 +1,4 @@
-"""One training run: configuration in, a run folder out."""
+"""Train one run: from a configuration to a run folder."""
 
 import json
 import logging
@@ -42,12 +42,12 @@ def train(
 
     Args:
         config: The run's configuration.
-        run: The run folder. It receives `config.yaml`, `environment.json`, `network.json`, `baselines.npz`, `logs/`,
-            `checkpoints/` (`last.ckpt` and `best.ckpt`), and at the end `model.json` and `model.safetensors`;
-            those of the best checkpoint are in `best/`.
-        resume: Go on from `checkpoints/last.ckpt`; from the start if the run was stopped before it wrote one.
-        progress: Takes how many iterations are done, with losses and sigmas.
-        callbacks: Callbacks of the trainer besides its own, which may watch the training.
+        run: The run folder. It gets `config.yaml`, `environment.json`, `network.json`, `baselines.npz`, `logs/`,
+            `checkpoints/` (`last.ckpt` and `best.ckpt`), and at the end `model.json` and `model.safetensors`,
+            also for the best checkpoint in `best/`.
+        resume: Whether to continue from `checkpoints/last.ckpt`, or from the start if there is none yet.
+        progress: Is told the number of finished iterations, the losses and the sigmas.
+        callbacks: Further Lightning callbacks.
 
     Returns:
         The trained module.
@@ -56,7 +56,7 @@ def train(
         MultisigmaError: The data or the configuration is at fault, or a task has no labelled pixel; the folder holds a
             run and `resume` is false, or it holds none, or one of another configuration, and `resume` is true.
     """
-    # The processes that Lightning starts for further devices come here too, when the first has made the folder.
+    # Lightning runs this function again in a process for each further device, after the first has made the folder.
     first_process = getattr(rank_zero_only, "rank", 0) == 0
     if first_process:
         check_run_folder(config, run, resume)
@@ -89,7 +89,7 @@ def train(
         done = transfer_weights(module.network, Path(config.init), config.encoder, train_data.labels, per_class)
         if first_process:
             _log.info("from %s: %s", config.init, done)
-    # Before the run folder, because a fault in its options must leave none behind.
+    # Before the run folder is made, so that a fault in the options leaves no folder behind.
     trainer = make_trainer(
         config, run, val_data is not None, first_iteration(run) if resume else 0, progress, callbacks
     )
@@ -102,9 +102,9 @@ def train(
     training, validation = make_loaders(config, tasks, train_data, val_data, trainer)
     begin = time.perf_counter()
     with warnings.catch_warnings(), readable_worker_errors():
-        # Batches follow from the iteration alone, so that the loader needs no state of its own to resume.
+        # Batches depend only on the iteration, so the loader needs no state to resume.
         warnings.filterwarnings("ignore", ".*dataloader is not resumable.*")
-        # Lightning's own use of torch.
+        # From Lightning's own code.
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated.*")
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")
@@ -130,7 +130,7 @@ def train(
 
 
 def _tasks_of(run: Path, train_data: SceneDataset, resume: bool, warn: bool) -> Names:
-    """Return what the option `--tasks labelled` means: the tasks of the run to resume, or those with labels."""
+    """Return the tasks of `--tasks labelled`: those of the run to resume, or else those with labels."""
     if resume:
         return TrainConfig.from_yaml(run / "config.yaml").tasks
     tasks, messages = labelled_tasks(train_data)

@@ -71,8 +71,9 @@ def xi_clusters(
         predecessor_correction: Remove points from a cluster's end that were not reached from within the cluster.
 
     Returns:
-        Two arrays. The first, of shape (N,), has the innermost cluster of each point, numbered from 0, or -1 for a
-        point that is only in outer clusters or in none. The second, of shape (K, 2), has the first and last position of
+        Two arrays. The first, of shape (N,), has the label of each point: innermost clusters are numbered from 0, and
+        all other points have -1. A label is not a row of the second array. The second, of shape (K, 2), has the first
+        and last position of
         each cluster in the ordering. A cluster comes after those that it contains.
 
     Raises:
@@ -268,7 +269,8 @@ def tree_clusters(
         points: The points that were ordered, shape (N, 2).
         scales: Scale of each point, in the points' unit; shape (N,).
         weights: Multiplicities, shape (N,); None for all 1.
-        contrast: Maximum of a cluster's minimum core distance, as a share of the peak; above 0 and at most 1.
+        contrast: A valley is deep enough if its minimum core distance is at most this share of the peak; above 0 and at
+            most 1.
         slope: The larger, the closer separate clusters may be to each other; above 0.
         min_weight: Minimum total weight of a cluster.
         resolution: Smaller core distances are raised to this, in the points' unit. For pooled points take half the grid

@@ -9,9 +9,9 @@ where points are dense. Here the leaves of a k-d tree postpone the updates of th
 
 - Each leaf has a `pending` distance. All updates of its processed points that give a reachability below this distance
   are done; the others are still pending. An inner node has the minimum of its children's distances.
-- A pending update matters only if it can give a reachability at or below the least one of all unprocessed points. So
-  a leaf waits until the least reachability has risen to its `pending` distance. Then it makes its updates up to
-  `GROWTH` times that distance, which becomes its new `pending` distance.
+- A pending update matters only if it can give a reachability at or below the present minimum over all unprocessed
+  points. So a leaf waits until the least reachability has risen to its `pending` distance. Then it makes its updates up
+  to `GROWTH` times that distance, which becomes its new `pending` distance.
 - Once all points below an inner node are processed, one search finds the nearest point that any of them can improve. It
   may raise the `pending` distance of the whole node.
 """
@@ -39,7 +39,7 @@ _POINT = np.dtype(  # a group of equal points, which share one place in the tree
         ("rank", "i8"),  # position of the first copy in the ordering, -1 if unprocessed
         ("from_rank", "i8"),  # position of the predecessor in the ordering, -1 if there is none
         ("index", "i8"),  # input index of the next unprocessed copy, lowest first
-        ("after", "i8"),  # position, in the list of members, of the copy that follows it
+        ("after", "i8"),  # position, in the list of members, of the copy after `index`
         ("end", "i8"),  # end of the group in that list
     ],
     align=True,
@@ -467,7 +467,8 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
         ordering[rank], reachability[i], cores[i] = i, p["reach"], p["core"]
         predecessor[i] = -1 if p["from_rank"] < 0 else ordering[p["from_rank"]]
 
-        # Mark it as processed. If it has unprocessed copies, the next one takes its place, reached from the first.
+        # Mark it as processed. If it has unprocessed copies, the next one takes its place. The first copy may improve
+        # it.
         leaf = (t * leaves + leaves - 1) // n
         while starts[leaf] > t:
             leaf -= 1
@@ -498,8 +499,8 @@ def _optics(coordinates: Floats, weights: Ints, min_samples: int, max_eps: float
         _refresh_leaf(nodes, points, v, start, start + left[leaf])
         _refresh_above(nodes, v)
 
-        # If the leaf has made its points' updates up to `pending`, make this point's too. Otherwise lower `pending` to
-        # postpone them.
+        # If `pending` is between this point's core distance and twice that, make its updates up to `pending` now.
+        # Otherwise lower `pending` to the core distance, which postpones them.
         if is_first_copy and core < math.inf:
             node = nodes[v]
             if node["pending"] < math.inf and core <= node["pending"] <= 2 * core:

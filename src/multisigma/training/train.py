@@ -53,8 +53,8 @@ def train(
         The trained module.
 
     Raises:
-        MultisigmaError: The data or the configuration is at fault, or a task has no labelled pixel; the folder holds a
-            run and `resume` is false, or it holds none, or one of another configuration, and `resume` is true.
+        MultisigmaError: The data or the configuration is at fault, or a task has no labelled pixel; `resume` is false
+            and the folder holds a run; or `resume` is true and it holds none, or one of another configuration.
     """
     # Lightning runs this function again in a process for each further device, after the first has made the folder.
     first_process = getattr(rank_zero_only, "rank", 0) == 0

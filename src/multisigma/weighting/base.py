@@ -122,8 +122,8 @@ class Weighting(nn.Module, ABC):
     ) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups: the model's, and this weighting's without weight decay.
 
-        Weight decay would pull every sigma towards 1. If the model contains the weighting, its parameters are in the
-        second group alone.
+        Weight decay would pull every sigma towards 1. If the model contains the weighting, the weighting's parameters
+        are in the second group only.
 
         Args:
             model: The model. None for the weighting's group alone.

@@ -115,7 +115,8 @@ class GradientAggregation(Weighting):
             rows = mean_over_processes(rows)
             return aggregator(rows) if rows.any() and len(rows) > 1 else rows.sum(0)
         # Each process has features of its own, so the rows cannot be averaged. Most methods need only the rows' inner
-        # products. Summed over processes, these are the inner products of the whole batch.
+        # products. A process's rows are W times its part of the whole batch's gradients, for W processes. So the
+        # products' sum over processes, divided by W twice, is that of the whole batch.
         products = mean_over_processes(rows @ rows.T / distributed.get_world_size())
         if not products.any() or len(rows) == 1:
             return rows.sum(0)

@@ -69,7 +69,7 @@ def reduce_losses(
     """
     several = several_processes()
     present = tuple([several or isinstance(count, Tensor) or count > 0 for count in counts])
-    # Some loss in a compiled graph must require a gradient. So if no task is present, detach none there.
+    # A compiled graph needs at least one loss with a gradient. So if no task is present in one, detach none.
     if not all(present) and (any(present) or not torch.compiler.is_compiling()):
         # Detach absent tasks. Their loss may be 0 / 0, whose gradient is NaN even when it is multiplied by zero.
         totals = [t if here else t.detach() for t, here in zip(totals, present, strict=True)]

@@ -96,7 +96,8 @@ class UncertaintyWeighting(Weighting):
         self.parameter_names = [f"log_variance_{name}" for name in self.tasks]
         if closed_form:
             self.lowest_losses = [0.0 if slope else -math.inf for slope in self.slope]
-            # Row 0 is the decayed sum of losses, row 1 that sum with 1 for each loss. The quotient is the running mean.
+            # Row 0 is a decayed sum of the losses. Row 1 is the same sum with 1 in place of each loss. The quotient is
+            # the running mean.
             self.register_buffer("running", torch.zeros(2, len(self.tasks), dtype=torch.float32))
         else:
             # One parameter for each task: the gradient of an absent task can then be None, so that the optimiser skips

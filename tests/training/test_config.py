@@ -47,6 +47,8 @@ def test_presets_set_every_field_that_has_a_meaning_in_the_paper(name: str) -> N
         "frozen_stride",
         "encoder_learning_rate",
         "photometric",
+        "compile",
+        "threads",
         "seed",
         "accelerator",
         "devices",

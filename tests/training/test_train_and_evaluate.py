@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import multisigma
 from multisigma.cli import main
 from multisigma.datasets.images import write_png
 from multisigma.datasets.label_space import CITYSCAPES
@@ -311,6 +312,50 @@ def test_a_resumed_run_ends_with_the_same_weights(run: Path, root: Path, tmp_pat
     losses, resumed = read_log(run)["loss/total"], read_log(other)["loss/total"]
     assert np.array_equal(losses[0], resumed[0])
     assert np.array_equal(losses[1], resumed[1])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--precision", "bf16-mixed", "--encoder-learning-rate", "0.001", "--photometric.noise", "1"),
+        pytest.param(("--compile", "true"), marks=pytest.mark.slow),
+    ],
+)
+def test_resumed_runs_with_the_options_of_power_end_with_the_same_weights(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    from multisigma.training.scene_module import SceneModule
+
+    step = SceneModule.training_step
+
+    def stopped(self: SceneModule, batch: Batch, batch_idx: int) -> torch.Tensor:
+        if self.global_step == 2:
+            raise RuntimeError("power cut")
+        return step(self, batch, batch_idx)
+
+    options = (*options, "--threads", str(torch.get_num_threads()), "--iterations", "3", "--checkpoint-every", "1")
+    assert train(root, tmp_path / "whole", *options) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(SceneModule, "training_step", stopped)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(root, tmp_path / "stopped", *options)
+    assert main(["train", "--resume", "--out", str(tmp_path / "stopped")]) == 0
+    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    # Compiling leaves the weights their names.
+    model = multisigma.SceneModel.load(tmp_path / "stopped")
+    assert {f"network.{name}" for name in model.network.state_dict()} < expected.keys()
+    if "--encoder-learning-rate" in options:
+        assert read_log(tmp_path / "whole")["learning_rate/encoder"][1][0] == pytest.approx(0.001)
+
+
+def test_compiling_without_a_compiler_leaves_no_run_behind(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert train(root, tmp_path / "run", "--iterations", "1", "--compile", "true") == 2
+    assert "Option --compile needs a C++ compiler on the CPU. Found no no-such-compiler" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_in_a_folder_with_brackets_keeps_its_configuration(root: Path, tmp_path: Path) -> None:

@@ -150,11 +150,13 @@ class TrainConfig:
     devices: int = option(1, "devices on each node")
     nodes: int = option(1, "nodes")
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = option("32-true", "floating point precision")
+    compile: bool = option(False, "compile the network by torch.compile; on the CPU it needs a C++ compiler")
+    threads: int | None = option(None, "threads that compute on the CPU; null for torch's own number")
 
     def __post_init__(self) -> None:
         positive = ["aspp_channels", "decoder_channels", "iterations", "batch_size", "scale_min", "learning_rate"]
         positive += ["encoder_learning_rate", "noise_learning_rate", "validate_every", "validation_frames"]
-        positive += ["checkpoint_every", "log_every", "devices", "nodes"]
+        positive += ["checkpoint_every", "log_every", "devices", "nodes", "threads"]
         for name in positive:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):

@@ -44,6 +44,13 @@ class SceneModule(lightning.LightningModule):
         weighting = make_weighting(config, tasks, steps_per_epoch)
         self.network = make_network(config, tasks, labels, pretrained)
         self.weighting = weighting
+        # For training alone: validation may have frames of many sizes, and each would be compiled anew. They stand
+        # beside the network, so that its weights keep their names.
+        self.forward_features: Callable[[Tensor], Tensor] = self.network.forward_features
+        self.forward_decoders: Callable[[Tensor, Sequence[int]], dict[str, Tensor]] = self.network.forward_decoders
+        if config.compile:
+            self.forward_features = torch.compile(self.forward_features, dynamic=False)
+            self.forward_decoders = torch.compile(self.forward_decoders, dynamic=False)
         self.validation_sums: dict[str, Tensor] = {}
 
     def forward(self, rgb: Tensor) -> dict[str, Tensor]:
@@ -61,8 +68,8 @@ class SceneModule(lightning.LightningModule):
         torch.manual_seed(self.batch_seed)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        shared = self.network.forward_features(batch["image"])
-        losses = self.losses(self.network.forward_decoders(shared, batch["image"].shape[2:]), batch)
+        shared = self.forward_features(batch["image"])
+        losses = self.losses(self.forward_decoders(shared, batch["image"].shape[2:]), batch)
         objective = self.weighting(losses, shared)
         if self.global_step % self.config.log_every == 0:
             self._log_training(losses, objective)
@@ -91,7 +98,10 @@ class SceneModule(lightning.LightningModule):
             if count.item():
                 values[f"loss/{name}"] = total.item() / count.item()
         values |= weighting_columns(self.weighting.log())
-        values["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        rates = [group["lr"] for group in self.trainer.optimizers[0].param_groups]
+        values["learning_rate"] = rates[0]
+        if self.config.encoder_learning_rate:
+            values["learning_rate/encoder"] = rates[1]
         for logger in self.loggers:
             logger.log_metrics(values, self.global_step)
         shown = {k: v for k, v in values.items() if k.startswith(("loss/", "sigma/")) and k != "loss/total"}

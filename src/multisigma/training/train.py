@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import lightning
+import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from multisigma.datasets.dataset import SceneDataset, unlabelled
@@ -41,7 +42,7 @@ def train(
     """Train on the split 'train' of the data, and validate on 'val' where that split exists and has labels.
 
     Args:
-        config: The run's configuration.
+        config: The run's configuration. Its seed and its threads become those of the whole process.
         run: The run folder. It gets `config.yaml`, `environment.json`, `network.json`, `baselines.npz`, `logs/`,
             `checkpoints/` (`last.ckpt` and `best.ckpt`), and at the end `model.json` and `model.safetensors`,
             also for the best checkpoint in `best/`.
@@ -80,6 +81,8 @@ def train(
             f"{config.devices * config.nodes} over all nodes. Take fewer devices, or more frames (--validation-frames)."
         )
 
+    if config.threads:
+        torch.set_num_threads(config.threads)
     lightning.seed_everything(config.seed, verbose=False)
     checkpoint = checkpoint_path(run) if resume and checkpoint_path(run).is_file() else None
     steps_per_epoch = max(1, round(len(train_data) / config.batch_size))

@@ -1,6 +1,9 @@
 """The Lightning trainer of a run."""
 
 import logging
+import os
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +30,7 @@ def make_trainer(
     """Make the Lightning trainer of a run that starts at an iteration; each start has a CSV log of its own.
 
     Raises:
-        MultisigmaError: The machine has no such accelerator, devices or precision.
+        MultisigmaError: The machine has no such accelerator, devices or precision, or no compiler.
     """
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     checkpoints: list[lightning.Callback] = [
@@ -46,12 +49,25 @@ def make_trainer(
         checkpoints += [best, ValidationPictures()]
     try:
         watching = [ProgressReport(progress, config.iterations), *callbacks]
-        return _trainer(config, run, validate, start, [*checkpoints, *watching])
+        trainer = _trainer(config, run, validate, start, [*checkpoints, *watching])
     except (ValueError, MisconfigurationException) as error:
         raise MultisigmaError(
             "Options --accelerator, --devices and --precision must suit this machine. Found "
             f"{config.accelerator}, {config.devices} and {config.precision}. Lightning says: {error}"
         ) from error
+    if config.compile and trainer.strategy.root_device.type == "cpu":
+        _require_compiler()
+    return trainer
+
+
+def _require_compiler() -> None:
+    """Raise `MultisigmaError` without the C++ compiler that torch takes on a CPU."""
+    compiler = os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
+    if shutil.which(compiler) is None:
+        raise MultisigmaError(
+            f"Option --compile needs a C++ compiler on the CPU. Found no {compiler}. Install it, name another in the "
+            "environment variable CXX, or train without --compile."
+        )
 
 
 def _trainer(

@@ -51,7 +51,7 @@ def _shop(
     front = int(math.floor(s / (2.0 * spacing)))
     x = s - 2.0 * spacing * front
     wide = 2.0 * spacing
-    paint = 0.02 + 0.3 * hash3(front, 11, seed) ** 2
+    paint = 0.012 + 0.3 * hash3(front, 11, seed) ** 3
     tr = paint * (0.7 + 0.6 * hash3(front, 12, seed))
     tg = paint * (0.7 + 0.5 * hash3(front, 13, seed))
     tb = paint * (0.6 + 0.6 * hash3(front, 14, seed))
@@ -151,7 +151,8 @@ def facade(
     if is_door:
         seen *= 0.25
     dark = 0.008 + 0.035 * hash3(j, i, seed + 9)
-    br = bg = bb = dark
+    tinted = 0.05 * hash3(seed, 16, 5) if ground == OFFICE else 0.0  # the blue glass of offices
+    br, bg, bb = dark + 0.3 * tinted, dark + 0.7 * tinted, dark + tinted
     veil = hash3(j, i, seed)
     if veil > 0.55:  # curtains and blinds
         drop = low + h * (1.0 - hash3(i, j, seed + 4))

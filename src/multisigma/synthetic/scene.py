@@ -72,7 +72,7 @@ WALLS = {
     PANELS: np.array([[0.5, 0.51, 0.52], [0.38, 0.39, 0.4], [0.62, 0.62, 0.6], [0.3, 0.31, 0.33], [0.58, 0.53, 0.47]]),
 }  # fmt: skip
 FINISHES = [PLASTER, BRICKS, BLOCKS, PANELS]
-FINISH_SHARE = [0.38, 0.36, 0.16, 0.1]
+FINISH_SHARE = [0.34, 0.34, 0.18, 0.14]
 
 
 def _wall_colour(rng: np.random.Generator, finish: int) -> Floats:
@@ -115,14 +115,14 @@ class Street:
         }
         self.urban = float(rng.random())
         self.verge = {side: float(rng.uniform(1.5, 3.2)) if rng.random() < 0.32 else 0.0 for side in (-1, 1)}
-        self.pavement = {side: float(rng.uniform(2.0, 6.0)) for side in (-1, 1)}
+        self.pavement = {side: float(rng.uniform(1.6, 5.5)) for side in (-1, 1)}
         # Cars also stand on the pavement, behind its row of trees and posts, which then part them in the image.
         self.bays = {side: bool(rng.random() < 0.4) for side in (-1, 1)}
         for side in (-1, 1):
             if self.bays[side]:
                 self.verge[side] *= 0.6
                 self.pavement[side] = 4.6 + 0.3 * self.pavement[side]
-        garden = rng.random(2) > 0.25 + 0.45 * self.urban
+        garden = rng.random(2) > 0.4 + 0.45 * self.urban
         self.garden = {-1: float(rng.uniform(2.5, 7)) * garden[0], 1: float(rng.uniform(2.5, 7)) * garden[1]}
         self.front = {s: self.edge[s] + self.verge[s] + self.pavement[s] + self.garden[s] for s in (-1, 1)}
         #: Winter: the street's trees are bare, or nearly all of them.
@@ -131,8 +131,8 @@ class Street:
         self.grass = np.array([0.36, 0.42, 0.2]) * rng.uniform(0.75, 1.2) * [rng.uniform(0.9, 1.25), 1.0, 1.0]
         self.asphalt = np.full(3, rng.uniform(0.25, 0.47)) * [rng.uniform(0.97, 1.05), 1.0, rng.uniform(0.96, 1.06)]
         # Pavements of slabs, of small stones or bricks, and of asphalt as dark as the road's.
-        self.paving = str(rng.choice(["slabs", "stones", "asphalt"], p=[0.5, 0.25, 0.25]))
-        self.slab = np.full(3, rng.uniform(0.28, 0.55)) * [rng.uniform(0.98, 1.1), 1.0, rng.uniform(0.88, 1.02)]
+        self.paving = str(rng.choice(["slabs", "stones", "asphalt"], p=[0.66, 0.22, 0.12]))
+        self.slab = np.full(3, rng.uniform(0.3, 0.58)) * [rng.uniform(0.98, 1.1), 1.0, rng.uniform(0.88, 1.02)]
         if self.paving == "asphalt":
             self.slab = self.asphalt * rng.uniform(0.88, 1.15)
         self.crossings: list[tuple[float, float]] = []
@@ -342,10 +342,10 @@ class Street:
         depth = rng.uniform(9, 14)
         finish = int(rng.choice(FINISHES, p=FINISH_SHARE))
         wall = _wall_colour(rng, finish)
-        shops = 0.18 + 0.45 * self.urban
+        shops = 0.3 + 0.45 * self.urban
         ground = int(
             rng.choice(
-                [PLAIN, SHOPS, DOORS, OFFICE], p=[0.3 * (1 - shops), shops, 0.6 * (1 - shops), 0.1 * (1 - shops)]
+                [PLAIN, SHOPS, DOORS, OFFICE], p=[0.25 * (1 - shops), shops, 0.5 * (1 - shops), 0.25 * (1 - shops)]
             )
         )
         spacing = (z1 - z0) / max(round((z1 - z0) / rng.uniform(1.7, 3.6)), 1)
@@ -439,6 +439,8 @@ class Street:
             self.hedge(x + side * 0.4, z0, z1, rng.uniform(0.9, 1.9))
         elif kind < 0.7:
             self.fence(x, z0, z1)
+            if rng.random() < 0.5:
+                self.hedge(x + side * 0.9, z0, z1, rng.uniform(1.0, 2.4))
         elif kind < 0.95:
             self.wall(x, z0, z1, rng.uniform(0.7, 1.6))
             if rng.random() < 0.5:
@@ -480,6 +482,11 @@ class Street:
         g, rng = self.geometry, self.rng
         g.begin("fence")
         height = railing or rng.uniform(0.9, 1.9)
+        foot = KERB
+        if not railing and rng.random() < 0.35:  # on a low wall
+            foot += rng.uniform(0.3, 0.8)
+            self.wall(x, z0, z1, foot - KERB)
+            g.begin("fence")
         if not railing and rng.random() < 0.4:  # planks
             par = (rng.uniform(0.14, 0.3), rng.uniform(0.78, 0.92), height, 0.0)
             colour = np.array(
@@ -492,11 +499,11 @@ class Street:
         z = np.linspace(z0, z1, n + 1)
         v = np.empty((n, 4, 3))
         v[:, :, 0] = x
-        v[:, :2, 1], v[:, 2:, 1] = KERB, KERB + height
+        v[:, :2, 1], v[:, 2:, 1] = foot, foot + height
         v[:, [0, 3], 2], v[:, [1, 2], 2] = z[:-1, None], z[1:, None]
-        g.quads(v, m.FENCE, colour, v[:, :, [2, 1]] - [0.0, KERB], par)
+        g.quads(v, m.FENCE, colour, v[:, :, [2, 1]] - [0.0, foot], par)
         for post in np.arange(z0, z1 + 0.1, 2.5):
-            g.box((x, KERB + height / 2, post), (0.1, height + 0.08, 0.1), m.METAL, colour * 0.9)
+            g.box((x, foot + height / 2, post), (0.1, height + 0.08, 0.1), m.METAL, colour * 0.9)
 
     def gap(self, side: int, z0: float, z1: float) -> None:
         """A place without a house: trees, a car park, or a yard behind a wall or a fence."""
@@ -700,7 +707,7 @@ class Street:
         g, rng = self.geometry, self.rng
         inner = self.edge[side] + self.verge[side]
         spots: list[tuple[float, float, bool]] = []
-        for _ in range(int(rng.poisson(1.5 + 1.7 * self.urban))):
+        for _ in range(int(rng.poisson(1.8 + 1.8 * self.urban))):
             x, z = side * (inner + rng.uniform(0.3, self.pavement[side] - 0.2)), rng.uniform(6, 38)
             together = int(rng.choice([1, 2, 3, 4], p=[0.52, 0.3, 0.12, 0.06]))
             spots.extend((x + side * 0.55 * k, z + rng.normal(0, 0.15), False) for k in range(together))

@@ -286,7 +286,7 @@ class Street:
         kerb = np.empty((n, 4, 3))
         kerb[:, :, 0] = x
         # It reaches below the road, whose strips bend at other places: no crack may show the sky.
-        kerb[:, :2, 1], kerb[:, 2:, 1] = -0.1, KERB
+        kerb[:, :2, 1], kerb[:, 2:, 1] = -0.1, KERB + 0.004
         kerb[:, [0, 3], 2], kerb[:, [1, 2], 2] = z[:-1, None], z[1:, None]
         stone = np.full(3, rng.uniform(0.3, 0.52))
         g.quads(kerb, m.BRICK, stone, kerb[:, :, [2, 1]], (seed, 1.0, 0.2))

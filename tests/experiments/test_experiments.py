@@ -13,6 +13,7 @@ from multisigma.cli import main
 from multisigma.cli.experiment import EXPERIMENTS
 from multisigma.datasets.open import open_dataset
 from multisigma.errors import MultisigmaError
+from multisigma.experiments import likelihoods
 from multisigma.experiments import study as study_module
 from multisigma.experiments.budgets import BUDGETS
 from multisigma.experiments.execute import execute, hash_of_data
@@ -92,6 +93,24 @@ def test_a_run(root: Path, tmp_path: Path) -> None:
         parts = [value**2 for key, value in row.items() if key.endswith("/depth") and key.startswith("norm/")]
         assert sum(parts) == pytest.approx(2 * whole, rel=1e-3)
         assert -1 <= row["cosine/all/semantic/depth"] <= 1
+
+
+def test_a_run_with_the_exact_softmax(root: Path, tmp_path: Path) -> None:
+    study = Study(tmp_path, "smoke", 1, str(root))
+    config = next(method.config for method in likelihoods.methods(study) if method.name == "exact softmax")
+    result = execute(config, tmp_path / "run")
+    assert result.last("weight/semantic") == 1
+    assert result.last("sigma/semantic") != 1
+
+
+def test_a_run_in_another_unit(root: Path, tmp_path: Path) -> None:
+    config = Study(tmp_path, "smoke", 1, str(root)).config(**UNITS["inverse depth in 1/m"])
+    result = execute(config, tmp_path / "run")
+    camera = open_dataset(str(root), "val").read(0).camera
+    assert camera is not None
+    # The loss is in 1/m, the result in pixels. A negative output counts as 0 in the result alone.
+    pixels = result.last("val/loss/depth") * camera.fx * camera.baseline
+    assert result.value("disparity_error_px", result.frames) == pytest.approx(pixels, rel=0.2)
 
 
 def test_the_probe_changes_nothing(root: Path, tmp_path: Path) -> None:
@@ -193,6 +212,7 @@ def test_exact_semantic_is_its_plain_loss_at_temperature_one() -> None:
     task = ExactSemantic()
     loss = task.loss(output, target)
     total, count = loss
+    assert (loss[0], loss[1]) == (total, count)
     weighting = UncertaintyWeighting({"semantic": task.likelihood})
     assert weighting({"semantic": loss}).item() == pytest.approx(total.item() / count.item(), rel=1e-5)
     assert count == 2 * 24 - 6

@@ -23,6 +23,7 @@ COMMANDS = {
     "export": "write a model as ONNX or as a program of torch.export",
     "pack": "make a run's model ready to be shared, with a model card",
     "report": "write a run's report",
+    "diagnose": "losses and gradients of a run's tasks, and which weighting to try first",
     "experiment": "the paper's experiments, with equal tuning and intervals",
     "demo": "the whole way on generated scenes, in minutes",
 }

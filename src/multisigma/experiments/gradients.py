@@ -35,7 +35,12 @@ class GradientProbe(lightning.Callback):
     ) -> None:
         if trainer.global_step % self.every == 0:
             module = cast(SceneModule, pl_module)
-            self.rows.append({"step": trainer.global_step} | gradient_statistics(module, batch))
+            # The statistics of batch normalisation and the random state stay as they are.
+            buffers = {name: buffer.clone() for name, buffer in module.network.named_buffers()}
+            with torch.random.fork_rng():
+                outputs = functional_call(module.network, buffers, (batch["image"],))
+                losses = mean_losses(module, outputs, batch)
+                self.rows.append({"step": trainer.global_step} | gradient_statistics(losses, shared_parts(module)))
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -44,22 +49,25 @@ class GradientProbe(lightning.Callback):
         self.rows = list(state_dict["rows"])
 
 
-def gradient_statistics(module: SceneModule, batch: Batch) -> dict[str, float]:
-    """Return norms and cosines of the tasks' gradients for a batch; see `GradientProbe`.
+def mean_losses(module: SceneModule, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    """Return each task's mean loss over a batch; tasks without a label are left out."""
+    found = module.losses(outputs, batch).items()
+    return {task: total / count for task, (total, count) in found if count.item()}
 
-    The network's statistics of batch normalisation and the random state stay as they are.
+
+def gradient_statistics(losses: Mapping[str, Tensor], parts: Mapping[str, Sequence[nn.Parameter]]) -> dict[str, float]:
+    """Return norms and cosines of the gradients of losses; see `GradientProbe`.
+
+    Args:
+        losses: Each task's mean loss, a scalar with a graph.
+        parts: The parameters that the tasks share, by part.
     """
-    parts = shared_parts(module)
     named = [(part, parameter) for part, parameters in parts.items() for parameter in parameters]
     parameters = [parameter for _, parameter in named]
-    buffers = {name: buffer.clone() for name, buffer in module.network.named_buffers()}
     rows: dict[str, list[Tensor]] = {}
-    with torch.random.fork_rng(), torch.enable_grad():
-        outputs = functional_call(module.network, buffers, (batch["image"],))
-        for task, (total, count) in module.losses(outputs, batch).items():
-            if count.item():
-                found = torch.autograd.grad(total / count, parameters, retain_graph=True, allow_unused=True)
-                rows[task] = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+    for task, loss in losses.items():
+        found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        rows[task] = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
     values: dict[str, float] = {}
     for part in ("all", *parts):
         chosen = [i for i, (name, _) in enumerate(named) if part in ("all", name)]
@@ -71,8 +79,9 @@ def gradient_statistics(module: SceneModule, batch: Batch) -> dict[str, float]:
     return values
 
 
-def shared_parts(module: SceneModule) -> Mapping[str, Sequence[nn.Parameter]]:
-    """Return the parameters that the tasks share, by part: the encoder's children and the ASPP."""
-    named = [(name, child) for name, child in module.network.encoder.named_children()]
-    parts = {name: list(child.parameters()) for name, child in [*named, ("aspp", module.network.aspp)]}
+def shared_parts(module: SceneModule) -> dict[str, list[nn.Parameter]]:
+    """Return the parameters that the tasks share and that learn, by part: the encoder's children, ASPP, skip."""
+    network = module.network
+    children = [*network.encoder.named_children(), ("aspp", network.aspp), ("skip", network.skip)]
+    parts = {name: [p for p in child.parameters() if p.requires_grad] for name, child in children if child is not None}
     return {name: parameters for name, parameters in parts.items() if parameters}

@@ -48,8 +48,11 @@ class ExponentialForm(OneForm):
 
 @dataclass(frozen=True)
 class LoggedPrediction(Prediction):
-    """Logits and classes for the exact softmax. It unpacks into the sum of the plain cross entropy and the number of
-    pixels, which logs and the gradient probe read."""
+    """Logits and classes for the exact softmax. It also reads as the pair that other losses are: the sum of the plain
+    cross entropy and the number of pixels, for logs and the gradient probe."""
+
+    def __getitem__(self, index: int) -> Tensor:
+        return Semantic().loss(self.output, self.target)[index]
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter(Semantic().loss(self.output, self.target))

@@ -71,6 +71,10 @@ class _InUnit(RegressionTask):
         # It would be in the unit, and results are in pixels.
         return None
 
+    def baseline(self) -> Any:
+        # Its prediction would be in the unit, and comes without a camera.
+        return None
+
     def postprocess(
         self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
     ) -> Any:

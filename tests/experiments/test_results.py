@@ -69,7 +69,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_a_name_stands_for_what_is_learned() -> None:
     path = result_path(Path(), CONFIG)
-    for same in ({"data": "elsewhere"}, {"workers": 3}, {"log_every": 7}, {"checkpoint_every": 9}):
+    for same in ({"data": "elsewhere"}, {"workers": 3}, {"threads": 2}, {"log_every": 7}, {"checkpoint_every": 9}):
         assert result_path(Path(), replace(CONFIG, **same)) == path
     others = [{"seed": 5}, {"learning_rate": 0.2}, {"iterations": 5}, {"weighting": "equal"}, {"decoder_kernel": 1}]
     others += [{"weighting_options": {"normalise": 1.0}}, {"task_options": {"depth": {"likelihood": "gaussian"}}}]

@@ -35,6 +35,7 @@ METRICS: Final = {
 """The keys of each task's measurements that experiments compare. The first is the one of table 1."""
 # Options that say where and how often, but not what is learned.
 _OF_THE_MACHINE: Final = {"data", "seed", "workers", "accelerator", "validation_frames", "validate_every"} | {
+    "threads",
     "checkpoint_every",
     "log_every",
 }

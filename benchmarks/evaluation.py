@@ -22,7 +22,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -34,7 +33,7 @@ from multisigma.datasets.frame import Frame
 from multisigma.datasets.images import read_png, write_png
 from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.predictions import PredictionFiles, inspect_prediction, write_predictions
-from multisigma.datasets.scene import cut_instances
+from multisigma.datasets.scene import PredictedClasses, PredictedInstances, cut_instances
 from multisigma.metrics import AveragePrecision, IoU, Metric
 from multisigma.synthetic import StreetSettings, make_frame
 from multisigma.training.environment import describe_environment
@@ -115,7 +114,7 @@ def our_parts(
         "pixel rules, from arrays": lambda: IoU(CITYSCAPES).count(scene, truth),
         "instance rules, from files": lambda: from_files(one, instance, root, AveragePrecision(CITYSCAPES)),
         "instance rules, from arrays": lambda: AveragePrecision(CITYSCAPES).count(
-            {"instance": SimpleNamespace(regions=cut_instances(*objects))}, truth
+            {"instance": PredictedInstances(cut_instances(*objects))}, truth
         ),
     }
 
@@ -163,7 +162,7 @@ def measure(folder: Path, frames: int, instances: int, seed: int) -> dict[str, A
         write_png(paths[0], maps(truth)[0])
         write_png(paths[1], maps(truth)[1].astype(np.uint16))
         regions = cut_instances(ids, class_ids, confidences)
-        scene = {"semantic": SimpleNamespace(ids=labels), "instance": SimpleNamespace(regions=regions)}
+        scene = {"semantic": PredictedClasses(labels), "instance": PredictedInstances(regions)}
         write_predictions(root, truth.name, scene, (HEIGHT, WIDTH))
         semantic, listed = root / "semantic" / f"{truth.name}_labelIds.png", root / "instance" / f"{truth.name}.txt"
 

@@ -1,13 +1,12 @@
 """Scenes as metrics take them, and what metrics make of them."""
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from multisigma.datasets.frame import Frame
-from multisigma.datasets.scene import SceneInstance
+from multisigma.datasets.scene import PredictedClasses, PredictedDisparity, PredictedInstances, SceneInstance
 from multisigma.metrics import Metric
 
 Scene = dict[str, Any]
@@ -19,8 +18,14 @@ def scene_of(
     disparity: np.ndarray | None = None,
 ) -> Scene:
     """Return the results of the tasks that have one."""
-    results = {"semantic": ("ids", ids), "instance": ("regions", regions), "depth": ("disparity", disparity)}
-    return {task: SimpleNamespace(**{part: value}) for task, (part, value) in results.items() if value is not None}
+    scene: Scene = {}
+    if ids is not None:
+        scene["semantic"] = PredictedClasses(ids)
+    if regions is not None:
+        scene["instance"] = PredictedInstances(regions)
+    if disparity is not None:
+        scene["depth"] = PredictedDisparity(disparity)
+    return scene
 
 
 def numbers(metric: Metric, case: Sequence[tuple[Scene, Frame]]) -> dict[str, Any]:

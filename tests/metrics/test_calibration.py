@@ -3,7 +3,6 @@
 from dataclasses import replace
 from itertools import pairwise
 from math import isnan, log
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from scipy.special import softmax
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import LabelSpace
 from multisigma.datasets.labels import Label
+from multisigma.datasets.scene import PredictedClasses, PredictedInstances
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import IntervalCoverage, Reliability
 from tests.frames import class_ids, frame_of
@@ -40,7 +40,7 @@ def drawn(temperature: float, seed: int = 0) -> list[tuple[Scene, Frame]]:
         chances = softmax(logits / temperature, -1).cumsum(-1)
         target = (rng.random((200, 250, 1)) > chances).sum(-1).clip(0, 4).astype(np.uint8)
         target[rng.random(target.shape) < 0.1] = VOID
-        result = SimpleNamespace(
+        result = PredictedClasses(
             ids=logits.argmax(-1).astype(np.uint8),
             probability=softmax(logits, -1).max(-1).astype(np.float32),
             learned_probability=softmax(logits / 2, -1).max(-1).astype(np.float32),
@@ -75,17 +75,17 @@ def test_equals_an_obvious_version() -> None:
 
 def test_what_was_not_given_is_left_out() -> None:
     (scene, frame), _ = drawn(1.0)
-    scene["semantic"].learned_probability = None
+    scene["semantic"] = replace(scene["semantic"], learned_probability=None)
     assert set(numbers(Reliability(FIVE), [(scene, frame)])) == {"semantic_ece"}
     void = replace(frame_of("f", None, np.full((200, 250), VOID, np.uint8)), labels=FIVE)
     assert numbers(Reliability(FIVE), [(scene, void)]) == {}
-    scene["semantic"].probability = None
+    scene["semantic"] = replace(scene["semantic"], probability=None)
     assert not Reliability(FIVE).count(scene, frame)
 
 
 def test_bad_input_is_named() -> None:
     (scene, frame), _ = drawn(1.0)
-    scene["semantic"].probability = np.zeros((2, 2), np.float32)
+    scene["semantic"] = replace(scene["semantic"], probability=np.zeros((2, 2), np.float32))
     with pytest.raises(MultisigmaError, match=r"\(2, 2\).* and \(200, 250\)"):
         Reliability(FIVE).count(scene, frame)
 
@@ -98,7 +98,7 @@ def coverage(errors: list[np.ndarray], noise: str = "laplace", **scales: float) 
         metric,
         [
             (
-                {"depth": SimpleNamespace(values=np.zeros((1, 1, len(e))), noise=noise, **scales)},
+                {"depth": PredictedInstances(None, np.zeros((1, 1, len(e)), np.float32), noise=noise, **scales)},
                 frame_of(str(i), image),
             )
             for i, e in enumerate(errors)

@@ -1,8 +1,8 @@
 """The counts of any number of processes, in any order, give exactly the numbers of one."""
 
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import CITYSCAPES
+from multisigma.datasets.scene import PredictedInstances
 from multisigma.metrics import (
     AveragePrecision,
     Counts,
@@ -59,10 +60,8 @@ def case(make_case: Any, kinds: tuple[str, ...]) -> Case:
     made = make_case(5, list(kinds))
     rng = np.random.default_rng(0)
     for scene, frame in made:
-        scene["semantic"].probability = rng.random(frame.size).astype(np.float32)
-        scene["vectors"] = SimpleNamespace(
-            values=rng.normal(0, 20, (2, *frame.size)), sigma=12.0, noise_scale=15.0, noise="laplace"
-        )
+        scene["semantic"] = replace(scene["semantic"], probability=rng.random(frame.size).astype(np.float32))
+        scene["vectors"] = PredictedInstances(None, rng.normal(0, 20, (2, *frame.size)), sigma=12.0, noise_scale=15.0)
     return made
 
 

@@ -21,7 +21,6 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -34,7 +33,7 @@ from multisigma.datasets.folders import is_folder
 from multisigma.datasets.images import encode_disparity, read_png, write_png
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.problems import DataError, Problem
-from multisigma.datasets.scene import SceneInstance
+from multisigma.datasets.scene import PredictedClasses, PredictedDisparity, PredictedInstances, SceneInstance
 from multisigma.files import write_text
 
 __all__ = ["ENDINGS", "PredictionFiles", "inspect_prediction", "list_predictions", "write_predictions"]
@@ -196,14 +195,14 @@ def inspect_prediction(
         if files.semantic:
             pixels = read_labels(files.semantic, labels)
             if sized(files.semantic, pixels):
-                scene["semantic"] = SimpleNamespace(ids=pixels)
+                scene["semantic"] = PredictedClasses(pixels)
     except DataError as error:
         problems += error.problems
     try:
         if files.disparity:
             values = read_disparity(files.disparity)
             if sized(files.disparity, values):
-                scene["depth"] = SimpleNamespace(disparity=values)
+                scene["depth"] = PredictedDisparity(values)
             if np.isnan(values).any():
                 found = f"{np.count_nonzero(np.isnan(values))} pixels without one"
                 problems.append(
@@ -225,7 +224,7 @@ def inspect_prediction(
                 left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
                 mask = mask[top : top + height, left : left + width].copy()
                 regions.append(SceneInstance(class_id, confidence, top, left, mask))
-        scene["instance"] = SimpleNamespace(regions=regions)
+        scene["instance"] = PredictedInstances(regions)
     return scene, problems
 
 

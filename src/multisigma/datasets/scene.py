@@ -1,15 +1,90 @@
-"""A system's scene, which evaluation holds against the labels of a frame."""
+"""What a metric takes: a system's prediction for one frame, task by task."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["SceneInstance", "boxes", "cut_instances"]
+from multisigma.datasets.label_space import LabelSpace
+
+__all__ = [
+    "DensePrediction",
+    "DisparityPrediction",
+    "InstancePrediction",
+    "PredictedClasses",
+    "PredictedDisparity",
+    "PredictedInstances",
+    "Scene",
+    "SceneInstance",
+    "SemanticPrediction",
+    "boxes",
+    "cut_instances",
+    "in_classes_of",
+]
+
+Scene = Mapping[str, Any]
+"""The result of each task for one image, by task name, at the size of the image.
+
+A metric states which of the types below it takes: `result: SemanticPrediction | None = scene.get("semantic")`. The
+metrics of a user's own task may take a result of any type.
+"""
+
+
+class SemanticPrediction(Protocol):
+    """Class of each pixel, `scene["semantic"]`."""
+
+    @property
+    def ids(self) -> NDArray[np.uint8]:
+        """Ids of the label space, shape (H, W)."""
+
+    @property
+    def probability(self) -> NDArray[np.float32] | None:
+        """Probability of each pixel's class, shape (H, W); None if not known."""
+
+    @property
+    def learned_probability(self) -> NDArray[np.float32] | None:
+        """The same with the temperature that training has learned; None if not known."""
+
+
+class InstancePrediction(Protocol):
+    """Objects, `scene["instance"]`."""
+
+    @property
+    def regions(self) -> Sequence[SceneInstance] | None:
+        """Class, score and mask of each object; None if the system gives no objects."""
+
+
+class DisparityPrediction(Protocol):
+    """Disparity, `scene["depth"]`."""
+
+    @property
+    def disparity(self) -> NDArray[np.float32]:
+        """Pixels at the size of the image, shape (H, W)."""
+
+
+class DensePrediction(Protocol):
+    """Values for each pixel with the scales of their errors: the result of any regression."""
+
+    @property
+    def values(self) -> NDArray[np.floating] | None:
+        """In the form of the task's targets, shape (channels, H, W); None if only objects are known."""
+
+    @property
+    def noise_scale(self) -> float | None:
+        """Scale of the errors over validation frames; None if not measured."""
+
+    @property
+    def sigma(self) -> float | None:
+        """Scale of the noise that training has learned; None if not known."""
+
+    @property
+    def noise(self) -> str:
+        """The distribution of the errors, 'laplace' or 'gaussian'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +104,57 @@ class SceneInstance:
     top: int
     left: int
     mask: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedClasses:
+    """A `SemanticPrediction` from a file or a baseline."""
+
+    ids: NDArray[np.uint8]
+    probability: NDArray[np.float32] | None = None
+    learned_probability: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedInstances:
+    """An `InstancePrediction` from files, or, with its vectors, from a model; then also a `DensePrediction`."""
+
+    regions: Sequence[SceneInstance] | None
+    values: NDArray[np.float32] | None = None
+    noise_scale: float | None = None
+    sigma: float | None = None
+    noise: str = "laplace"
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedDisparity:
+    """A `DisparityPrediction` from a file."""
+
+    disparity: NDArray[np.float32]
+
+
+def in_classes_of(scene: Scene, predicted: LabelSpace, wanted: LabelSpace) -> Scene:
+    """Translate the class ids of a scene from one label space to another; see `LabelSpace.onto`.
+
+    Args:
+        scene: The result of each task.
+        predicted: The label space of its ids.
+        wanted: The label space of the data.
+    """
+    if predicted == wanted:
+        return scene
+    table = predicted.onto(wanted)
+    results = dict(scene)
+    semantic: SemanticPrediction | None = scene.get("semantic")
+    if semantic is not None:
+        results["semantic"] = PredictedClasses(table[semantic.ids], semantic.probability, semantic.learned_probability)
+    instance: Any = scene.get("instance")
+    if instance is not None and instance.regions is not None:
+        regions = [replace(region, class_id=int(table[region.class_id])) for region in instance.regions]
+        results["instance"] = PredictedInstances(
+            regions, instance.values, instance.noise_scale, instance.sigma, instance.noise
+        )
+    return results
 
 
 @njit(cache=True)

@@ -1,6 +1,6 @@
 """Metrics count single frames; their counts give Measurements of any set of frames."""
 
-from multisigma.metrics.base import Counts, Measurement, Metric, SumMetric, part
+from multisigma.metrics.base import Counts, Measurement, Metric, SumMetric
 from multisigma.metrics.calibration import IntervalCoverage, Reliability
 from multisigma.metrics.depth import DepthErrors
 from multisigma.metrics.evaluation import Evaluation, measure, read_evaluations
@@ -24,6 +24,5 @@ __all__ = [
     "SumMetric",
     "VectorErrors",
     "measure",
-    "part",
     "read_evaluations",
 ]

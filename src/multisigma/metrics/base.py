@@ -12,31 +12,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multisigma.datasets.frame import Frame
+from multisigma.datasets.scene import Scene
 from multisigma.errors import MultisigmaError
 from multisigma.metrics.counting import ratio
 
-__all__ = ["Counts", "Measurement", "Metric", "SumMetric", "fill", "in_unit", "part"]
+__all__ = ["Counts", "Measurement", "Metric", "SumMetric", "fill", "in_unit"]
 
 Counts = Mapping[str, NDArray[Any]]
-"""A metric's counts of one frame, arrays by name. Empty if the frame has no label or the task no result."""
+"""A metric's counts of one frame: arrays by name. Empty if the frame has no label or the system no result."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number with everything that is needed to show it.
+    """A number with all that is needed to show it.
 
     Args:
-        key: Its name in files, such as 'iou_class'.
-        value: The number in its unit; nan if nothing could be measured.
+        key: Name in files, such as 'iou_class'.
+        value: The number in its unit; nan if nothing was measured.
         unit: '%', 'px', 'm', ...; empty for a pure number.
-        higher_is_better: Whether a larger value is better; None if neither is, as for the coverage of a 90 % interval.
-        definition: How the number is defined, in a sentence or two for readers.
+        higher_is_better: Whether a larger value is better; None if neither is, as for coverage of a 90 % interval.
+        definition: How the number is defined, in one or two sentences.
         per_class: Values by class or category; nan where undefined.
-        interval: Ends of its 95 % interval by bootstrap over frames; None if not computed.
-        name: Its name for readers; made from the key if empty.
-        is_main: Whether it is one of the few numbers that a report shows first.
+        interval: Ends of the 95 % bootstrap interval over frames; None if not computed.
+        name: Name in tables; derived from the key if empty.
+        is_main: Whether a report shows it among the first numbers.
         details: Further data for JSON, such as a confusion matrix or the bins of a diagram.
-        worst_frames: The frames where it is worst, by name, each with its value there; the worst first.
+        worst_frames: The values of the worst frames by frame name, the worst first.
 
     Example:
         >>> edges = Measurement("edge_f1", 61.5, "%", True, "F1 of edges within 2 px.")
@@ -58,16 +59,16 @@ class Measurement:
 
     @property
     def title(self) -> str:
-        """Its name for readers."""
+        """Name in tables."""
         return self.name or self.key.replace("_", " ").capitalize()
 
     @property
     def arrow(self) -> str:
-        """Which way is better; empty if neither is."""
+        """An arrow up or down towards better values; empty if neither is better."""
         return {True: "\N{UPWARDS ARROW}", False: "\N{DOWNWARDS ARROW}", None: ""}[self.higher_is_better]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as what JSON can hold: nan as None, infinity as 'inf'; `from_json` reads it."""
+        """Return the fields as values that JSON can hold, with None for nan and 'inf' for infinity."""
         return {
             "key": self.key,
             "name": self.title,
@@ -84,7 +85,7 @@ class Measurement:
 
     @classmethod
     def from_json(cls, content: Any) -> Measurement:
-        """Make a Measurement of what `to_json` returned.
+        """Build a Measurement from the values that `to_json` returned.
 
         Raises:
             MultisigmaError: A field is missing or of the wrong type.
@@ -111,18 +112,19 @@ class Measurement:
 
 
 class Metric(ABC):
-    """Counts of single frames, which give Measurements of any set of frames.
+    """Count each frame by itself, and compute Measurements from the counts of any set of frames.
 
-    Counting and summarising are separate. Hence the frames may be counted by any number of processes and in any order,
-    and their counts tell the worst frames and the interval of each number without a second look at the data.
+    Frames may be counted in any order and by any number of processes. The worst frames and the interval of each number
+    follow from the counts alone, without reading the data again.
     """
 
     @abstractmethod
-    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+    def count(self, scene: Scene, frame: Frame) -> Counts:
         """Count one frame.
 
         Args:
-            scene: Each task's result by task name, at the size of the frame, in ids of `frame.labels`.
+            scene: Each task's result by task name, at the size of the frame, in ids of `frame.labels`; see
+                `multisigma.datasets.scene` for the types of the results.
             frame: The labels.
 
         Returns:
@@ -131,20 +133,20 @@ class Metric(ABC):
 
     @abstractmethod
     def summarise(self, counts: Sequence[Counts]) -> list[Measurement]:
-        """Return the numbers of a set of frames.
+        """Compute the numbers of a set of frames.
 
         Args:
-            counts: The counts of the frames that have any, in the order of the data set; may be empty.
+            counts: The counts of the frames, without empty ones, in the order of the data set; may be an empty list.
         """
 
     def resample(self, counts: Sequence[Counts], weights: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-        """Return each number's values over the bootstrap draws, by key; shape (draws,).
+        """Compute each number for resamples of the frames, by key; shape (draws,).
 
-        This default summarises every draw. Metrics of sums do all draws at once.
+        This default summarises each resample. `SumMetric` computes all of them at once.
 
         Args:
             counts: The counts of N frames, at least one.
-            weights: How often each frame counts in each draw, shape (draws, N).
+            weights: How often each frame occurs in each resample, shape (draws, N).
         """
         draws = [
             [c for c, times in zip(counts, row, strict=True) for _ in range(times)]
@@ -159,26 +161,26 @@ class SumMetric(Metric):
 
     @abstractmethod
     def blanks(self) -> Sequence[Measurement]:
-        """Return the Measurements without their values; `per_class` has the names of classes."""
+        """Return the Measurements with nan as value; `per_class` has the names of the classes."""
 
     @abstractmethod
     def zeros(self) -> Counts:
-        """Return the counts of no frame: zeros of the shapes and types of `count`."""
+        """Return zeros of the shapes and types that `count` returns."""
 
     @abstractmethod
     def scores(self, totals: Counts) -> dict[str, NDArray[np.float64]]:
         """Compute the numbers from sums.
 
         Args:
-            totals: Sums of the counts, each with a first axis of draws.
+            totals: Sums of the counts over frames. The first axis of each array is the resample.
 
         Returns:
-            Scores by key: shape (draws,), or (draws, classes) for a mean over classes. Percentages are fractions; nan
-            where undefined.
+            Scores by key, nan where undefined: shape (draws,), or (draws, classes) for a mean over classes. A
+            percentage is given as a fraction.
         """
 
     def details(self, totals: Counts) -> dict[str, Mapping[str, Any]]:
-        """Return the `details` of Measurements by key, from sums without an axis of draws; none by default."""
+        """Return the `details` of Measurements by key, from sums without an axis of resamples; none by default."""
         return {}
 
     def summarise(self, counts: Sequence[Counts]) -> list[Measurement]:
@@ -237,20 +239,8 @@ def in_unit(scores: NDArray[np.float64], unit: str) -> tuple[NDArray[np.float64]
     return ratio(np.where(defined, scores, 0.0).sum(1), defined.sum(1)), scores
 
 
-def part(scene: Mapping[str, Any], task: str, name: str) -> Any:
-    """Return a part of a task's result, such as `ids`; None if the scene lacks the task, or its result lacks that
-    attribute.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> part({"depth": SimpleNamespace(disparity=3.0)}, "depth", "disparity"), part({}, "depth", "disparity")
-        (3.0, None)
-    """
-    return getattr(scene.get(task), name, None)
-
-
 def _exact_sum(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Sum arrays of one shape, so that the result depends on no order: integers exactly, floats correctly rounded."""
+    """Sum arrays of one shape, floats with a single rounding, so that the order does not change the result."""
     stacked = np.stack(arrays)
     if not np.issubdtype(stacked.dtype, np.floating):
         return np.asarray(stacked.sum(0))

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from multisigma.datasets.fields import ClassMap
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import LabelSpace
+from multisigma.datasets.scene import DensePrediction, Scene, SemanticPrediction
 from multisigma.errors import MultisigmaError
-from multisigma.metrics.base import Counts, Measurement, SumMetric, part
+from multisigma.metrics.base import Counts, Measurement, SumMetric
 from multisigma.metrics.counting import ratio
 from multisigma.metrics.regression import TargetOf, errors_of
 
@@ -47,8 +48,7 @@ class Reliability(SumMetric):
         labels: The classes.
     """
 
-    # Part of the result, by the name of its counts.
-    kinds: Final = {"ece": "probability", "ece_temperature": "learned_probability"}
+    kinds: Final = ("ece", "ece_temperature")
 
     def __init__(self, labels: LabelSpace) -> None:
         self.labels = labels
@@ -73,21 +73,25 @@ class Reliability(SumMetric):
             for name, type_ in (("pixels", np.int64), ("hits", np.int64), ("probabilities", np.float64))
         }
 
-    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+    def count(self, scene: Scene, frame: Frame) -> Counts:
         """Count a frame by `scene["semantic"]`, its `ids` and probabilities, and the field "semantic".
 
         Raises:
             MultisigmaError: If shapes do not fit.
         """
-        ids, truth = part(scene, "semantic", "ids"), frame.get("semantic", ClassMap)
-        given = {kind: part(scene, "semantic", name) for kind, name in self.kinds.items()}
-        given = {kind: probability for kind, probability in given.items() if probability is not None}
-        if not given or truth is None:
+        result: SemanticPrediction | None = scene.get("semantic")
+        truth = frame.get("semantic", ClassMap)
+        if result is None or truth is None:
             return {}
-        if any(array.shape != truth.shape for array in (ids, *given.values())):
+        ids, of_kinds = result.ids, zip(self.kinds, (result.probability, result.learned_probability), strict=True)
+        given = {kind: probability for kind, probability in of_kinds if probability is not None}
+        if not given:
+            return {}
+        shapes = [ids.shape, *(probability.shape for probability in given.values())]
+        if any(shape != truth.shape for shape in shapes):
             raise MultisigmaError(
                 "Classes and probabilities of a frame should have the shape (H, W) of its labels. "
-                f"Found {[array.shape for array in (ids, *given.values())]} and {truth.shape}."
+                f"Found {shapes} and {truth.shape}."
             )
         labelled = self.labels.train_ids_of_ids[truth.ids] < len(self.labels.train_classes)
         if not labelled.any():
@@ -147,10 +151,10 @@ class IntervalCoverage(SumMetric):
         target: Makes a frame's target.
     """
 
-    # Part of the result, and how it is described, by the beginning of the keys.
+    # End of the name and description, by the beginning of the keys.
     scales: Final = {
-        "coverage": ("sigma", "", "the scale that training has learned"),
-        "fitted_coverage": ("noise_scale", " by the fitted scale", "the scale that was fitted on validation frames"),
+        "coverage": ("", "the scale that training has learned"),
+        "fitted_coverage": (" by the fitted scale", "the scale that was fitted on validation frames"),
     }
 
     def __init__(self, task: str, target: TargetOf) -> None:
@@ -167,7 +171,7 @@ class IntervalCoverage(SumMetric):
                 _COVERAGE.format(described),
                 name=f"{name} within the {level} % interval{suffix}",
             )
-            for kind, (_, suffix, described) in self.scales.items()
+            for kind, (suffix, described) in self.scales.items()
             for level in LEVELS
         ]
 
@@ -178,23 +182,25 @@ class IntervalCoverage(SumMetric):
             for name, shape in (("within", (len(LEVELS),)), ("values", ()))
         }
 
-    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+    def count(self, scene: Scene, frame: Frame) -> Counts:
         """Count a frame by `scene[task]`, its `values` and scales, and its target.
 
         Raises:
             MultisigmaError: If shapes differ.
         """
-        values = part(scene, self.task, "values")
-        given = {kind: part(scene, self.task, name) for kind, (name, *_) in self.scales.items()}
-        given = {kind: scale for kind, scale in given.items() if scale is not None}
-        if values is None or not given:
+        result: DensePrediction | None = scene.get(self.task)
+        if result is None or result.values is None:
             return {}
-        errors = np.abs(errors_of(values, self.target(frame)))
+        of_kinds = zip(self.scales, (result.sigma, result.noise_scale), strict=True)
+        given = {kind: scale for kind, scale in of_kinds if scale is not None}
+        if not given:
+            return {}
+        errors = np.abs(errors_of(result.values, self.target(frame)))
         if not errors.size:
             return {}
         counts = dict(self.zeros())
         for kind, scale in given.items():
-            half_widths = [scale * _half_width(scene[self.task].noise, level / 100) for level in LEVELS]
+            half_widths = [scale * _half_width(result.noise, level / 100) for level in LEVELS]
             counts[f"{kind}_within"] = np.array([(errors <= half_width).sum() for half_width in half_widths])
             counts[f"{kind}_values"] = np.asarray(errors.size)
         return counts

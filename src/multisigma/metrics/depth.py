@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import nan
 from typing import Any, Final
 
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 
 from multisigma.datasets.fields import ClassMap
 from multisigma.datasets.frame import Frame, disparity_with_sky
+from multisigma.datasets.scene import DisparityPrediction, Scene
 from multisigma.errors import MultisigmaError
-from multisigma.metrics.base import Counts, Measurement, SumMetric, part
+from multisigma.metrics.base import Counts, Measurement, SumMetric
 from multisigma.metrics.counting import finite_sum, ratio
 
 __all__ = ["FARTHEST", "NATIVE_WIDTH", "DepthErrors"]
@@ -92,24 +92,25 @@ class DepthErrors(SumMetric):
             "depth_pixels": np.zeros((), np.int64),
         }
 
-    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+    def count(self, scene: Scene, frame: Frame) -> Counts:
         """Count a frame by `scene["depth"].disparity`, in pixels at the frame's size, and the field "disparity".
 
         Raises:
             MultisigmaError: If shapes differ.
         """
-        guess, truth = part(scene, "depth", "disparity"), disparity_with_sky(frame)
-        if guess is None or truth is None:
+        result: DisparityPrediction | None = scene.get("depth")
+        truth = disparity_with_sky(frame)
+        if result is None or truth is None:
             return {}
-        true, sky = truth
-        if guess.shape != true.shape:
+        prediction, (true, sky) = result.disparity, truth
+        if prediction.shape != true.shape:
             raise MultisigmaError(
                 "Predicted and true disparity of a frame should have the same shape (H, W). "
-                f"Found {guess.shape} and {true.shape}."
+                f"Found {prediction.shape} and {true.shape}."
             )
         # Thresholds must not be decided by the rounding of 32 bits.
-        true, guess = true.astype(np.float64), guess.astype(np.float64)
-        errors = guess - true
+        true, prediction = true.astype(np.float64), prediction.astype(np.float64)
+        errors = prediction - true
         valid = ~np.isnan(true)
         land = valid & ~sky if frame.get("semantic", ClassMap) is not None else np.zeros_like(valid)
         sums = np.array([[finite_sum(np.abs(e)), finite_sum(np.square(e))] for e in (errors[valid], errors[land])])
@@ -121,8 +122,9 @@ class DepthErrors(SumMetric):
         }
         if frame.camera is not None:
             bf = frame.camera.baseline * frame.camera.fx
-            near = valid & (true * FARTHEST >= bf)
-            counts |= _count_depth(bf / guess[near].clip(bf / FARTHEST, bf / _NEAREST), bf / true[near])
+            within_range = valid & (true * FARTHEST >= bf)
+            clipped = prediction[within_range].clip(bf / FARTHEST, bf / _NEAREST)
+            counts |= _count_depth(bf / clipped, bf / true[within_range])
         return counts
 
     def scores(self, totals: Counts) -> dict[str, NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""An evaluation: the Measurements of a split with their intervals and worst frames, and the counts behind them."""
+"""An evaluation: Measurements of a split with intervals and worst frames, and the counts of its frames."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DRAWS: Final = 1000
 """Resamples of the frames behind an interval."""
 _SEED: Final = 0
 _WORST: Final = 5
-# Draws that are computed together, which bounds the memory.
+# Resamples that are computed together: fewer take less memory.
 _CHUNK: Final = 250
 
 FrameCounts = Mapping[str, Counts]
@@ -35,16 +35,16 @@ FrameCounts = Mapping[str, Counts]
 
 
 def measure(metric: Metric, counts: FrameCounts) -> list[Measurement]:
-    """Summarise counts and add to each number its 95 % interval and its worst frames.
+    """Compute a metric's numbers with their 95 % intervals and worst frames.
 
-    The interval goes from the 2.5th to the 97.5th percentile of the number over 1000 resamples of the frames with
-    replacement, the same ones in every evaluation of as many frames. It tells how much the number depends on which
-    frames were drawn, not on the training. If a frame diverged, the number of each resample with that frame is
-    infinite, and the interval ends at infinity.
+    An interval is the 2.5th to the 97.5th percentile over 1000 bootstrap resamples of the frames. Evaluations of the
+    same number of frames use the same resamples. An interval shows how much the number depends on the choice of
+    frames, not on the training. Where a frame diverged, every resample with it is infinite, and so is the interval's
+    upper end.
 
     Args:
         metric: The metric that counted.
-        counts: Its counts; frames without any are left out.
+        counts: Its counts by frame name. Frames with empty counts are left out.
 
     Returns:
         The Measurements; none if no frame was counted.
@@ -71,16 +71,16 @@ def measure(metric: Metric, counts: FrameCounts) -> list[Measurement]:
 def _resampled(metric: Metric, frames: Sequence[Counts]) -> dict[str, NDArray[np.float64]]:
     rng = np.random.default_rng(_SEED)
     weights = rng.multinomial(len(frames), np.full(len(frames), 1 / len(frames)), DRAWS)
-    parts = [metric.resample(frames, weights[start : start + _CHUNK]) for start in range(0, DRAWS, _CHUNK)]
-    return {key: np.concatenate([values[key] for values in parts]) for key in parts[0]}
+    chunks = [metric.resample(frames, weights[start : start + _CHUNK]) for start in range(0, DRAWS, _CHUNK)]
+    return {key: np.concatenate([values[key] for values in chunks]) for key in chunks[0]}
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
-    """Return the interval of the draws where the number is defined, infinite ones among them; None without any."""
+    """Return the interval of the values that are not nan, infinite ones included; None if all are nan."""
     defined = values[~np.isnan(values)]
     if not len(defined):
         return None
-    # Between a finite and an infinite value there is nothing to interpolate.
+    # One cannot interpolate between a finite and an infinite value.
     method: Literal["linear", "inverted_cdf"] = "linear" if np.isfinite(defined).all() else "inverted_cdf"
     low, high = np.percentile(defined, (2.5, 97.5), method=method).tolist()
     return low, high
@@ -96,14 +96,14 @@ def _worst(measurement: Measurement, values: Mapping[str, float]) -> dict[str, f
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The numbers of a system on a split of a data set.
+    """The result of evaluating a system on a split.
 
     Args:
         measurements: The numbers.
-        baseline: Those of a predictor that sees no image; empty where there is none.
-        by_votes: Numbers of instances by each way from votes to instances; empty if only one was measured.
-        provenance: What was evaluated on what: `data`, `split`, `frames`, ...
-        counts: What each metric counted, by the metric's name.
+        baseline: The numbers of a predictor that sees no image; empty without one.
+        by_votes: Numbers of instances by each setting of `votes`, such as 'paper'; empty if only one was measured.
+        provenance: What was evaluated: `data`, `split`, `frames`, ...
+        counts: The counts of each metric, by the metric's name.
     """
 
     measurements: Sequence[Measurement]
@@ -134,7 +134,7 @@ class Evaluation:
             "provenance": self.provenance,
             "measurements": [m.to_json() for m in self.measurements],
             "baseline": [m.to_json() for m in self.baseline],
-            "by_votes": {way: [m.to_json() for m in found] for way, found in self.by_votes.items()},
+            "by_votes": {votes: [m.to_json() for m in found] for votes, found in self.by_votes.items()},
         }
         buffer = io.BytesIO()
         packed: dict[str, Any] = _pack(self.counts)
@@ -144,7 +144,7 @@ class Evaluation:
 
     @classmethod
     def read(cls, folder: Path, counts: bool = False) -> Evaluation:
-        """Read what `write` wrote.
+        """Read an evaluation from the files of `write`.
 
         Args:
             folder: The folder.
@@ -161,7 +161,7 @@ class Evaluation:
                 [Measurement.from_json(entry) for entry in content[name]] for name in ("measurements", "baseline")
             )
             by_votes = {
-                way: [Measurement.from_json(entry) for entry in found] for way, found in content["by_votes"].items()
+                votes: [Measurement.from_json(entry) for entry in found] for votes, found in content["by_votes"].items()
             }
             provenance = dict(content["provenance"])
         except (KeyError, TypeError, ValueError, AttributeError, MultisigmaError) as error:
@@ -183,20 +183,20 @@ def read_evaluations(folder: Path) -> dict[str, Evaluation]:
 
 
 def _pack(counts: Mapping[str, FrameCounts]) -> dict[str, Any]:
-    """Return the counts of all frames as few arrays.
+    """Return the counts of all frames as a few arrays for `np.savez`.
 
-    `frames` has the names of the frames. For each metric, `METRIC/frames` has the places of those that it counted, and
-    `METRIC/NAME` their counts, one after the other; `METRIC/NAME/shapes` has the shape of each.
+    `frames` holds the names of the frames. For each metric, `METRIC/frames` holds the indices of the frames that it
+    counted, `METRIC/NAME` their flattened counts in that order, and `METRIC/NAME/shapes` the shape of each.
     """
     names = list(dict.fromkeys(name for by_frame in counts.values() for name in by_frame))
     packed: dict[str, NDArray[Any]] = {"frames": np.array(names, dtype=np.str_)}
     for metric, by_frame in counts.items():
         counted = {name: of_frame for name, of_frame in by_frame.items() if of_frame}
         packed[f"{metric}/frames"] = np.array([names.index(name) for name in counted], np.int64)
-        for part in next(iter(counted.values()), {}):
-            arrays = [np.asarray(of_frame[part]) for of_frame in counted.values()]
-            packed[f"{metric}/{part}"] = np.concatenate([array.ravel() for array in arrays])
-            packed[f"{metric}/{part}/shapes"] = np.array([array.shape for array in arrays], np.int64)
+        for name in next(iter(counted.values()), {}):
+            arrays = [np.asarray(of_frame[name]) for of_frame in counted.values()]
+            packed[f"{metric}/{name}"] = np.concatenate([array.ravel() for array in arrays])
+            packed[f"{metric}/{name}/shapes"] = np.array([array.shape for array in arrays], np.int64)
     return packed
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, nan
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numba import njit
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from multisigma.datasets.fields import Disparity, InstanceMap
 from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.label_space import LabelSpace
-from multisigma.datasets.scene import boxes
+from multisigma.datasets.scene import InstancePrediction, Scene, boxes
 from multisigma.errors import MultisigmaError
-from multisigma.metrics.base import Counts, Measurement, Metric, fill, in_unit, part
+from multisigma.metrics.base import Counts, Measurement, Metric, fill, in_unit
 from multisigma.metrics.counting import Ids, count_in_mask, find_ids
 
 __all__ = ["OVERLAPS", "AveragePrecision", "Region", "average_precision", "median_distance"]
@@ -83,7 +83,7 @@ class AveragePrecision(Metric):
         # void.
         self.void_ids = [labels.void, *(label.id for label in labels.classes if label.ignore_in_eval)]
 
-    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+    def count(self, scene: Scene, frame: Frame) -> Counts:
         """Match a frame's `scene["instance"].regions` with the field "instance".
 
         Disparity and camera tell the distances. Predictions of classes that have no instances are left out.
@@ -96,8 +96,9 @@ class AveragePrecision(Metric):
         Raises:
             MultisigmaError: If a mask does not lie in the frame or a confidence is not finite.
         """
-        regions, truth = part(scene, "instance", "regions"), frame.get("instance", InstanceMap)
-        if regions is None or truth is None:
+        result: InstancePrediction | None = scene.get("instance")
+        truth = frame.get("instance", InstanceMap)
+        if result is None or result.regions is None or truth is None:
             return {}
         found = find_ids(truth.ids)
         ids, pixels = found.present, found.pixels
@@ -105,13 +106,13 @@ class AveragePrecision(Metric):
         counting = self._counting(found, classes, truth.ids, frame)
         single = (ids >= 1000) & (classes == self.class_ids[:, None])  # (classes, ids)
         truths = counting.astype(np.int64) @ single.T
-        predictions = [i for i in regions if i.class_id in self.class_ids and i.mask.any()]
+        predictions = [i for i in result.regions if i.class_id in self.class_ids and i.mask.any()]
         confidences = np.array([i.confidence for i in predictions], np.float64)
         if not np.isfinite(confidences).all():
             raise MultisigmaError(f"Confidences of instances should be finite. Found {confidences.tolist()}.")
         height, width = truth.shape
-        meet = np.zeros((len(predictions), len(ids)), np.int64)
-        for row, i in zip(meet, predictions, strict=True):
+        intersection = np.zeros((len(predictions), len(ids)), np.int64)
+        for row, i in zip(intersection, predictions, strict=True):
             under = truth.ids[i.top : i.top + i.mask.shape[0], i.left : i.left + i.mask.shape[1]]
             if min(i.top, i.left) < 0 or under.shape != i.mask.shape:
                 raise MultisigmaError(
@@ -123,8 +124,8 @@ class AveragePrecision(Metric):
         if predictions:
             predicted = np.array([i.class_id for i in predictions])
             outcomes[:, 0] = (predicted[:, None] == self.class_ids).argmax(1)
-            void = meet[:, np.isin(ids, self.void_ids)].sum(1)
-            matched = _match(predicted, confidences, meet, void, ids, classes, pixels, counting)
+            void = intersection[:, np.isin(ids, self.void_ids)].sum(1)
+            matched = _match(predicted, confidences, intersection, void, ids, classes, pixels, counting)
             outcomes[:, 1:] = matched.reshape(len(predictions), -1)
         return {"confidences": confidences, "outcomes": outcomes, "truths": truths}
 
@@ -258,7 +259,7 @@ def median_distance(disparity: NDArray[np.float32], camera: Camera) -> float:
 def _match(
     predicted: NDArray[np.int64],
     confidences: NDArray[np.float64],
-    meet: NDArray[np.int64],
+    intersection: NDArray[np.int64],
     void: NDArray[np.int64],
     ids: NDArray[np.int64],
     classes: NDArray[np.int64],
@@ -270,32 +271,32 @@ def _match(
     Args:
         predicted: Label id of each prediction, shape (N,).
         confidences: Confidence of each prediction, shape (N,).
-        meet: Pixels that prediction and true id share, shape (N, K).
+        intersection: Pixels that prediction and true id share, shape (N, K).
         void: Pixels of each prediction that no class owns, shape (N,).
         ids: The true ids, shape (K,).
         classes: Their label ids, shape (K,).
         pixels: Their sizes, shape (K,).
         counting: Whether it counts, for each region, shape (regions, K).
     """
-    sizes = meet.sum(1)
+    sizes = intersection.sum(1)
     same_class = predicted[:, None] == classes
-    overlap = np.where(same_class, meet / (pixels + sizes[:, None] - meet), 0.0)
+    iou = np.where(same_class, intersection / (pixels + sizes[:, None] - intersection), 0.0)
     # Truths are disjoint: above one half a prediction has at most one.
-    partner = overlap.argmax(1)
-    hit = overlap.max(1)[:, None] > OVERLAPS  # (N, overlaps)
+    best_match = iou.argmax(1)
+    hit = iou.max(1)[:, None] > OVERLAPS  # (N, overlaps)
 
     group = ids < 1000
     outcomes = np.full((len(sizes), len(counting), len(OVERLAPS)), _IGNORED, np.int8)
-    surest_first = np.argsort(-confidences, kind="stable")
+    by_confidence = np.argsort(-confidences, kind="stable")
     for region, counts in enumerate(counting):
         # A group that is too small or far is taken twice, as in the script.
-        ignored = void + (meet * same_class * (group.astype(np.int64) + ~counts)).sum(1)
+        ignored = void + (intersection * same_class * (group.astype(np.int64) + ~counts)).sum(1)
         missed = ~hit & ((ignored / sizes)[:, None] <= OVERLAPS)
         outcomes[:, region][missed] = _WRONG
-        matched = hit & (counts & ~group)[partner][:, None]
+        matched = hit & (counts & ~group)[best_match][:, None]
         outcomes[:, region][matched] = _WRONG
         for index in range(len(OVERLAPS)):
-            candidates = surest_first[matched[surest_first, index]]
+            candidates = by_confidence[matched[by_confidence, index]]
             # Of several predictions of one truth, the surest is right.
-            outcomes[candidates[np.unique(partner[candidates], return_index=True)[1]], region, index] = _RIGHT
+            outcomes[candidates[np.unique(best_match[candidates], return_index=True)[1]], region, index] = _RIGHT
     return outcomes

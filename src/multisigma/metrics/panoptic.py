@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import nan
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from multisigma.datasets.fields import InstanceMap
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import LabelSpace
-from multisigma.datasets.scene import SceneInstance
-from multisigma.metrics.base import Counts, Measurement, SumMetric, part
+from multisigma.datasets.scene import InstancePrediction, Scene, SceneInstance, SemanticPrediction
+from multisigma.metrics.base import Counts, Measurement, SumMetric
 from multisigma.metrics.counting import count_pairs, find_ids, ratio
 
 __all__ = ["PanopticQuality", "panoptic_map"]
@@ -46,8 +46,8 @@ def panoptic_map(
     # Segment 0 is none. Hence segments of stuff are ids plus one.
     class_of = np.concatenate(([-1], np.arange(256), [region.class_id for region in regions])).astype(np.int64)
     segments = np.where(stuff[ids], ids.astype(np.int32) + 1, 0).astype(np.int32)
-    surest_first = sorted(enumerate(regions, 257), key=lambda entry: -entry[1].confidence)
-    for segment, region in reversed(surest_first):
+    by_confidence = sorted(enumerate(regions, 257), key=lambda entry: -entry[1].confidence)
+    for segment, region in reversed(by_confidence):
         if region.class_id in things:
             height, width = region.mask.shape
             segments[region.top : region.top + height, region.left : region.left + width][region.mask] = segment
@@ -94,18 +94,19 @@ class PanopticQuality(SumMetric):
         # Counts are matches, false positives, false negatives.
         return {"overlaps": np.zeros(classes), "counts": np.zeros((classes, 3), np.int64)}
 
-    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+    def count(self, scene: Scene, frame: Frame) -> Counts:
         """Match a frame's `scene["semantic"].ids` and `scene["instance"].regions`, as segments, with "instance".
 
         Raises:
             MultisigmaError: If shapes differ.
         """
-        ids, regions = part(scene, "semantic", "ids"), part(scene, "instance", "regions")
+        semantic: SemanticPrediction | None = scene.get("semantic")
+        instance: InstancePrediction | None = scene.get("instance")
         truth = frame.get("instance", InstanceMap)
-        if ids is None or regions is None or truth is None:
+        if semantic is None or instance is None or instance.regions is None or truth is None:
             return {}
         found = find_ids(truth.ids)
-        segments, predicted_classes = panoptic_map(ids, regions, self.labels)
+        segments, predicted_classes = panoptic_map(semantic.ids, instance.regions, self.labels)
         # Pixels without a segment count in the truth's size alone.
         shared = count_pairs(truth.ids, found.place, len(found.present), segments, len(predicted_classes))
         shared[:, 0] = 0
@@ -124,9 +125,9 @@ class PanopticQuality(SumMetric):
         missed = single & ~matched.any(1)
         counts = dict(self.zeros())
         for index, label in enumerate(self.labels.train_classes):
-            true, guessed = classes == label.id, predicted_classes == label.id
+            true, predicted = classes == label.id, predicted_classes == label.id
             counts["overlaps"][index] = overlap[true][matched[true]].sum()
-            counts["counts"][index] = matched[true].sum(), (wrong & guessed).sum(), (missed & true).sum()
+            counts["counts"][index] = matched[true].sum(), (wrong & predicted).sum(), (missed & true).sum()
         return counts
 
     def scores(self, totals: Counts) -> dict[str, NDArray[np.float64]]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import nan
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from multisigma.datasets.frame import Frame
+from multisigma.datasets.scene import DensePrediction, Scene
 from multisigma.errors import MultisigmaError
-from multisigma.metrics.base import Counts, Measurement, SumMetric, part
+from multisigma.metrics.base import Counts, Measurement, SumMetric
 from multisigma.metrics.counting import finite_sum, ratio
 
 __all__ = ["DenseErrors", "TargetOf", "VectorErrors", "errors_of"]
@@ -88,15 +89,17 @@ class DenseErrors(SumMetric):
         # The sums are of absolute and squared errors.
         return {"sums": np.zeros(2), "values": np.zeros((), np.int64)}
 
-    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+    def count(self, scene: Scene, frame: Frame) -> Counts:
         """Count a frame by `scene[task].values` and its target.
 
         Raises:
             MultisigmaError: If shapes differ.
         """
-        prediction = part(scene, self.task, "values")
-        errors = None if prediction is None else errors_of(prediction, self.target(frame))
-        if errors is None or not errors.size:
+        result: DensePrediction | None = scene.get(self.task)
+        if result is None or result.values is None:
+            return {}
+        errors = errors_of(result.values, self.target(frame))
+        if not errors.size:
             return {}
         sums = np.array([finite_sum(np.abs(errors)), finite_sum(np.square(errors))])
         return {"sums": sums, "values": np.asarray(errors.size)}
@@ -141,15 +144,16 @@ class VectorErrors(SumMetric):
         # Sums over pixels of the L1 norm and of the length.
         return {"norms": np.zeros(2), "pixels": np.zeros((), np.int64)}
 
-    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+    def count(self, scene: Scene, frame: Frame) -> Counts:
         """Count a frame by `scene[task].values` and its target.
 
         Raises:
             MultisigmaError: If shapes differ or there are not two components.
         """
-        vectors = part(scene, self.task, "values")
-        if vectors is None:
+        result: DensePrediction | None = scene.get(self.task)
+        if result is None or result.values is None:
             return {}
+        vectors = result.values
         if vectors.ndim != 3 or len(vectors) != 2:
             raise MultisigmaError(f"Vectors should have the shape (2, H, W). Found {vectors.shape}.")
         errors = errors_of(vectors, self.target(frame))

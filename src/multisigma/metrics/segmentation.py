@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from multisigma.datasets.fields import ClassMap, InstanceMap
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import LabelSpace
-from multisigma.metrics.base import Counts, Measurement, SumMetric, part
+from multisigma.datasets.scene import Scene, SemanticPrediction
+from multisigma.metrics.base import Counts, Measurement, SumMetric
 from multisigma.metrics.counting import count_pairs, find_ids, ratio
 
 __all__ = ["IoU"]
@@ -96,7 +97,7 @@ class IoU(SumMetric):
             counts |= {f"{kind}_{what}": np.zeros(length) for what in ("hits", "misses")}
         return counts
 
-    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+    def count(self, scene: Scene, frame: Frame) -> Counts:
         """Count a frame by `scene["semantic"].ids` and the fields "semantic" and "instance".
 
         Without instance ids the frame counts for the IoU alone.
@@ -104,9 +105,11 @@ class IoU(SumMetric):
         Raises:
             MultisigmaError: If shapes differ or an id is unknown.
         """
-        ids, truth = part(scene, "semantic", "ids"), frame.get("semantic", ClassMap)
-        if ids is None or truth is None:
+        result: SemanticPrediction | None = scene.get("semantic")
+        truth = frame.get("semantic", ClassMap)
+        if result is None or truth is None:
             return {}
+        ids = result.ids
         counts = dict(self.zeros())
         evaluated = len(self.labels.train_classes)
         counts["confusion"] = count_pairs(truth.ids, self.rows, evaluated + 1, ids, self.ids)[:evaluated]

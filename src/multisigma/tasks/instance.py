@@ -30,7 +30,7 @@ from multisigma.visualization.colours import colour_error, colour_instances, col
 from multisigma.visualization.picture import Picture
 
 Votes = Literal["default", "paper"]
-"""How votes become instances: as this project measured to be best, or literally as the paper describes it."""
+"""How votes are clustered: the settings that we measured to be best, or those that the paper describes."""
 VOTES: tuple[Votes, ...] = get_args(Votes)
 
 
@@ -42,8 +42,8 @@ class PredictedInstance:
         region: Its class, score, and mask within its box.
         class_name: Name of its class.
         size: Height and width of the image.
-        centre: Centroid (x, y) of the whole object in pixels, hidden parts included, as its pixels vote; it may lie
-            off the mask. Pixel centres lie at integers.
+        centre: Centroid (x, y) of the whole object in pixels, as its pixels predict it. Hidden parts count, so it may
+            lie outside the mask. Pixel centres lie at integers.
         distance: Median distance of its pixels in metres; None without depth or camera.
     """
 
@@ -60,7 +60,7 @@ class PredictedInstance:
 
     @property
     def score(self) -> float:
-        """How sure the model is, above 0 and at most 1."""
+        """Confidence, above 0 and at most 1."""
         return self.region.confidence
 
     @property
@@ -71,7 +71,7 @@ class PredictedInstance:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """Which pixels of the image are its own; shape (H, W)."""
+        """Whether each pixel of the image belongs to it; shape (H, W)."""
         mask = np.zeros(self.size, bool)
         left, top, right, bottom = self.box
         mask[top:bottom, left:right] = self.region.mask
@@ -121,11 +121,11 @@ class PredictedInstance:
 
 
 class InstanceResult(TaskResult, Sequence[PredictedInstance]):
-    """The objects of an image, and the vectors that they were found by.
+    """The objects of an image, and the vectors whose votes were clustered.
 
     Args:
         vectors: Vector (x, y) in pixels from each pixel to its instance's centroid; shape (2, H, W).
-        instances: The objects; None if the network has no semantic task, which tells the pixels of objects.
+        instances: The objects; None if the network has no semantic task, without which votes cannot be clustered.
         labels: The label space.
         noise_scale: Scale of the errors of the vectors over validation frames, pixels; None if not measured.
         sigma: Scale of the noise that training has learned, pixels; None outside evaluation.
@@ -146,12 +146,12 @@ class InstanceResult(TaskResult, Sequence[PredictedInstance]):
 
     @property
     def values(self) -> NDArray[np.float32]:
-        """The vectors, in the form of the targets."""
+        """The same as `vectors`, under the name that metrics use."""
         return self.vectors
 
     @property
     def regions(self) -> list[SceneInstance] | None:
-        """Class, score and mask of each object, as metrics and files take them; None as for `instances`."""
+        """Class, score and mask of each object, for metrics and files; None if `instances` is None."""
         return None if self.instances is None else [instance.region for instance in self.instances]
 
     def _found(self) -> Sequence[PredictedInstance]:
@@ -188,21 +188,21 @@ class InstanceResult(TaskResult, Sequence[PredictedInstance]):
             return self
         ratio = np.array([width, height], np.float32) / self.vectors.shape[:0:-1]
         vectors = resize(self.vectors, height, width) * ratio.astype(np.float32)[:, None, None]
-        moved = None
+        instances = None
         if self.instances is not None:
             resized = [instance.resized(height, width) for instance in self.instances]
-            moved = [instance for instance in resized if instance]
+            instances = [instance for instance in resized if instance]
         x = width / self.vectors.shape[2]
         scales = self.noise_scale and self.noise_scale * x, self.sigma and self.sigma * x
-        return InstanceResult(vectors, moved, self.labels, *scales, self.noise)
+        return InstanceResult(vectors, instances, self.labels, *scales, self.noise)
 
     def summary(self) -> Any:
-        """Return the objects, in the order of the list of masks among the files."""
+        """Return the objects in the order in which their masks are saved."""
         return None if self.instances is None else [instance.summary() for instance in self.instances]
 
 
 class Instance(RegressionTask):
-    """Vectors (x, y) in pixels, shape (2, H, W); targets are NaN off the instances.
+    """Vectors (x, y) in pixels, shape (2, H, W); targets are NaN outside instances.
 
     Args:
         votes: How votes become instances. 'default' clusters each class by itself with `VoteSettings.for_height`;
@@ -246,7 +246,7 @@ class Instance(RegressionTask):
 
         Args:
             vectors: The network's output for this task, shape (2, H, W).
-            scene: The results of the semantic task and of depth, as far as the network has them.
+            scene: The results of the tasks semantic and depth, if the network has them.
             context: The model's classes, and the camera.
             votes: How votes become instances.
         """
@@ -305,12 +305,12 @@ class Instance(RegressionTask):
 
 
 def choose_votes(tasks: Sequence[Task], votes: Votes) -> None:
-    """Let the instance task among others, if there is one, find instances by a way from votes to instances."""
+    """Set the option `votes` of the instance task, if it is among the tasks."""
     for task in tasks:
         if isinstance(task, Instance):
             task.votes = votes
 
 
 def vote_settings(votes: Votes, height: int) -> VoteSettings:
-    """Return the settings of a way from votes to instances for frames of a height in pixels."""
+    """Return the clustering settings of an option `votes` for frames of a height in pixels."""
     return VoteSettings.paper(height) if votes == "paper" else VoteSettings.for_height(height)

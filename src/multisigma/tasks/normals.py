@@ -21,8 +21,9 @@ from torch.nn import functional as F
 from multisigma.datasets.fields import Directions, Disparity
 from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.label_space import LabelSpace
+from multisigma.datasets.scene import Scene
 from multisigma.metrics import Counts, Measurement, Metric
-from multisigma.metrics.base import SumMetric, part
+from multisigma.metrics.base import SumMetric
 from multisigma.metrics.counting import ratio
 from multisigma.tasks.base import Task
 from multisigma.tasks.results import PostprocessContext, TaskResult, resize
@@ -142,11 +143,13 @@ class AngularErrors(SumMetric):
     def zeros(self) -> Counts:
         return {"degrees": np.zeros(()), "bins": np.zeros(180 * self.bins_per_degree, np.int64)}
 
-    def count(self, scene: Mapping[str, Any], frame: Frame) -> Counts:
+    def count(self, scene: Scene, frame: Frame) -> Counts:
         """Count a frame by `scene["normals"].vectors` and the frame's own normals."""
-        vectors, truth = part(scene, "normals", "vectors"), _labels(frame)
-        if vectors is None or truth is None:
+        result: NormalsResult | None = scene.get("normals")
+        truth = _labels(frame)
+        if result is None or truth is None:
             return {}
+        vectors = result.vectors
         labelled = np.isfinite(truth).all(0)
         one, other = vectors[:, labelled].astype(np.float64), truth[:, labelled].astype(np.float64)
         # The arc cosine would lose the small angles to rounding.

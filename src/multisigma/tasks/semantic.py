@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +16,7 @@ from multisigma.datasets.fields import ClassMap
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.labels import IGNORE
+from multisigma.datasets.scene import PredictedClasses
 from multisigma.metrics import IoU, Metric, Reliability
 from multisigma.tasks.base import Task
 from multisigma.tasks.baselines import MajorityClass
@@ -120,7 +120,7 @@ class Semantic(Task):
         return SemanticResult(ids, _highest_probability(calibrated), context.labels, learned)
 
     def baseline_result(self, prediction: NDArray[Any], labels: LabelSpace) -> Any:
-        return SimpleNamespace(ids=labels.ids_of_train_ids[prediction])
+        return PredictedClasses(labels.ids_of_train_ids[prediction])
 
     def baseline(self) -> MajorityClass:
         return MajorityClass(IGNORE)

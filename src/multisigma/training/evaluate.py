@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
@@ -17,17 +15,12 @@ from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import LabelSpace
 from multisigma.datasets.module import readable_worker_errors
 from multisigma.datasets.open import open_dataset
-from multisigma.metrics import (
-    AveragePrecision,
-    Evaluation,
-    Measurement,
-    PanopticQuality,
-    part,
-)
-from multisigma.models import SceneModel, ScenePrediction
+from multisigma.datasets.scene import Scene, in_classes_of
+from multisigma.metrics import Evaluation, Measurement
+from multisigma.models import SceneModel
 from multisigma.models.scene_model import INFO_FILE, WEIGHTS_FILE
 from multisigma.progress import SILENT, Progress
-from multisigma.tasks import VOTES, Instance, PostprocessContext, Semantic, Task, Votes, choose_votes
+from multisigma.tasks import Task, Votes, choose_votes
 from multisigma.training.baselines import read_baselines
 from multisigma.training.config import TrainConfig
 from multisigma.training.evaluate_predictions import (
@@ -39,10 +32,11 @@ from multisigma.training.evaluate_predictions import (
 )
 from multisigma.training.model_files import describe_model, model_folder
 from multisigma.training.run_folder import load_module, read_run_config
+from multisigma.training.vote_comparison import VoteComparison
 from multisigma.visualization.picture import Picture, Sample
 
-KeepScene = Callable[[str, Mapping[str, Any], tuple[int, int], LabelSpace], None]
-"""Takes a frame's name, each task's result by task name, the frame's height and width, and the classes of the data."""
+KeepScene = Callable[[str, Scene, tuple[int, int], LabelSpace], None]
+"""Called with a frame's name, its scene, its height and width, and the classes of the data."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ class EvaluatedRun:
 
 
 class _Frames(Dataset[Frame]):
-    """The frames of a data set, for reading by other processes."""
+    """A data set as PyTorch's `DataLoader` wants it."""
 
     def __init__(self, dataset: SceneDataset) -> None:
         self.dataset = dataset
@@ -84,17 +78,17 @@ def evaluate(
     keep: KeepScene | None = None,
     votes: Votes = "default",
 ) -> EvaluatedRun:
-    """Run the network over whole frames of a split at their own size, once.
+    """Evaluate a run on a split: predict each frame once at its own size, and count it for each metric.
 
     Args:
         run: The run folder.
         data: The data, as `open_dataset` takes it.
         split: The split's name.
         checkpoint: 'last' or 'best'.
-        pictures: Frames to make pictures of, evenly over the split.
-        progress: Takes how many frames are done.
+        pictures: Number of frames to draw, spread evenly over the split.
+        progress: Is told the number of finished frames.
         keep: Called with each frame's results, to write them.
-        votes: How votes are clustered for metrics and pictures. AP and PQ are measured with the other method too.
+        votes: How votes are clustered for metrics and pictures. AP and PQ are measured with the other setting too.
 
     Raises:
         MultisigmaError: The run or the data is at fault, or no frame has a label of a task and `keep` is None.
@@ -110,49 +104,39 @@ def evaluate(
     choose_votes(tasks, votes)
     shown = {dataset.name(i) for i in evenly(range(len(dataset)), pictures)}
 
-    own = {task.name: [MetricCounts(metric) for metric in task.metrics(labels)] for task in tasks}
-    baselines = _Baselines(run, tasks, labels, model.info.labels)
-    others = {
-        way: [MetricCounts(metric) for metric in (AveragePrecision(labels), PanopticQuality(labels))]
-        for way in VOTES
-        if way != votes
-    }
+    counts = {task.name: [MetricCounts(metric) for metric in task.metrics(labels)] for task in tasks}
+    baselines = _BaselineCounts(run, tasks, labels, model.info.labels)
+    comparison = VoteComparison(tasks, labels, model.info.labels, votes)
     samples: list[Sample] = []
     # Frames may differ in size, so they are not put into batches.
     loader: DataLoader[Frame] = DataLoader(_Frames(dataset), batch_size=None, num_workers=config.workers)
     for frame in progress.track(loader, "evaluating", len(dataset)):
-        scene = model.predict(frame.image, frame.camera, frame.size[0], learned_noise=True)
-        held = _in_classes_of(labels, scene, model.info.labels)
-        for task in tasks:
-            for counted in own[task.name]:
-                counted.add(held, frame)
+        prediction = model.predict(frame.image, frame.camera, frame.size[0], learned_noise=True)
+        scene = in_classes_of(prediction, model.info.labels, labels)
+        for of_task in counts.values():
+            for counted in of_task:
+                counted.add(scene, frame)
         baselines.count(frame)
-        for way, counts in others.items():
-            other = _in_classes_of(labels, _scene_by_votes(tasks, scene, model.info.labels, way), model.info.labels)
-            for counted in counts:
-                counted.add(other, frame)
+        comparison.count(prediction, frame)
         if keep:
-            keep(frame.name, held, frame.size, labels)
+            keep(frame.name, scene, frame.size, labels)
         if frame.name in shown:
-            drawn = [picture for task in tasks for picture in task.visualize(frame, scene)]
+            drawn = [picture for task in tasks for picture in task.visualize(frame, prediction)]
             samples.append(Sample(frame.name, [Picture("Image", frame.image, None), *drawn]))
-    measurements = [m for counts in own.values() for counted in counts for m in counted.measure()]
-    by_votes = {way: [m for counted in counts for m in counted.measure()] for way, counts in others.items()}
-    measured = {m.key for found in by_votes.values() for m in found}
-    by_votes[votes] = [m for m in measurements if m.key in measured]
+    measurements = [m for of_task in counts.values() for counted in of_task for m in counted.measure()]
     evaluation = Evaluation(
         measurements,
         baselines.measure(),
-        {way: by_votes[way] for way in VOTES} if measured else {},
+        comparison.measure(measurements),
         describe_evaluation(data, split, dataset, begin)
         | {"tasks": [task.name for task in tasks], "checkpoint": checkpoint, "votes": votes},
-        all_counts(own),
+        all_counts(counts),
     )
     return EvaluatedRun(evaluation, samples, labels)
 
 
-class _Baselines:
-    """The run's baseline predictors, which see no image, and the counts of each task's metrics for them."""
+class _BaselineCounts:
+    """What each task's metrics count of the run's baseline, which sees no image."""
 
     def __init__(self, run: Path, tasks: Sequence[Task], labels: LabelSpace, model_labels: LabelSpace) -> None:
         self.labels, self.model_labels = labels, model_labels
@@ -169,11 +153,11 @@ class _Baselines:
 
     def count(self, frame: Frame) -> None:
         for name, (task, predictor, prediction) in self.predictors.items():
-            guess = predictor.resize(prediction, *frame.size)
-            scene = {name: task.baseline_result(guess, self.model_labels)}
-            held = _in_classes_of(self.labels, scene, self.model_labels)
+            resized = predictor.resize(prediction, *frame.size)
+            result = {name: task.baseline_result(resized, self.model_labels)}
+            scene = in_classes_of(result, self.model_labels, self.labels)
             for counted in self.counts[name]:
-                counted.add(held, frame)
+                counted.add(scene, frame)
 
     def measure(self) -> list[Measurement]:
         return [
@@ -185,24 +169,8 @@ class _Baselines:
         ]
 
 
-def _in_classes_of(labels: LabelSpace, scene: Mapping[str, Any], model_labels: LabelSpace) -> Mapping[str, Any]:
-    """Translate the ids of a scene from the model's classes to the data's; see `LabelSpace.onto`."""
-    if labels == model_labels:
-        return scene
-    table = model_labels.onto(labels)
-    results = dict(scene)
-    if (ids := part(scene, Semantic.name, "ids")) is not None:
-        parts = {name: part(scene, Semantic.name, name) for name in ("probability", "learned_probability")}
-        results[Semantic.name] = SimpleNamespace(ids=table[ids], **parts)
-    if (regions := part(scene, Instance.name, "regions")) is not None:
-        parts = {name: part(scene, Instance.name, name) for name in ("values", "sigma", "noise_scale", "noise")}
-        moved = [replace(region, class_id=int(table[region.class_id])) for region in regions]
-        results[Instance.name] = SimpleNamespace(regions=moved, **parts)
-    return results
-
-
 def _load_model(run: Path, checkpoint: str, config: TrainConfig, dataset: SceneDataset) -> SceneModel:
-    """Load the model of a checkpoint. A run that is not finished has no model yet, and no scales of its errors."""
+    """Load the model of a checkpoint. An unfinished run has only the checkpoint: no model file, no noise scales."""
     device = "cpu" if config.accelerator == "cpu" else None
     folder = model_folder(run, checkpoint)
     if (folder / INFO_FILE).is_file() and (folder / WEIGHTS_FILE).is_file():
@@ -212,12 +180,3 @@ def _load_model(run: Path, checkpoint: str, config: TrainConfig, dataset: SceneD
     model = SceneModel(info, module.tasks, module.network).eval()
     model.to_device(device)
     return model
-
-
-def _scene_by_votes(tasks: Sequence[Task], scene: ScenePrediction, labels: LabelSpace, way: Votes) -> Mapping[str, Any]:
-    """Return a frame's results with instances clustered by the other method; empty if the model has no instances."""
-    task = next((task for task in tasks if isinstance(task, Instance)), None)
-    if task is None or scene[task.name].regions is None:
-        return {}
-    found = task.cluster(scene[task.name].vectors, scene, PostprocessContext(labels), way)
-    return dict(scene) | {task.name: found}

@@ -1,4 +1,4 @@
-"""Evaluate any system's files on a split, and what every evaluation has: counts, a place, a record. No torch."""
+"""Evaluate any system's files on a split. Also the parts that every evaluation uses. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from multisigma.datasets.frame import Frame
 from multisigma.datasets.open import open_dataset
 from multisigma.datasets.predictions import ENDINGS, inspect_prediction, list_predictions
 from multisigma.datasets.problems import DataError
+from multisigma.datasets.scene import Scene
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import (
     AveragePrecision,
@@ -31,13 +32,13 @@ from multisigma.progress import SILENT, Progress
 
 
 class MetricCounts:
-    """A metric and what it has counted of each frame."""
+    """A metric and its counts of each frame."""
 
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
         self.frames: dict[str, Counts] = {}
 
-    def add(self, scene: Mapping[str, Any], frame: Frame) -> None:
+    def add(self, scene: Scene, frame: Frame) -> None:
         self.frames[frame.name] = self.metric.count(scene, frame)
 
     def measure(self) -> list[Measurement]:
@@ -47,13 +48,13 @@ class MetricCounts:
 def evaluate_predictions(
     predictions: Path, data: str | Path, split: str = "val", progress: Progress = SILENT
 ) -> Evaluation:
-    """Evaluate any system's files on a split, by the same rules; images are not read.
+    """Evaluate any system's files on a split by the same rules. Images are not read.
 
     Args:
         predictions: Folder of the files; see `multisigma.datasets.predictions`.
         data: The data, as `open_dataset` takes it.
         split: The split's name.
-        progress: Takes how many frames are done.
+        progress: Is told the number of finished frames.
 
     Raises:
         MultisigmaError: Files are missing, too many or malformed, and the message lists all faults; or no frame has a
@@ -95,16 +96,16 @@ def evaluate_predictions(
 def evaluation_folder(
     parent: Path, name: str | None, data: str | Path, split: str, checkpoint: str = "last", votes: str = "default"
 ) -> Path:
-    """Return the place of an evaluation: PARENT/evaluations/NAME.
+    """Return the folder of an evaluation: PARENT/evaluations/NAME.
 
     Args:
         parent: The run folder, or the folder of predictions.
-        name: The name; None for that of the data and the split, with checkpoint and votes where they are not the
+        name: The name; None for one made of the data and the split, and of checkpoint and votes if they are not the
             defaults.
         data: The data.
         split: The split's name.
         checkpoint: 'last' or 'best'.
-        votes: How votes become instances.
+        votes: How votes are clustered.
 
     Raises:
         MultisigmaError: The name is no name of a folder, or the place holds an evaluation of something else.
@@ -119,10 +120,9 @@ def evaluation_folder(
         raise MultisigmaError(f"Option --name must be the name of a folder. Found {name!r}. Use letters and digits.")
     folder = parent / "evaluations" / name
     if (folder / METRICS_FILE).is_file():
-        before = Evaluation.read(folder).provenance
         wanted = {"data": str(source), "split": split, "checkpoint": checkpoint, "votes": votes}
-        held = {"checkpoint": "last", "votes": "default"} | dict(before)
-        if different := [f"{key} {held.get(key)}" for key, value in wanted.items() if held.get(key) != value]:
+        previous = {"checkpoint": "last", "votes": "default"} | dict(Evaluation.read(folder).provenance)
+        if different := [f"{key} {previous.get(key)}" for key, value in wanted.items() if previous.get(key) != value]:
             raise MultisigmaError(
                 f"{folder}: must be a new place, or one of the same data and settings. Found an evaluation with "
                 f"{', '.join(different)}. Choose another --name."
@@ -131,7 +131,7 @@ def evaluation_folder(
 
 
 def all_counts(counts: Mapping[str, Sequence[MetricCounts]]) -> dict[str, Mapping[str, Counts]]:
-    """Return the counts of all metrics, by TASK/CLASS; a number tells several of one class apart."""
+    """Return the counts of all metrics by TASK/CLASS, with a number where a task has several of one class."""
     found: dict[str, Mapping[str, Counts]] = {}
     for task, of_task in counts.items():
         for counted in of_task:

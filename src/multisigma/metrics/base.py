@@ -199,7 +199,8 @@ class SumMetric(Metric):
             stacked = stacked.astype(np.float64)
             finite = np.isfinite(stacked)
             sums = weights.astype(np.float64) @ np.where(finite, stacked, 0.0)
-            # Infinite counts of a diverged frame reach only the draws that have the frame: 0 * inf would be NaN.
+            # Add a frame's infinite counts only to the draws that contain it. In the product above, 0 * inf would be
+            # NaN.
             for frame in np.flatnonzero(~finite.all(1)):
                 sums[weights[:, frame] > 0] += np.where(finite[frame], 0.0, stacked[frame])
             totals[name] = sums.reshape(len(weights), *zero.shape)

@@ -39,8 +39,8 @@ def measure(metric: Metric, counts: FrameCounts) -> list[Measurement]:
 
     An interval is the 2.5th to the 97.5th percentile over 1000 bootstrap resamples of the frames. Evaluations of the
     same number of frames use the same resamples. An interval shows how much the number depends on the choice of
-    frames, not on the training. Where a frame diverged, every resample with it is infinite, and so is the interval's
-    upper end.
+    frames, not on the training. If the prediction for a frame is not finite, every resample with it is infinite, and so
+    is the interval's upper end.
 
     Args:
         metric: The metric that counted.

@@ -127,7 +127,7 @@ class ScenePrediction(Mapping[str, Any]):
 
             FOLDER/semantic/NAME_labelIds.png      8-bit ids of the label space
             FOLDER/instance/NAME.txt               a line for each object: MASK LABEL_ID SCORE
-            FOLDER/disparity/NAME_disparity.png    16-bit, (p - 1) / 256 px; ends at 255.99 px
+            FOLDER/disparity/NAME_disparity.png    16-bit, (p - 1) / 256 px; at most 255.99 px
             FOLDER/arrays/NAME_TASK_ARRAY.npy      such as `NAME_depth_disparity.npy`
             FOLDER/pictures/NAME.png               the picture that `draw` makes
             FOLDER/scenes/NAME.json                `summary()`

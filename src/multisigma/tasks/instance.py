@@ -83,7 +83,7 @@ class PredictedInstance:
         left, top, right, bottom = self.box
         first_column, first_row = math.floor(left * x), math.floor(top * y)
         columns, rows = math.ceil(right * x) - first_column, math.ceil(bottom * y) - first_row
-        # Pixel centres lie at half-integers of both grids.
+        # Both grids share their outer corner, not the centre of their first pixel: hence the shifts by 0.5.
         to_source = np.array(
             [
                 [1 / x, 0, (first_column + 0.5) / x - 0.5 - left],
@@ -157,7 +157,7 @@ class InstanceResult(TaskResult, Sequence[PredictedInstance]):
     def _found(self) -> Sequence[PredictedInstance]:
         if self.instances is None:
             raise MultisigmaError(
-                "Instances must have the classes of pixels beside their vectors. Found a model without the task "
+                "Instances must be found from the classes of pixels and their vectors. Found a model without the task "
                 "'semantic'. Train it with --tasks semantic,instance."
             )
         return self.instances

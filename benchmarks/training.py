@@ -89,8 +89,9 @@ class Variant:
         bfloat16: bool = False,
         compiled: bool = False,
         deterministic: bool = False,
+        fill: bool = False,
     ) -> None:
-        self.bfloat16, self.deterministic = bfloat16, deterministic
+        self.bfloat16, self.deterministic, self.fill = bfloat16, deterministic, fill
         torch.manual_seed(0)
         tasks = load_tasks(config.tasks.values)
         self.module = SceneModule(replace(config, compile=compiled), tasks, data.labels).train()
@@ -101,6 +102,7 @@ class Variant:
     def step(self, batch: Batch) -> None:
         """Make one iteration on a batch."""
         torch.use_deterministic_algorithms(self.deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = self.fill
         module, size = self.module, batch["image"].shape[2:]
         self.optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16) if self.bfloat16 else nullcontext():
@@ -215,6 +217,7 @@ def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, A
     variants = {
         "as it is": Variant(config, data),
         "deterministic": Variant(config, data, deterministic=True),
+        "deterministic, new memory filled": Variant(config, data, deterministic=True, fill=True),
         "channels first": Variant(config, data, channels_first=True),
         "bf16-mixed": Variant(config, data, bfloat16=True),
     }

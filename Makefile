@@ -4,7 +4,7 @@ OUT ?= demo
 SEED ?= 0
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-official lint clean
+.PHONY: demo test test-slow test-official lint docs docs-release clean
 
 # Passive waiting: threads that spin would slow each other down where the cores have other work too.
 demo: .venv/ready
@@ -25,8 +25,17 @@ lint: .venv/ready
 	$(BIN)/ruff format --check src tests benchmarks examples
 	$(BIN)/mypy
 
+# The site, in site/. It has an environment of its own.
+docs: .venv-docs/ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
+# Writes the site of a release into the branch gh-pages, beside those of earlier releases: make docs-release VERSION=0.1
+docs-release: .venv-docs/ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mike deploy --update-aliases $(VERSION) latest
+	.venv-docs/bin/mike set-default latest
+
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-docs site
 
 # uv takes the pinned versions from the package index in a fraction of pip's time, and keeps them in a cache.
 .venv/ready: requirements.txt pyproject.toml
@@ -35,4 +44,9 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+.venv-docs/ready: docs/requirements.txt
+	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
 	touch $@

@@ -84,7 +84,7 @@ class StreetFrame:
         labels: Raw Cityscapes label ids (H, W) of the left image's pixel centres.
         instances: Raw instance ids (H, W): label id * 1000 + number, or the label id alone for stuff and groups.
         disparity: Disparity (H, W) by semi-global matching, pixels, NaN where there is none and on the car's own
-        bonnet.
+            bonnet.
         exact_disparity: Disparity (H, W) from the geometry at the pixel centres, pixels, NaN in the sky.
         camera: The left camera, at this size.
         height: Height of the camera above the road, metres.

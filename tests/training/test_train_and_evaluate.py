@@ -17,7 +17,9 @@ from multisigma.cli import main
 from multisigma.datasets.images import write_png
 from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.module import Batch
-from multisigma.metrics import Evaluation
+from multisigma.datasets.open import open_dataset
+from multisigma.metrics import Evaluation, IoU
+from multisigma.models import SceneModel
 from multisigma.synthetic import generate
 from multisigma.training.callbacks import ValidationPictures
 from multisigma.visualization.curves import read_log
@@ -124,6 +126,36 @@ def test_evaluate_and_report(run: Path, root: Path, capsys: pytest.CaptureFixtur
     assert "Instances by the way from votes" in page
     assert "Reliability: reliability" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_another_model_stands_beside_the_run(run: Path, root: Path, tmp_path: Path) -> None:
+    """With the run's own model in its place, all is as without; its provenance tells them apart."""
+    copy, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(run, copy)
+    SceneModel.load(run).save(other)
+    for options in ([], ["--model", str(other)]):
+        assert main(["evaluate", str(copy), "--data", str(root), "--pictures", "1", *options]) == 0
+    own, beside = evaluation_in(copy, "streets-val"), evaluation_in(copy, "streets-val-model-other")
+    assert list(map(repr, own.measurements)) == list(map(repr, beside.measurements))
+    assert list(map(repr, own.baseline)) == list(map(repr, beside.baseline))
+    assert own.provenance["model"] == "run"
+    assert beside.provenance["model"] == str(other)
+    assert main(["report", str(copy)]) == 0
+    assert f"<b>{other}</b>" in (copy / "report.html").read_text()
+
+
+def test_the_shipped_model_is_evaluated_at_its_own_height(run: Path, root: Path, tmp_path: Path) -> None:
+    """Its working height is 256 rows, those of the data are 64."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    assert main(["evaluate", str(copy), "--data", str(root), "--pictures", "0", "--model", "default"]) == 0
+    shown = evaluation_in(copy, "streets-val-model-default")
+    frames = [open_dataset(root, "val").read(i) for i in range(2)]
+    model = SceneModel.default("cpu")
+    metric = IoU(CITYSCAPES)
+    counts = [metric.count({"semantic": model.predict(frame.image)["semantic"]}, frame) for frame in frames]
+    (expected,) = (m for m in metric.summarise(counts) if m.key == "iou_class")
+    assert shown.value("iou_class") == pytest.approx(expected.value)
 
 
 def test_predictions_that_are_saved_evaluate_to_the_same(run: Path, root: Path, tmp_path: Path) -> None:

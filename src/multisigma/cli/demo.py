@@ -34,6 +34,8 @@ def run(options: Namespace) -> None:
         ["prepare", data, tiny, "--size", "128x256"],
         ["train", "--preset", "demo", "--data", tiny, "--out", run, "--seed", seed],
         ["evaluate", run, "--data", tiny, "--votes", options.votes],
+        # Where hours of training lead, on the same frames.
+        ["evaluate", run, "--data", tiny, "--model", "default", "--votes", options.votes],
         ["report", run],
     ):
         console.rule(Text(f"multisigma {' '.join([name, *arguments])}"), align="left")

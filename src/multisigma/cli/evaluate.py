@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt
 
 from multisigma.cli.console import console, make_progress, print_line
-from multisigma.cli.options import add_votes
+from multisigma.cli.options import add_votes, load_model
 from multisigma.errors import MultisigmaError
 
 if TYPE_CHECKING:
@@ -40,6 +40,13 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
         help="name of the evaluation; if not given, that of data and split, and of checkpoint and votes unless default",
     )
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="checkpoint to evaluate")
+    parser.add_argument(
+        "--model",
+        type=str | None,
+        default=None,
+        help="run folder or saved model to evaluate instead of the run's, beside the run's baseline and in its report; "
+        "'default' for the small one that multisigma ships",
+    )
     add_votes(parser)
     parser.add_argument("--pictures", type=NonNegativeInt, default=6, help="frames to make pictures of, for the report")
     parser.add_argument(
@@ -58,13 +65,15 @@ def run(options: Namespace) -> None:
     from multisigma.reports.samples import write_samples
     from multisigma.training.evaluate_predictions import evaluate_predictions, evaluation_folder
 
-    folder, predictions, save = options.run, options.predictions, options.save_predictions
+    folder, predictions, save, other = options.run, options.predictions, options.save_predictions, options.model
     if (folder is None) == (predictions is None):
         found = "neither" if folder is None else f"{folder} and --predictions {predictions}"
         raise MultisigmaError(f"Give either a run folder or --predictions DIR; found {found}.")
     if predictions is not None:
         if save is not None:
             raise MultisigmaError(f"Option --save-predictions goes with a run; found --predictions {predictions}.")
+        if other is not None:
+            raise MultisigmaError(f"Option --model goes with a run; found --predictions {predictions}.")
         if options.votes != "default":
             raise MultisigmaError(f"Option --votes goes with a run; found --predictions {predictions}.")
         place = evaluation_folder(predictions, options.name, options.data, options.split)
@@ -73,10 +82,15 @@ def run(options: Namespace) -> None:
         with new_folder(place, replace=True) as fresh:
             evaluation.write(fresh)
     else:
-        place = evaluation_folder(folder, options.name, options.data, options.split, options.checkpoint, options.votes)
+        if other is not None and options.checkpoint != "last":
+            raise MultisigmaError(f"Option --checkpoint goes with the run's own model; found --model {other}.")
+        place = evaluation_folder(
+            folder, options.name, options.data, options.split, options.checkpoint, options.votes, other or "run"
+        )
         # Here, because files are evaluated without torch, whose import takes seconds.
         from multisigma.training.evaluate import evaluate
 
+        instead = None if other is None else (other, load_model(None if other == "default" else Path(other)))
         with new_folder(save) if save else nullcontext() as saved:
             keep = partial(write_predictions, saved) if saved else None
             result = evaluate(
@@ -88,6 +102,7 @@ def run(options: Namespace) -> None:
                 make_progress(),
                 keep,
                 options.votes,
+                instead,
             )
             print_tables(result.evaluation)
         with new_folder(place, replace=True) as fresh:

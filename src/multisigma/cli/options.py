@@ -20,7 +20,7 @@ def add_votes(parser: ArgumentParser) -> None:
     )
 
 
-def load_model(folder: Path | None, device: str | None, trust_code: bool) -> "SceneModel":
+def load_model(folder: Path | None, device: str | None = None, trust_code: bool = False) -> "SceneModel":
     """Load the model in a folder; the one that the package ships if there is no folder."""
     # Here, because it takes seconds.
     from multisigma.models import SceneModel

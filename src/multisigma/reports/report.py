@@ -38,7 +38,7 @@ from multisigma.visualization.curves import PALETTE, Log, curve_figure, figure_s
 
 # Wider pictures are reduced to this width in the report; the files keep their size.
 _WIDEST = 1024
-_PROVENANCE = ("data", "split", "frames", "checkpoint", "votes", "evaluated", "seconds", "multisigma_version")
+_PROVENANCE = ("data", "split", "frames", "model", "checkpoint", "votes", "evaluated", "seconds", "multisigma_version")
 _HEADLINE = ("preset", "encoder", "iterations", "batch_size", "weighting", "seed")
 
 

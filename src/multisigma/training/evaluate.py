@@ -77,6 +77,7 @@ def evaluate(
     progress: Progress = SILENT,
     keep: KeepScene | None = None,
     votes: Votes = "default",
+    instead: tuple[str, SceneModel] | None = None,
 ) -> EvaluatedRun:
     """Evaluate a run on a split: predict each frame once at its own size, and count it for each metric.
 
@@ -89,6 +90,8 @@ def evaluate(
         progress: Is told the number of finished frames.
         keep: Called with each frame's results, to write them.
         votes: How votes are clustered for metrics and pictures. AP and PQ are measured with the other setting too.
+        instead: Name of a model, and the model, to evaluate instead of the run's: at its own working height, beside
+            the run's baseline.
 
     Raises:
         MultisigmaError: The run or the data is at fault, or no frame has a label of a task and `keep` is None.
@@ -96,7 +99,7 @@ def evaluate(
     begin = time.perf_counter()
     config = read_run_config(run)
     dataset = open_dataset(data, split, config.missing_labels)
-    model = _load_model(run, checkpoint, config, dataset)
+    model = _load_model(run, checkpoint, config, dataset) if instead is None else instead[1]
     tasks, labels = model.tasks, dataset.labels
     if keep is None:
         require_labels(data, split, dataset)
@@ -111,7 +114,8 @@ def evaluate(
     # Frames may differ in size, so they are not put into batches.
     loader: DataLoader[Frame] = DataLoader(_Frames(dataset), batch_size=None, num_workers=config.workers)
     for frame in progress.track(loader, "evaluating", len(dataset)):
-        prediction = model.predict(frame.image, frame.camera, frame.size[0], learned_noise=True)
+        height = frame.size[0] if instead is None else None
+        prediction = model.predict(frame.image, frame.camera, height, learned_noise=True)
         scene = in_classes_of(prediction, model.info.labels, labels)
         for of_task in counts.values():
             for counted in of_task:
@@ -129,7 +133,13 @@ def evaluate(
         baselines.measure(),
         comparison.measure(measurements),
         describe_evaluation(data, split, dataset, begin)
-        | {"tasks": [task.name for task in tasks], "checkpoint": checkpoint, "votes": votes},
+        | {
+            "tasks": [task.name for task in tasks],
+            "model": "run" if instead is None else instead[0],
+            # Another model has no checkpoint of this run.
+            **({"checkpoint": checkpoint} if instead is None else {}),
+            "votes": votes,
+        },
         all_counts(counts),
     )
     return EvaluatedRun(evaluation, samples, labels)

@@ -94,18 +94,25 @@ def evaluate_predictions(
 
 
 def evaluation_folder(
-    parent: Path, name: str | None, data: str | Path, split: str, checkpoint: str = "last", votes: str = "default"
+    parent: Path,
+    name: str | None,
+    data: str | Path,
+    split: str,
+    checkpoint: str = "last",
+    votes: str = "default",
+    model: str = "run",
 ) -> Path:
     """Return the folder of an evaluation: PARENT/evaluations/NAME.
 
     Args:
         parent: The run folder, or the folder of predictions.
-        name: The name; None for one made of the data and the split, and of checkpoint and votes if they are not the
-            defaults.
+        name: The name; None for one made of the data and the split, and of checkpoint, votes and model if they are
+            not the defaults.
         data: The data.
         split: The split's name.
         checkpoint: 'last' or 'best'.
         votes: How votes are clustered.
+        model: 'run', or what the user named as the model to evaluate instead.
 
     Raises:
         MultisigmaError: The name is no name of a folder, or the place holds an evaluation of something else.
@@ -115,13 +122,14 @@ def evaluation_folder(
         parts = [source.stem if source.is_file() else source.name, split]
         parts += [checkpoint] if checkpoint != "last" else []
         parts += [f"votes-{votes}"] if votes != "default" else []
+        parts += [f"model-{Path(model).name}"] if model != "run" else []
         name = "-".join(parts)
     if not name or name != Path(name).name or name in (".", ".."):
         raise MultisigmaError(f"Option --name must be the name of a folder. Found {name!r}. Use letters and digits.")
     folder = parent / "evaluations" / name
     if (folder / METRICS_FILE).is_file():
-        wanted = {"data": str(source), "split": split, "checkpoint": checkpoint, "votes": votes}
-        previous = {"checkpoint": "last", "votes": "default"} | dict(Evaluation.read(folder).provenance)
+        wanted = {"data": str(source), "split": split, "checkpoint": checkpoint, "votes": votes, "model": model}
+        previous = {"checkpoint": "last", "votes": "default", "model": "run"} | dict(Evaluation.read(folder).provenance)
         if different := [f"{key} {previous.get(key)}" for key, value in wanted.items() if previous.get(key) != value]:
             raise MultisigmaError(
                 f"{folder}: must be a new place, or one of the same data and settings. Found an evaluation with "

@@ -9,7 +9,9 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "multisigma"
 LAYERS = [
     "errors",
+    "signals",
     "files",
+    "claims",
     "progress",
     "class_paths",
     "weighting",

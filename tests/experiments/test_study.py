@@ -14,13 +14,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from multisigma.claims import Claims
 from multisigma.errors import MultisigmaError
 from multisigma.experiments import study as study_module
 from multisigma.experiments import table1
-from multisigma.experiments.claims import Claims
 from multisigma.experiments.results import Result, result_path
 from multisigma.experiments.study import Study, make_page, run_study, work
 from multisigma.experiments.tuning import Method, candidates, chosen, tuned_runs
+from multisigma.files import machine
 from multisigma.synthetic import generate
 from multisigma.training.config import TrainConfig
 from tests.experiments.fakes import fake_result, write_fake
@@ -142,7 +143,7 @@ def test_a_claim_without_owner_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    path.write_text(json.dumps({"host": os.uname().nodename, "process": ended.pid, "claim": "x"}))
+    path.write_text(json.dumps({"host": machine(), "process": ended.pid, "claim": "x"}))
     with Claims().claim(path) as mine:
         assert mine
     # Of another host, only the heartbeat is known.

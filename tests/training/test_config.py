@@ -39,6 +39,7 @@ def test_presets_set_every_field_that_has_a_meaning_in_the_paper(name: str) -> N
     elsewhere = {
         "data",
         "missing_labels",
+        "damaged_frames",
         "weighting_options",
         "task_options",
         "init",

@@ -3,12 +3,14 @@
 import argparse
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 from multisigma import __doc__ as description
 from multisigma import __version__
 from multisigma.errors import MultisigmaError
+from multisigma.signals import Terminated, exit_status, handled_signals
 
 try:
     from multisigma.cli.arguments import QUIET_HELP, did_you_mean
@@ -27,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments; those of the process if None.
 
     Returns:
-        The exit status: 0, or 2 for bad input, or 130 after an interruption.
+        The exit status: 0; or 2 for bad input, or a disk or a permission that is missing; or that of
+        `multisigma.signals.exit_status` after a signal, 130 after an interruption.
     """
     if argv is None:
         use_utf8()
@@ -35,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # No option that stands before the command takes a value.
     first = next((i for i, argument in enumerate(arguments) if not argument.startswith("-")), len(arguments))
     before, after = arguments[:first], arguments[first + 1 :]
-    with shown_messages():
+    with shown_messages(), handled_signals(_end):
         try:
             options, unknown = make_parser().parse_known_args(before)
             if unknown:
@@ -44,15 +47,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             run_command(find_command(arguments[first : first + 1]), quiet + after)
         except MultisigmaError as error:
             print_error(error)
-            return 2
-        except PermissionError as error:
+            return error.status
+        except BrokenPipeError:
+            # Nobody reads the output, such as after `| head`. Python would complain when it closes the stream.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return exit_status(signal.SIGPIPE)
+        except OSError as error:
             # Raised by other libraries, such as the loggers, or by a test whether a file exists.
-            print_error(f"{error.filename}: must be open to you; found {error.strerror}. Change its permissions.")
+            remedy = "Change its permissions" if isinstance(error, PermissionError) else "Make room, or check the disk"
+            print_error(f"{error.filename or 'a file'}: found {error.strerror or error}. {remedy}.")
             return 2
+        except Terminated as error:
+            print_error(f"stopped by {error.number.name}")
+            return exit_status(error.number)
         except KeyboardInterrupt:
             print_error("interrupted")
-            return 130
+            return exit_status(signal.SIGINT)
     return 0
+
+
+def _end(number: signal.Signals) -> None:
+    raise Terminated(number)
 
 
 def use_utf8() -> None:

@@ -7,6 +7,7 @@ from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import PositiveInt
 
 from multisigma.cli.console import print_line
+from multisigma.cli.options import add_trust_code
 
 
 def make_parser(arguments: Sequence[str]) -> ArgumentParser:
@@ -18,6 +19,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     parser.add_argument("run", type=Path, help="run folder; a short training is enough")
     parser.add_argument("--data", type=str, required=True, help="root of the data, YAML file, or class")
     parser.add_argument("--frames", type=PositiveInt, default=16, help="validation frames to measure on")
+    add_trust_code(parser)
     return parser
 
 
@@ -26,7 +28,7 @@ def run(options: Namespace) -> None:
     from multisigma.experiments.diagnose import diagnose_run, diagnosis_page
 
     place = options.run / "diagnosis.md"
-    found = diagnose_run(options.run, options.data, options.frames)
+    found = diagnose_run(options.run, options.data, options.frames, options.trust_code)
     diagnosis_page(found).write(place)
     print_line(found.advice())
     print_line(f"the page is {place}")

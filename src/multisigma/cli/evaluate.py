@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt
 
 from multisigma.cli.console import console, make_progress, print_line
-from multisigma.cli.options import add_votes, load_model
+from multisigma.cli.options import add_trust_code, add_votes, load_model
 from multisigma.errors import MultisigmaError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
         "'default' for the small one that multisigma ships",
     )
     add_votes(parser)
+    add_trust_code(parser)
     parser.add_argument("--pictures", type=NonNegativeInt, default=6, help="frames to make pictures of, for the report")
     parser.add_argument(
         "--save-predictions",
@@ -103,6 +104,7 @@ def run(options: Namespace) -> None:
                 keep,
                 options.votes,
                 instead,
+                options.trust_code,
             )
             print_tables(result.evaluation)
         with new_folder(place, replace=True) as fresh:

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import PositiveInt
 
 from multisigma.cli.console import make_progress, print_line
+from multisigma.cli.options import add_trust_code
 
 EXPERIMENTS = {
     "table1": "single tasks, fixed weights and learned weights (table 1)",
@@ -43,6 +44,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     parser.add_argument("--budget", choices=("smoke", "cpu", "gpu", "paper"), default="cpu", help="size of the runs")
     parser.add_argument("--seeds", type=PositiveInt | None, default=None, help="seeds that are reported")
     parser.add_argument("--jobs", type=PositiveInt, default=1, help="processes that do runs")
+    add_trust_code(parser)
     return parser
 
 
@@ -53,7 +55,7 @@ def run(options: Namespace) -> None:
 
     experiment: Any = importlib.import_module(f"multisigma.experiments.{options.name}")
     seeds = options.seeds or experiment.SEEDS
-    study = Study(options.out, options.budget, seeds, options.data)
+    study = Study(options.out, options.budget, seeds, options.data, options.trust_code)
     if options.data is not None:
         run_study(experiment, study, options.jobs, make_progress())
     place = options.out / f"{options.name}.md"

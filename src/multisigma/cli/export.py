@@ -6,7 +6,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from multisigma.cli.console import print_line
-from multisigma.cli.options import load_model
+from multisigma.cli.options import add_trust_code, load_model
 from multisigma.training.config import Size
 
 
@@ -25,7 +25,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, help="file to write, which ends in .onnx or .pt2")
     parser.add_argument("--size", type=Size | None, default=None, help="fixed size HxW; any size if not given")
-    parser.add_argument("--trust-code", action="store_true", help="run the code of tasks that are not built in")
+    add_trust_code(parser)
     return parser
 
 

@@ -20,6 +20,15 @@ def add_votes(parser: ArgumentParser) -> None:
     )
 
 
+def add_trust_code(parser: ArgumentParser) -> None:
+    """Add the option of a command that may meet the code of a stranger."""
+    parser.add_argument(
+        "--trust-code",
+        action="store_true",
+        help="run the code of tasks, weightings and data sets that are not built in and that you have not named here",
+    )
+
+
 def load_model(folder: Path | None, device: str | None = None, trust_code: bool = False) -> "SceneModel":
     """Load the model in a folder; the one that the package ships if there is no folder."""
     # Here, because it takes seconds.

@@ -6,6 +6,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from multisigma.cli.console import print_line
+from multisigma.cli.options import add_trust_code
 from multisigma.errors import MultisigmaError
 
 
@@ -21,6 +22,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     parser.add_argument(
         "--notes", type=Path | None, default=None, help="Markdown file to join to the card's limits, in UTF-8"
     )
+    add_trust_code(parser)
     return parser
 
 
@@ -37,6 +39,6 @@ def run(options: Namespace) -> None:
             raise MultisigmaError(
                 f"{options.notes}: must be text in UTF-8. Found a fault: {error}. Name another."
             ) from error
-    pack_model(options.run, options.out, options.checkpoint, notes)
+    pack_model(options.run, options.out, options.checkpoint, notes, options.trust_code)
     size = sum(path.stat().st_size for path in options.out.iterdir())
     print_line(f"{options.out}: {size / 1e6:.1f} MB; read its MODEL_CARD.md before you share it")

@@ -6,7 +6,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from multisigma.cli.console import make_progress, print_line, print_warning
-from multisigma.cli.options import add_votes, load_model
+from multisigma.cli.options import add_trust_code, add_votes, load_model
 from multisigma.errors import MultisigmaError
 
 # Images that the last message names; each has had a warning of its own.
@@ -34,7 +34,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     parser.add_argument(
         "--camera", type=Path | None, default=None, help="camera file in the Cityscapes format, for depth in metres"
     )
-    parser.add_argument("--trust-code", action="store_true", help="run the code of tasks that are not built in")
+    add_trust_code(parser)
     return parser
 
 

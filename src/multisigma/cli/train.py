@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 from jsonargparse import ArgumentParser, Namespace
 
 from multisigma.cli.console import make_progress, print_line
+from multisigma.cli.options import add_trust_code
 from multisigma.errors import MultisigmaError
 from multisigma.training.config import PRESETS, TrainConfig
 
@@ -43,6 +44,7 @@ class TrainParser(ArgumentParser):
         for task, key, value in own:
             merged.setdefault(task, {})[key] = value
         options.task_options = merged or None
+        options.typed = " ".join(args)
         return options
 
 
@@ -54,10 +56,11 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--preset", nargs="?", default="full")
     early.add_argument("--resume", nargs="?", const="true", default="false")
+    early.add_argument("--resume-or-start", nargs="?", const="true", default="false")
     early.add_argument("--out", nargs="?", type=Path)
     known, _ = early.parse_known_args(list(arguments))
     stored = known.out / "config.yaml" if known.out else None
-    resumes = known.resume != "false" and stored is not None and stored.is_file()
+    resumes = "true" in (known.resume, known.resume_or_start) and stored is not None and stored.is_file()
     if resumes and stored:
         # Check here, because the parser would not name the file.
         TrainConfig.from_yaml(stored)
@@ -72,6 +75,13 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     parser.add_argument("--preset", type=str, default="full", help=f"named configuration: {', '.join(PRESETS)}")
     parser.add_argument("--out", type=Path, required=True, help="run folder to make")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    parser.add_argument(
+        "--resume-or-start",
+        action="store_true",
+        help="go on from the run's last checkpoint, or start if there is no run: one command for a job that may be "
+        "killed and started again",
+    )
+    add_trust_code(parser)
     hints = get_type_hints(TrainConfig)
     for field in dataclasses.fields(TrainConfig):
         parser.add_argument(
@@ -88,9 +98,13 @@ def run(options: Namespace) -> None:
     if options.preset not in PRESETS:
         raise MultisigmaError(f"Option --preset must be one of {', '.join(PRESETS)}. Found {options.preset!r}.")
     # After the check, because it takes seconds.
+    from multisigma.training.run_folder import require_trust
     from multisigma.training.train import train
 
-    values = {f.name: options[f.name] for f in dataclasses.fields(TrainConfig)}
+    config = TrainConfig(**{f.name: options[f.name] for f in dataclasses.fields(TrainConfig)})
+    if not options.trust_code:
+        require_trust(config, "The configuration", options.typed)
     begin = time.perf_counter()
-    train(TrainConfig(**values), options.out, options.resume, make_progress())
+    resume = options.resume or (options.resume_or_start and (options.out / "config.yaml").is_file())
+    train(config, options.out, resume, make_progress())
     print_line(f"trained in {time.perf_counter() - begin:.0f} s; the run is in {options.out}")

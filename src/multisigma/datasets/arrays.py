@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import UnidentifiedImageError
 
 from multisigma.datasets.label_space import LabelSpace
-from multisigma.datasets.photographs import read_photograph
+from multisigma.datasets.photographs import open_picture, read_photograph
 from multisigma.datasets.problems import DataError, Problem
 from multisigma.errors import MultisigmaError
+from multisigma.files import read_bytes
 
 __all__ = ["Encoding", "class_ids", "instance_ids", "read_map", "read_rgb", "read_values", "unit_vectors"]
 
@@ -47,10 +49,7 @@ def read_map(path: Path) -> NDArray[Any]:
         values = _load_npy(path)
     else:
         try:
-            with Image.open(path) as picture:
-                if picture.format == "PNG":
-                    picture.verify()
-            with Image.open(path) as picture:
+            with open_picture(path) as picture:
                 if picture.format == "JPEG":
                     remedy = "Save labels as PNG; JPEG changes ids and colours."
                     raise DataError(Problem(path, "a map of labels must be stored without loss", "a JPEG", remedy))
@@ -81,9 +80,12 @@ def read_values(path: Path) -> NDArray[Any]:
     if path.suffix.lower() == ".npy":
         return _load_npy(path)
     try:
-        content = np.frombuffer(path.read_bytes(), np.uint8)
+        content = np.frombuffer(read_bytes(path), np.uint8)
+        # Only for its size; OpenCV reads formats that Pillow does not.
+        with suppress(UnidentifiedImageError), open_picture(path):
+            pass
         values = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
-    except (OSError, cv2.error) as error:
+    except Exception as error:
         raise _unreadable(path, error) from error
     if values is None:
         raise _unreadable(path, ValueError("another kind of file, or a corrupt one"))

@@ -12,6 +12,7 @@ import yaml
 from multisigma.datasets.cityscapes.reading import read_camera
 from multisigma.datasets.frame import Camera
 from multisigma.datasets.problems import DataError, Problem
+from multisigma.files import read_text, read_yaml
 
 __all__ = ["DEFAULT_BASELINE", "camera_from_numbers", "read_camera_file"]
 
@@ -34,13 +35,13 @@ def read_camera_file(path: Path, size: tuple[int, int]) -> Camera:
         DataError: The file cannot be read or lacks a number.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(Problem(path, "the camera file must be readable text", str(error), "Restore it.")) from error
     if "P_rect_02:" in text:
         return _kitti_camera(path, text)
     try:
-        content = yaml.safe_load(text)
+        content = read_yaml(path)
     except yaml.YAMLError as error:
         found = " ".join(str(error).split())
         raise DataError(Problem(path, "the camera must be JSON, YAML or KITTI's text", found, "Restore it.")) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -10,8 +12,11 @@ from pathlib import Path
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import LabelSpace
 from multisigma.datasets.problems import Problem
+from multisigma.errors import MultisigmaError
 
-__all__ = ["SceneDataset", "unlabelled"]
+__all__ = ["ReadableFrames", "SceneDataset", "unlabelled"]
+
+_log = logging.getLogger(__name__)
 
 
 class SceneDataset(ABC):
@@ -83,6 +88,57 @@ class _Subset(SceneDataset):
         return self.whole.name(self.indices[i])
 
     def remedy(self, field: str) -> str:
+        return self.whole.remedy(field)
+
+
+class ReadableFrames(SceneDataset):
+    """A split in which a frame that cannot be read gives way to the next one that can, with a warning.
+
+    Args:
+        whole: The split.
+    """
+
+    def __init__(self, whole: SceneDataset) -> None:
+        self.whole = whole
+        # Processes that read share it.
+        self._count = multiprocessing.Value("q", 0)
+
+    @property
+    def labels(self) -> LabelSpace:
+        """The classes of the split."""
+        return self.whole.labels
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    @property
+    def replaced(self) -> int:
+        """How often a frame was replaced, over all processes."""
+        return int(self._count.value)
+
+    def read(self, i: int, only: Collection[str] | None = None) -> Frame:
+        """Read a frame, or the next one after it that can be read. Raises `MultisigmaError` if none can."""
+        for offset in range(len(self)):
+            try:
+                return self.whole.read((i + offset) % len(self), only)
+            except MultisigmaError as error:
+                _log.warning("%s The next frame is taken instead.", error)
+                with self._count.get_lock():
+                    self._count.value += 1
+                if offset == len(self) - 1:
+                    raise
+        raise IndexError(i)
+
+    def name(self, i: int) -> str:
+        """Return the name of a frame."""
+        return self.whole.name(i)
+
+    def label_counts(self) -> dict[str, int]:
+        """Return what the split says."""
+        return self.whole.label_counts()
+
+    def remedy(self, field: str) -> str:
+        """Return what the split says."""
         return self.whole.remedy(field)
 
 

@@ -22,6 +22,7 @@ from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.labels import IGNORE, Label
 from multisigma.datasets.problems import DataError, Problem
 from multisigma.errors import MultisigmaError
+from multisigma.files import read_text, read_yaml
 
 __all__ = ["FolderConfig", "Numbers", "read_config"]
 
@@ -193,7 +194,7 @@ class _Table:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(Problem(path, "the file must be readable as UTF-8", reason, "Check the path.")) from error
@@ -297,7 +298,7 @@ def _splits(table: _Table) -> dict[str, Sequence[str]] | None:
         if isinstance(value, str):
             file = table.path.parent / table.get("root", str, ".") / value
             try:
-                value = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+                value = [line.strip() for line in read_text(file).splitlines() if line.strip()]
             except (OSError, UnicodeDecodeError) as error:
                 row.fail(split, "must name a readable text file", "Check the path.", f"{file}: {error}")
         if not isinstance(value, list) or not value:

@@ -13,8 +13,9 @@ from numba import njit
 from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
+from multisigma.datasets.photographs import MOST_PIXELS
 from multisigma.datasets.problems import DataError, Problem
-from multisigma.files import write_bytes
+from multisigma.files import read_bytes, write_bytes
 
 __all__ = ["PngFormat", "decode_disparity", "encode_disparity", "read_png", "write_png"]
 
@@ -53,7 +54,7 @@ def read_png(path: Path, expected: PngFormat) -> NDArray[Any]:
         DataError: If the file cannot be read, is no PNG, is of another format, truncated or corrupt.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise _error(path, "the file must be readable", error.strerror or str(error), "Restore the file.") from error
 
@@ -74,6 +75,10 @@ def read_png(path: Path, expected: PngFormat) -> NDArray[Any]:
             found,
             f"Save it as {expected}; check that it is not another kind of file under this name.",
         )
+
+    if width * height > MOST_PIXELS:
+        rule = f"an image must have at most {MOST_PIXELS // 10**6} million pixels"
+        raise _error(path, rule, f"{width} x {height}", "Check that it is the right file.")
 
     pixels: NDArray[Any] | None
     if color_type == 0 and bits in (8, 16) and not interlaced:

@@ -1,5 +1,6 @@
 """Batches for training and evaluation: the data module is handed the function that makes targets from a frame."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -153,7 +154,7 @@ def whole_frame_loader(frames: WholeFrames, workers: int) -> DataLoader[tuple[Fr
 
 @contextmanager
 def readable_worker_errors() -> Iterator[None]:
-    """Gives an error of a reading process its own message back, which torch wraps in the process's traceback."""
+    """Give an error of a reading process its own message back, which torch wraps in the process's traceback."""
     try:
         yield
     except MultisigmaError as error:
@@ -161,3 +162,10 @@ def readable_worker_errors() -> Iterator[None]:
         if "in DataLoader worker" not in message:
             raise
         raise MultisigmaError(message.rpartition("Error: ")[2].strip()) from None
+    except RuntimeError as error:
+        if not re.search(r"DataLoader worker .* (is killed|exited unexpectedly)", str(error)):
+            raise
+        raise MultisigmaError(
+            f"A process that reads data has ended ({str(error).splitlines()[0].rstrip('. ')}). Most often the memory "
+            "was full: take fewer --workers."
+        ) from error

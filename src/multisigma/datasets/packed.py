@@ -29,7 +29,7 @@ from multisigma.datasets.label_space import LabelSpace
 from multisigma.datasets.problems import DataError, Problem
 from multisigma.datasets.transform import Transform
 from multisigma.errors import MultisigmaError
-from multisigma.files import new_folder, write_text
+from multisigma.files import new_folder, read_text, write_text
 from multisigma.progress import SILENT, Progress
 
 __all__ = ["INDEX", "PackedDataset", "find_packed_splits", "open_packed", "pack"]
@@ -192,7 +192,7 @@ def _read_index(root: Path) -> dict[str, Any]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(Problem(path, "the index must be readable", reason, "Pack the data again.")) from error

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from multisigma.errors import MultisigmaError
+from multisigma.files import read_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +25,9 @@ __all__ = ["AnyImage", "find_photographs", "read_photograph"]
 
 AnyImage: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor"
 """The types of image that `read_photograph` accepts."""
+
+MOST_PIXELS: Final = 120_000_000
+"""The largest image that is decoded: a small file can hold a huge one, which would take all memory."""
 
 _ENDINGS = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
 _log = logging.getLogger(__name__)
@@ -113,18 +118,40 @@ def find_photographs(inputs: Sequence[Path]) -> dict[str, Path]:
     return named
 
 
+def open_picture(path: Path) -> Image.Image:
+    """Open an image file without decoding it; the checksums of a PNG are verified.
+
+    Raises:
+        MultisigmaError: It has more than `MOST_PIXELS` pixels.
+        Exception: The file cannot be read, or whatever its format makes Pillow stumble over.
+    """
+    content = read_bytes(path)
+    with warnings.catch_warnings():
+        # Pillow's own limits are a warning above 89 megapixels, and an error above twice that.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        picture = Image.open(io.BytesIO(content))
+        require_size(*picture.size)
+        if picture.format == "PNG":
+            # Decoding does not look at the checksums.
+            picture.verify()
+            picture = Image.open(io.BytesIO(content))
+    return picture
+
+
+def require_size(width: int, height: int) -> None:
+    """Raise `MultisigmaError` for an image of more than `MOST_PIXELS` pixels."""
+    if width * height > MOST_PIXELS:
+        raise MultisigmaError(
+            f"An image must have at most {MOST_PIXELS // 10**6} million pixels. Found {width} x {height}. Make it "
+            "smaller, or cut it into parts."
+        )
+
+
 def _read_file(path: Path) -> NDArray[np.uint8]:
     remedy = "Restore the file, or save it again as PNG or JPEG."
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of images above 89 megapixels; above twice that it refuses.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                if picture.format == "PNG":
-                    # Decoding does not look at the checksums.
-                    picture.verify()
-            with Image.open(path) as picture:
-                return _to_rgb(picture)
+        with open_picture(path) as picture:
+            return _to_rgb(picture)
     except FileNotFoundError:
         raise MultisigmaError(f"{path}: there is no such file. Check the path.") from None
     except IsADirectoryError:

@@ -16,6 +16,7 @@ scripts (Cordts et al., 2016).
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -34,7 +35,7 @@ from multisigma.datasets.images import encode_disparity, read_png, write_png
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.problems import DataError, Problem
 from multisigma.datasets.scene import PredictedClasses, PredictedDisparity, PredictedInstances, SceneInstance
-from multisigma.files import write_text
+from multisigma.files import read_text, write_text
 
 __all__ = ["ENDINGS", "PredictionFiles", "inspect_prediction", "list_predictions", "write_predictions"]
 
@@ -132,13 +133,21 @@ def list_predictions(root: Path, names: Sequence[str]) -> tuple[list[PredictionF
                 "Put the files that one official script takes into one folder.",
             )
         )
-    problems: list[Problem] = []
+    problems = [
+        Problem(root / kind, "predictions must be in a folder of this name", "a file", "Remove it, or make a folder.")
+        for kind in ENDINGS
+        if (root / kind).exists() and root / kind not in folders
+    ]
     found: dict[str, dict[str, Path]] = {name: {} for name in names}
     for folder in folders:
         files: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(folder.rglob(f"*{ENDINGS[folder.name]}")):
             if name := _frame_of(path, found):
-                files[name].append(path)
+                if _is_inside(path, root):
+                    files[name].append(path)
+                else:
+                    rule, remedy = "a prediction must lie in the folder of the predictions", "Copy it there."
+                    problems.append(Problem(path, rule, f"a link to {os.path.realpath(path)}", remedy))
         for name, paths in files.items():
             if name not in found:
                 rule, remedy = "a prediction must belong to a frame of the split", "Remove it, or name the right split."
@@ -154,6 +163,12 @@ def list_predictions(root: Path, names: Sequence[str]) -> tuple[list[PredictionF
                 Problem(folder, "every frame must have a prediction", f"no {pattern}", "Predict it, an empty one too.")
             )
     return [PredictionFiles(name, **paths) for name, paths in found.items()], sorted(problems, key=str)
+
+
+def _is_inside(path: Path, root: Path) -> bool:
+    """Return whether a file lies in a folder, links followed."""
+    # `Path.resolve` raises for links in a circle.
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
 def _frame_of(path: Path, names: Collection[str]) -> str | None:
@@ -231,7 +246,7 @@ def inspect_prediction(
 def _read_list(path: Path, root: Path, labels: LabelSpace, problems: list[Problem]) -> list[tuple[Path, int, float]]:
     """Mask, label id and confidence from each line of a list of objects; faults go to `problems`."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         problems.append(Problem(path, "the list of objects must be readable text", str(error), "Write it again."))
         return []
@@ -248,9 +263,9 @@ def _read_list(path: Path, root: Path, labels: LabelSpace, problems: list[Proble
             fault("an object must be written as MASK LABEL_ID CONFIDENCE", "A mask's path has no spaces.")
             continue
         mask, class_id, confidence = path.parent / fields[0], _number(fields[1]), _number(fields[2])
-        if Path(fields[0]).is_absolute() or not mask.resolve().is_relative_to(root.resolve()):
+        if Path(fields[0]).is_absolute() or not _is_inside(mask, root):
             fault("a mask must lie in the folder of the predictions", "Name it relative to its list.", fields[0])
-        elif mask.resolve() in objects:
+        elif (place := Path(os.path.realpath(mask))) in objects:
             fault("each mask must be named once", "Write a file for each object.", fields[0])
         elif class_id not in labels.by_id:
             fault(
@@ -261,7 +276,7 @@ def _read_list(path: Path, root: Path, labels: LabelSpace, problems: list[Proble
         elif not math.isfinite(confidence):
             fault("a confidence must be a finite number", "Write a number.", fields[2])
         else:
-            objects[mask.resolve()] = (mask, int(class_id), confidence)
+            objects[place] = (mask, int(class_id), confidence)
     return list(objects.values())
 
 

@@ -133,13 +133,13 @@ def diagnose(
     )
 
 
-def diagnose_run(run: Path, data: str, frames: int = 16) -> Diagnosis:
+def diagnose_run(run: Path, data: str, frames: int = 16, trust_code: bool = False) -> Diagnosis:
     """Diagnose a trained run on some frames of the split 'val', evenly over it; each frame is a batch.
 
     Raises:
         MultisigmaError: The run or the data is at fault.
     """
-    module = load_module(run)
+    module = load_module(run, trust_code=trust_code)
     dataset = open_dataset(data, "val", module.config.missing_labels)
     chosen = dataset.subset(evenly(range(len(dataset)), frames))
     loader = whole_frame_loader(WholeFrames(chosen, partial(make_targets, module.tasks)), 0)

@@ -20,7 +20,7 @@ import multisigma
 from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.evenly import evenly
 from multisigma.datasets.open import open_dataset
-from multisigma.errors import MultisigmaError
+from multisigma.errors import DivergenceError, Interrupted, MultisigmaError
 from multisigma.experiments.gradients import GradientProbe
 from multisigma.experiments.results import Curves, Result
 from multisigma.training.config import TrainConfig
@@ -30,8 +30,6 @@ from multisigma.training.scene_module import SceneModule
 from multisigma.training.train import train
 from multisigma.visualization.curves import read_log
 
-# A weighting that meets a NaN says so in these words. Any other error is one of the data or the configuration.
-_DIVERGED = ("must be finite", "was not finite")
 _COLUMNS = ("loss/", "weight/", "sigma/", "val/")
 _CODE = ("weighting", "instances", "datasets", "metrics", "tasks", "models", "training")
 _HASHED_FRAMES = 16
@@ -91,11 +89,7 @@ def execute(config: TrainConfig, run: Path, after: AfterTraining | None = None) 
                 "peak_memory_mb": _peak_memory(),
             },
         )
-    except MultisigmaError as error:
-        if str(error).startswith("Interrupted"):
-            raise KeyboardInterrupt from error
-        if not any(words in str(error) for words in _DIVERGED):
-            raise
+    except DivergenceError as error:
         result = Result(config, str(error), curves=_curves(run), gradients=probe.rows, provenance=provenance)
     finished = {"finished": datetime.now(UTC).isoformat(timespec="seconds")}
     seconds = {"seconds": round(time.perf_counter() - begin, 1)}
@@ -107,8 +101,10 @@ def _train(config: TrainConfig, run: Path, probe: GradientProbe) -> SceneModule:
     if (run / "config.yaml").is_file():
         try:
             return train(config, run, resume=True, callbacks=[probe])
+        except (Interrupted, DivergenceError):
+            raise
         except MultisigmaError:
-            # Its checkpoint may be damaged, if the process was killed while it wrote one.
+            # Its checkpoints may be damaged.
             probe.rows.clear()
     shutil.rmtree(run, ignore_errors=True)
     return train(config, run, callbacks=[probe])

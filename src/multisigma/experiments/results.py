@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
+import io
 import json
 import math
 import zlib
@@ -20,10 +21,11 @@ from numpy.typing import NDArray
 
 from multisigma.datasets.label_space import LabelSpace
 from multisigma.errors import MultisigmaError
-from multisigma.files import write_bytes
+from multisigma.files import MOST_BYTES, read_bytes, write_bytes
 from multisigma.metrics import Counts, Measurement, Metric
 from multisigma.tasks import load_tasks
 from multisigma.training.config import Names, Size, TrainConfig
+from multisigma.training.run_folder import require_trust
 
 FORMAT_VERSION: Final = 1
 SUFFIX: Final = ".json.gz"
@@ -38,6 +40,7 @@ _OF_THE_MACHINE: Final = {"data", "seed", "workers", "accelerator", "validation_
     "threads",
     "checkpoint_every",
     "log_every",
+    "damaged_frames",
 }
 
 Curves = Mapping[str, tuple[Sequence[int], Sequence[float]]]
@@ -136,14 +139,26 @@ class Result:
         write_bytes(path, gzip.compress(text.encode(), mtime=0))
 
     @classmethod
-    def read(cls, path: Path) -> Result:
+    def read(cls, path: Path, trust_code: bool = False) -> Result:
         """Read what `write` wrote.
 
+        Args:
+            path: The file.
+            trust_code: Import its own tasks where its numbers are asked for, which runs their author's code.
+
         Raises:
-            MultisigmaError: The file is damaged or of another version.
+            MultisigmaError: The file is damaged or of another version; or `trust_code` is false and it has tasks that
+                are not built in.
         """
+        result = cls._read(path)
+        if not trust_code:
+            require_trust(result.config, path)
+        return result
+
+    @classmethod
+    def _read(cls, path: Path) -> Result:
         try:
-            content = json.loads(gzip.decompress(path.read_bytes()))
+            content = json.loads(_unpack(read_bytes(path)))
             if content["format_version"] != FORMAT_VERSION:
                 raise ValueError(f"format_version {content['format_version']} instead of {FORMAT_VERSION}")
             values = content["config"]
@@ -162,7 +177,17 @@ class Result:
                 content["gradients"],
                 content["provenance"],
             )
-        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, MultisigmaError) as error:
+        except (
+            OSError,
+            EOFError,
+            zlib.error,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            MultisigmaError,
+        ) as error:
             raise MultisigmaError(
                 f"{path}: must be the result of a run. Found a fault: {error}. Remove it; the run is then done again."
             ) from error
@@ -183,6 +208,15 @@ def result_path(folder: Path, config: TrainConfig) -> Path:
     tasks = "+".join(name.rpartition(".")[2].lower() for name in config.tasks.values)
     weighting = config.weighting.rpartition(".")[2].lower()
     return folder / f"{weighting}-{tasks}-lr{config.learning_rate:g}-{digest}-seed{config.seed}{SUFFIX}"
+
+
+def _unpack(packed: bytes) -> bytes:
+    """Return the content of a gzip file, of at most `MOST_BYTES`: a small one can hold a huge one."""
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError("it unpacks to more than a gigabyte")
+    return content
 
 
 def _array(values: Any) -> NDArray[Any]:

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 import torch
 
+from multisigma.claims import Claims
 from multisigma.errors import MultisigmaError
 from multisigma.experiments.budgets import BUDGETS
-from multisigma.experiments.claims import Claims
 from multisigma.experiments.execute import execute, hash_of_data
 from multisigma.experiments.page import Page
 from multisigma.experiments.results import SUFFIX, Result, result_path
@@ -52,9 +52,13 @@ class Study:
         budget: Name of the budget.
         seeds: Number of seeds that are reported.
         data: The data of new runs; None if only results that are there are read.
+        trust_code: Take results with tasks or weightings that are not built in, whose code then runs.
     """
 
-    def __init__(self, folder: Path, budget: str, seeds: int, data: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, budget: str, seeds: int, data: str | None = None, trust_code: bool = False
+    ) -> None:
+        self.trust_code = trust_code
         self.folder, self.budget, self.seeds, self.data = folder, BUDGETS[budget], seeds, data
         self.budget_name = budget
         self._results: dict[Path, Result] = {}
@@ -90,7 +94,7 @@ class Study:
         """Return the result of a configuration; None if it is not there."""
         path = result_path(self.folder / "runs", config)
         if path not in self._results and path.is_file():
-            self._results[path] = Result.read(path)
+            self._results[path] = Result.read(path, self.trust_code)
         return self._results.get(path)
 
     def found(self, configs: Sequence[TrainConfig]) -> list[Result]:
@@ -150,7 +154,7 @@ def make_page(experiment: Experiment, study: Study) -> Page:
 def _check_data(study: Study) -> None:
     known = hash_of_data(str(study.data))
     for path in sorted((study.folder / "runs").glob(f"*{SUFFIX}"))[:1]:
-        found = Result.read(path).provenance["data"]
+        found = Result.read(path, study.trust_code).provenance.get("data")
         if found != known:
             raise MultisigmaError(
                 f"Option --out must be a folder of results for the same data. Found {path} for data with the hash "
@@ -206,7 +210,15 @@ def _work_in_processes(experiment: Experiment, study: Study, jobs: int, report: 
     context = multiprocessing.get_context("spawn")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     name = str(vars(experiment)["__name__"])
-    arguments = (name, study.folder, study.budget_name, study.seeds, study.data, max(1, cores // jobs))
+    arguments = (
+        name,
+        study.folder,
+        study.budget_name,
+        study.seeds,
+        study.data,
+        study.trust_code,
+        max(1, cores // jobs),
+    )
     processes = [context.Process(target=_worker, args=(*arguments, os.getpid())) for _ in range(jobs)]
     try:
         for process in processes:
@@ -224,14 +236,16 @@ def _work_in_processes(experiment: Experiment, study: Study, jobs: int, report: 
         )
 
 
-def _worker(name: str, folder: Path, budget: str, seeds: int, data: str, threads: int, parent: int) -> None:
+def _worker(
+    name: str, folder: Path, budget: str, seeds: int, data: str, trust_code: bool, threads: int, parent: int
+) -> None:
     """Do runs in a process of its own; it ends if its parent does."""
     import importlib
 
     torch.set_num_threads(threads)
     experiment: Any = importlib.import_module(name)
     try:
-        work(experiment, Study(folder, budget, seeds, data), partial(_end_with, parent))
+        work(experiment, Study(folder, budget, seeds, data, trust_code), partial(_end_with, parent))
     except MultisigmaError as error:
         _log.error("%s", error)
         sys.exit(1)

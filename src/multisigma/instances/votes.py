@@ -9,7 +9,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numba import njit
@@ -19,6 +19,8 @@ from multisigma.errors import MultisigmaError
 from multisigma.instances.extraction import dbscan_cut, tree_clusters, xi_clusters
 from multisigma.instances.kdtree import Floats, Ints
 from multisigma.instances.optics import merge_equal, optics
+
+_LONGEST: Final = 1e50
 
 Extraction = Literal["tree", "cut", "xi"]
 Assignment = Literal["nearest", "noise", "near", "clusters"]
@@ -221,7 +223,7 @@ def instances_from_votes(
         if invalid:
             whose = f"class {things[k]}" if settings.per_class else "the instance classes"
             raise MultisigmaError(
-                f"Parameter `vectors` must be finite, with lengths below 1e154 px. Found {invalid} of {len(votes)} "
+                f"Parameter `vectors` must be finite, with lengths below 1e50 px. Found {invalid} of {len(votes)} "
                 f"pixels of {whose} that are not; the network that made them has diverged."
             )
         found, members = _cluster(votes, lengths, settings)
@@ -328,7 +330,7 @@ def _positions_by_class(semantic: NDArray[np.integer], classes: Ints) -> tuple[I
 
 @njit(cache=True, nogil=True)
 def _votes(vectors: NDArray[np.floating], positions: Ints, width: int) -> tuple[Floats, Floats, int]:
-    """Return the votes of pixels, shape (N, 2), the lengths of their vectors, and how many lengths are not finite."""
+    """Return the votes of pixels, shape (N, 2), the lengths of their vectors, and how many lengths are too large."""
     votes = np.empty((len(positions), 2))
     lengths = np.empty(len(positions))
     invalid = 0
@@ -337,7 +339,8 @@ def _votes(vectors: NDArray[np.floating], positions: Ints, width: int) -> tuple[
         x, y = np.float64(vectors[0, position]), np.float64(vectors[1, position])
         votes[i, 0], votes[i, 1] = x + position % width, y + position // width
         lengths[i] = math.sqrt(x * x + y * y)
-        invalid += not math.isfinite(lengths[i])
+        # Confidences are made of sums of squares of lengths.
+        invalid += not lengths[i] < _LONGEST
     return votes, lengths, invalid
 
 

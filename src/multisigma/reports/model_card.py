@@ -26,7 +26,7 @@ _COVERAGE: Final = re.compile(r"\w+_fitted_coverage_\d+")
 _NOTICE_FILE: Final = "LICENSE-encoder.txt"
 
 
-def pack_model(run: Path, out: Path, checkpoint: str = "last", notes: str = "") -> None:
+def pack_model(run: Path, out: Path, checkpoint: str = "last", notes: str = "", trust_code: bool = False) -> None:
     """Write the model of a run for others: half-precision weights, and a card made of the run's own measurements.
 
     The card names files and folders without their parents. The same run gives the same files.
@@ -37,13 +37,14 @@ def pack_model(run: Path, out: Path, checkpoint: str = "last", notes: str = "") 
             weights came from the extra `weights`.
         checkpoint: 'last' or 'best'.
         notes: Markdown for the card, such as measurements on other data and further limits.
+        trust_code: Import the run's own tasks, which runs their author's code.
 
     Raises:
         MultisigmaError: The run has no model or no evaluation of the checkpoint, a file cannot be read, or `out`
             holds something.
     """
     config = read_run_config(run)
-    model = SceneModel.load(model_folder(run, checkpoint), "cpu", trust_code=True)
+    model = SceneModel.load(model_folder(run, checkpoint), "cpu", trust_code)
     evaluations = {
         name: found for name, found in read_evaluations(run).items() if found.provenance.get("checkpoint") == checkpoint
     }

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
@@ -147,6 +148,15 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
     # The parent ends the pool when it is interrupted.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # If it is killed, it cannot.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def write_frame(root: Path, settings: StreetSettings, split: str, index: int, total: int) -> NDArray[np.int64]:

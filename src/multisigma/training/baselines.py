@@ -16,7 +16,7 @@ from torch import Tensor
 from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.module import WholeFrames, readable_worker_errors, whole_frame_loader
 from multisigma.errors import MultisigmaError
-from multisigma.files import write_bytes
+from multisigma.files import MOST_BYTES, read_bytes, write_bytes
 from multisigma.progress import Progress
 from multisigma.tasks import Task, load_tasks
 from multisigma.training.config import Names, TrainConfig
@@ -69,9 +69,13 @@ def read_baselines(run: Path) -> dict[str, NDArray[Any]]:
     """Read the baselines' predictions by task name, as `write_baselines` wrote them. Raises `MultisigmaError`."""
     path = run / "baselines.npz"
     try:
-        with np.load(path) as stored:
+        with zipfile.ZipFile(io.BytesIO(read_bytes(path))) as stored:
+            if sum(part.file_size for part in stored.infolist()) > MOST_BYTES:
+                raise ValueError("it unpacks to more than a gigabyte")
+        with np.load(path, allow_pickle=False) as stored:
             return dict(stored)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:
+        # zipfile and NumPy raise whatever a damaged file makes them stumble over.
         raise MultisigmaError(
             f"{path}: cannot be read as baselines: {error}. Restore it, or train the run again."
         ) from error

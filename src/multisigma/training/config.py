@@ -2,14 +2,18 @@
 
 import dataclasses
 import math
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import formatannotation
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
 from multisigma.errors import MultisigmaError
+from multisigma.files import read_yaml
 
 PRESETS: dict[str, Path] = {path.stem: path for path in sorted((Path(__file__).parent / "presets").glob("*.yaml"))}
 
@@ -29,6 +33,11 @@ class Size:
         if not (cross and height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0):
             raise ValueError(f"a size is HxW in pixels, such as 256x512; found {text!r}")
         return cls(int(height), int(width))
+
+    @property
+    def pixels(self) -> int:
+        """The number of pixels."""
+        return self.height * self.width
 
     def __str__(self) -> str:
         return f"{self.height}x{self.width}"
@@ -87,6 +96,9 @@ class TrainConfig:
 
     data: str = option("", "root of the data, YAML file, or class")
     missing_labels: Literal["error", "unlabelled"] = option("error", "what a single missing label file means")
+    damaged_frames: Literal["error", "skip"] = option(
+        "error", "what a frame that cannot be read means: error stops; skip takes the next one, warns and counts"
+    )
     tasks: Names = option(
         LABELLED,
         "tasks with commas between them, such as semantic,depth; your own as package.module.Class; 'labelled' for "
@@ -204,12 +216,12 @@ class TrainConfig:
             MultisigmaError: The file cannot be read, or a field is unknown or of the wrong kind.
         """
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            values = read_yaml(path)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise MultisigmaError(f"{path}: not a readable YAML file: {error}") from error
         names = {f.name for f in dataclasses.fields(cls)}
         if not isinstance(values, dict) or not names.issuperset(values):
-            unknown = sorted(set(values) - names) if isinstance(values, dict) else values
+            unknown = sorted(map(str, set(values) - names)) if isinstance(values, dict) else reprlib.repr(values)
             raise MultisigmaError(f"{path}: must hold fields of the training configuration alone; found {unknown}.")
         try:
             if values.get("crop") is not None:
@@ -217,6 +229,29 @@ class TrainConfig:
             for name in ("tasks", "dilations"):
                 if values.get(name) is not None:
                     values[name] = Names.parse(values[name])
+            hints = get_type_hints(cls)
+            for name, value in values.items():
+                if not _is_of(value, hints[name]):
+                    type_ = formatannotation(hints[name]).replace("typing.", "").rpartition("config.")[2]
+                    raise ValueError(f"field `{name}` must be of type {type_}. Found {reprlib.repr(value)}.")
             return cls(**values)
-        except (ValueError, TypeError, MultisigmaError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError, MultisigmaError) as error:
             raise MultisigmaError(f"{path}: {error}") from error
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Return whether a value that YAML gave is of a type: a class, a union, a `Literal`, or a dictionary of one."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (Union, UnionType):
+        return any(_is_of(value, argument) for argument in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            _is_of(key, arguments[0]) and _is_of(item, arguments[1]) for key, item in value.items()
+        )
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, int | float if hint is float else hint)

@@ -16,6 +16,7 @@ from multisigma.datasets.label_space import LabelSpace
 from multisigma.datasets.module import readable_worker_errors
 from multisigma.datasets.open import open_dataset
 from multisigma.datasets.scene import Scene, in_classes_of
+from multisigma.errors import MultisigmaError
 from multisigma.metrics import Evaluation, Measurement
 from multisigma.models import SceneModel
 from multisigma.models.scene_model import INFO_FILE, WEIGHTS_FILE
@@ -78,6 +79,7 @@ def evaluate(
     keep: KeepScene | None = None,
     votes: Votes = "default",
     instead: tuple[str, SceneModel] | None = None,
+    trust_code: bool = False,
 ) -> EvaluatedRun:
     """Evaluate a run on a split: predict each frame once at its own size, and count it for each metric.
 
@@ -92,6 +94,7 @@ def evaluate(
         votes: How votes are clustered for metrics and pictures. AP and PQ are measured with the other setting too.
         instead: Name of a model, and the model, to evaluate instead of the run's: at its own working height, beside
             the run's baseline.
+        trust_code: Import the run's own tasks and weighting, which runs their author's code.
 
     Raises:
         MultisigmaError: The run or the data is at fault, or no frame has a label of a task and `keep` is None.
@@ -99,7 +102,7 @@ def evaluate(
     begin = time.perf_counter()
     config = read_run_config(run)
     dataset = open_dataset(data, split, config.missing_labels)
-    model = _load_model(run, checkpoint, config, dataset) if instead is None else instead[1]
+    model = _load_model(run, checkpoint, config, dataset, trust_code) if instead is None else instead[1]
     tasks, labels = model.tasks, dataset.labels
     if keep is None:
         require_labels(data, split, dataset)
@@ -150,7 +153,7 @@ class _BaselineCounts:
 
     def __init__(self, run: Path, tasks: Sequence[Task], labels: LabelSpace, model_labels: LabelSpace) -> None:
         self.labels, self.model_labels = labels, model_labels
-        stored = read_baselines(run)
+        self.path, stored = run / "baselines.npz", read_baselines(run)
         self.predictors = {
             task.name: (task, predictor, stored[task.name])
             for task in tasks
@@ -163,8 +166,15 @@ class _BaselineCounts:
 
     def count(self, frame: Frame) -> None:
         for name, (task, predictor, prediction) in self.predictors.items():
-            resized = predictor.resize(prediction, *frame.size)
-            result = {name: task.baseline_result(resized, self.model_labels)}
+            try:
+                resized = predictor.resize(prediction, *frame.size)
+                result = {name: task.baseline_result(resized, self.model_labels)}
+            except Exception as error:
+                # A stored array of another shape or type.
+                raise MultisigmaError(
+                    f"{self.path}: the baseline of {name} must be as training wrote it. Found {prediction.dtype} of "
+                    f"shape {prediction.shape}. Restore the file, or train the run again."
+                ) from error
             scene = in_classes_of(result, self.model_labels, self.labels)
             for counted in self.counts[name]:
                 counted.add(scene, frame)
@@ -179,13 +189,13 @@ class _BaselineCounts:
         ]
 
 
-def _load_model(run: Path, checkpoint: str, config: TrainConfig, dataset: SceneDataset) -> SceneModel:
+def _load_model(run: Path, checkpoint: str, config: TrainConfig, dataset: SceneDataset, trust_code: bool) -> SceneModel:
     """Load the model of a checkpoint. An unfinished run has only the checkpoint: no model file, no noise scales."""
     device = "cpu" if config.accelerator == "cpu" else None
     folder = model_folder(run, checkpoint)
     if (folder / INFO_FILE).is_file() and (folder / WEIGHTS_FILE).is_file():
-        return SceneModel.load(folder, device, trust_code=True)
-    module = load_module(run, checkpoint)
+        return SceneModel.load(folder, device, trust_code)
+    module = load_module(run, checkpoint, trust_code)
     info = describe_model(module, dataset.read(0, ["image"]).size[0])
     model = SceneModel(info, module.tasks, module.network).eval()
     model.to_device(device)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import pickle
+import logging
 import shlex
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
+from multisigma.claims import Claims
 from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.label_space import LabelSpace
+from multisigma.datasets.open import layout_of
 from multisigma.errors import MultisigmaError
-from multisigma.files import write_text
+from multisigma.files import read_text, write_text
 from multisigma.models import complexity
 from multisigma.progress import Progress
 from multisigma.tasks import load_tasks
@@ -27,8 +30,19 @@ from multisigma.training.environment import describe_environment
 if TYPE_CHECKING:
     from multisigma.training.scene_module import SceneModule
 
+_log = logging.getLogger(__name__)
+# Seconds between looks at a claim of another machine.
+_POLL = 2.0
 # Options that a resumed run may change. With the same data and device, the trained weights do not depend on them.
-_MAY_DIFFER = {"data", "workers", "accelerator", "validation_frames", "validate_every", "checkpoint_every", "log_every"}
+_MAY_DIFFER = {
+    "data",
+    "workers",
+    "accelerator",
+    "validation_frames",
+    "validate_every",
+    "checkpoint_every",
+    "log_every",
+} | {"damaged_frames"}
 
 
 def check_run_folder(config: TrainConfig, run: Path, resume: bool) -> None:
@@ -53,6 +67,36 @@ def check_run_folder(config: TrainConfig, run: Path, resume: bool) -> None:
     ]
     if different:
         raise MultisigmaError(f"{run}: a resumed run keeps its configuration; it differs in {', '.join(different)}.")
+
+
+@contextmanager
+def claim_run(run: Path) -> Iterator[None]:
+    """Keep other processes from training into the folder until the context ends.
+
+    A claim of another machine may be left by a job that was killed there, so its heartbeat is awaited.
+
+    Raises:
+        MultisigmaError: Another process trains into it, or its parent folder cannot be written.
+    """
+    place = run.absolute()
+    lock = place.with_name(f".{place.name}.lock")
+    claims, begin = Claims(), time.monotonic()
+    with ExitStack() as stack:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            while not stack.enter_context(claims.claim(lock)):
+                waited = time.monotonic() - begin
+                if claims.is_local(lock) or waited > claims.stale + 2 * claims.beat:
+                    raise MultisigmaError(
+                        f"{run}: another process trains into this folder; {lock} names it. Wait for it, stop it, or "
+                        "name another --out."
+                    )
+                if waited < _POLL:
+                    _log.info("%s: a process of another machine has claimed this run; waiting for its next sign", run)
+                time.sleep(_POLL)
+        except OSError as error:
+            raise MultisigmaError(f"{place.parent}: cannot be written: {error.strerror or error}.") from error
+        yield
 
 
 def describe_run(
@@ -91,32 +135,6 @@ def describe_run(
     write_text(folder / "environment.json", json.dumps(environment, indent=2))
 
 
-def checkpoint_path(run: Path, name: str = "last") -> Path:
-    """Return the path of a checkpoint: 'last', the run's newest state, or 'best'."""
-    return run / "checkpoints" / f"{name}.ckpt"
-
-
-def first_iteration(run: Path) -> int:
-    """Return the iteration that the run's newest checkpoint goes on from; 0 without one. Raises `MultisigmaError`."""
-    path = checkpoint_path(run)
-    if not path.is_file():
-        return 0
-    try:
-        return int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
-    except Exception as error:
-        raise _unreadable_checkpoint(
-            path, error, "Put the run's best.ckpt in its place, or remove it to train from the start."
-        ) from error
-
-
-def _unreadable_checkpoint(path: Path, error: Exception, remedy: str) -> MultisigmaError:
-    # An EOFError has no message. The message of an UnpicklingError explains how to load unsafe files.
-    reason: object = "the file ends too early" if isinstance(error, EOFError) else error
-    if isinstance(error, pickle.UnpicklingError):
-        reason = "it is damaged, or holds objects that could run code, and these are not loaded"
-    return MultisigmaError(f"{path}: cannot be read as a checkpoint of this run: {reason}. {remedy}")
-
-
 def read_run_config(run: Path) -> TrainConfig:
     """Read the configuration of a run. Raises `MultisigmaError` if the folder holds no run."""
     if not (run / "config.yaml").is_file():
@@ -128,35 +146,67 @@ def read_run_config(run: Path) -> TrainConfig:
     return TrainConfig.from_yaml(run / "config.yaml")
 
 
-def load_module(run: Path, checkpoint: str = "last") -> SceneModule:
+def require_trust(config: TrainConfig, where: object, typed: str | None = None) -> None:
+    """Raise `MultisigmaError` if a configuration names code that is not this package's, which its use would run.
+
+    Args:
+        config: The configuration.
+        where: Where it comes from, for the message.
+        typed: What the user has typed, which is trusted; then the configuration's data, which may be a class, counts
+            too. None if its data is not used.
+    """
+    named = [name for name in config.tasks.values if "." in name]
+    named += [config.weighting] if "." in config.weighting else []
+    if typed is not None:
+        named += [config.data] if layout_of(config.data) == "class" else []
+        named = [name for name in named if name not in typed]
+    if named:
+        raise MultisigmaError(
+            f"{where}: its use runs code of its author. Found {named[0]!r}, which is not built in. If you trust it, "
+            "give --trust-code, or in Python trust_code=True."
+        )
+
+
+def load_module(run: Path, checkpoint: str = "last", trust_code: bool = False) -> SceneModule:
     """Load the trained module of a run, in evaluation mode.
 
+    Args:
+        run: The run folder.
+        checkpoint: 'last' or 'best'.
+        trust_code: Import the run's own tasks and weighting, which runs their author's code.
+
     Raises:
-        MultisigmaError: The folder holds no run, or no such checkpoint, or one that cannot be read.
+        MultisigmaError: The folder holds no run, or no such checkpoint, or one that cannot be read; or `trust_code` is
+            false and the run has tasks or a weighting that are not built in.
     """
     # Here, because what else needs a run folder does without Lightning, whose import takes seconds.
+    from multisigma.training.checkpoints import checkpoint_path, read_checkpoint
     from multisigma.training.scene_module import SceneModule
 
     config = read_run_config(run)
     path = checkpoint_path(run, checkpoint)
     if not path.is_file():
-        there = ", ".join(sorted(p.stem for p in path.parent.glob("*.ckpt")))
+        there = ", ".join(name for name in ("best", "last") if checkpoint_path(run, name).is_file())
         remedy = "Choose one of them" if there else f"Go on with it: multisigma train --resume --out {run}"
         raise MultisigmaError(f"{run}: the run has no checkpoint {checkpoint!r}. Found {there or 'none'}. {remedy}.")
+    if not trust_code:
+        require_trust(config, run)
     tasks = load_tasks(config.tasks.values, config.task_options)
     module = SceneModule(config, tasks, _read_labels(run / "labels.json"), pretrained=False)
+    remedy = "Evaluate another with --checkpoint, or restore this one."
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        module.load_state_dict(content["state_dict"])
+        module.load_state_dict(read_checkpoint(path)["state_dict"])
+    except MultisigmaError as error:
+        raise MultisigmaError(f"{error} {remedy}") from error
     except Exception as error:
-        raise _unreadable_checkpoint(path, error, "Evaluate another with --checkpoint, or restore this one.") from error
+        raise MultisigmaError(f"{path}: does not fit the run's network: {error}. {remedy}") from error
     return module.eval()
 
 
 def _read_labels(path: Path) -> LabelSpace:
     try:
-        return LabelSpace.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, MultisigmaError) as error:
+        return LabelSpace.from_json(json.loads(read_text(path)))
+    except (OSError, ValueError, RecursionError, MultisigmaError) as error:
         raise MultisigmaError(
             f"{path}: must hold the run's classes. Found a fault: {error}. Restore it, or train the run again."
         ) from error

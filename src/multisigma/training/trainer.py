@@ -9,6 +9,7 @@ from pathlib import Path
 
 import lightning
 import torch
+from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -16,6 +17,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from multisigma.errors import MultisigmaError
 from multisigma.progress import Progress
 from multisigma.training.callbacks import ProgressReport, ValidationPictures
+from multisigma.training.checkpoints import CheckpointFiles, LastCheckpoint
 from multisigma.training.config import TrainConfig
 
 
@@ -33,11 +35,7 @@ def make_trainer(
         MultisigmaError: The machine has no such accelerator, devices or precision, or no compiler.
     """
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
-    checkpoints: list[lightning.Callback] = [
-        ModelCheckpoint(
-            run / "checkpoints", "last", every_n_train_steps=config.checkpoint_every, enable_version_counter=False
-        )
-    ]
+    checkpoints: list[lightning.Callback] = []
     if validate:
         best = ModelCheckpoint(
             run / "checkpoints",
@@ -47,9 +45,12 @@ def make_trainer(
             enable_version_counter=False,
         )
         checkpoints += [best, ValidationPictures()]
+    validate_every = min(config.validate_every, config.iterations) if validate else None
+    # After the best checkpoint, because it holds the best score.
+    checkpoints.append(LastCheckpoint(run, config.checkpoint_every, validate_every, start))
     try:
         watching = [ProgressReport(progress, config.iterations), *callbacks]
-        trainer = _trainer(config, run, validate, start, [*checkpoints, *watching])
+        trainer = _trainer(config, run, validate_every, start, [*checkpoints, *watching])
     except (ValueError, MisconfigurationException) as error:
         raise MultisigmaError(
             "Options --accelerator, --devices and --precision must suit this machine. Found "
@@ -71,12 +72,14 @@ def _require_compiler() -> None:
 
 
 def _trainer(
-    config: TrainConfig, run: Path, validate: bool, start: int, callbacks: list[lightning.Callback]
+    config: TrainConfig, run: Path, validate_every: int | None, start: int, callbacks: list[lightning.Callback]
 ) -> lightning.Trainer:
     workers = config.devices * config.nodes
     # With deterministic algorithms, torch fills new memory to expose reads of what was never written. It takes
     # 6 to 9 % of the step of an EfficientNet-Lite0 on a CPU, and changes no result.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    # The run handles the signals itself, and Lightning would ask SLURM to requeue it on SIGUSR1.
+    environment = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
     return lightning.Trainer(
         accelerator=config.accelerator,
         devices=config.devices,
@@ -86,9 +89,9 @@ def _trainer(
         sync_batchnorm=workers > 1 and torch.cuda.is_available() and config.accelerator != "cpu",
         max_steps=config.iterations,
         max_epochs=-1,
-        val_check_interval=min(config.validate_every, config.iterations) if validate else None,
+        val_check_interval=validate_every,
         check_val_every_n_epoch=None,
-        limit_val_batches=1.0 if validate else 0,
+        limit_val_batches=1.0 if validate_every else 0,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         logger=[
@@ -97,6 +100,7 @@ def _trainer(
         ],
         log_every_n_steps=1,
         callbacks=callbacks,
+        plugins=[CheckpointFiles(), *environment],
         enable_model_summary=False,
         enable_progress_bar=False,
         deterministic="warn" if config.accelerator != "cpu" else True,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from multisigma.errors import MultisigmaError
+from multisigma.errors import DivergenceError, MultisigmaError
 from multisigma.weighting.checks import check_loss, check_names, check_pair, check_positive, check_shared, listed
 from multisigma.weighting.losses import Loss, TaskLosses, reduce_losses, several_processes
 from multisigma.weighting.task_state import match_tasks, names_as_tensor
@@ -162,11 +162,11 @@ class Weighting(nn.Module, ABC):
         """Return values of shape (T,) by task name.
 
         Raises:
-            MultisigmaError: A value is NaN.
+            DivergenceError: A value is NaN.
         """
         found = dict(zip(self.tasks, values.tolist(), strict=True))
         if lost := [name for name, value in found.items() if math.isnan(value)]:
-            raise MultisigmaError(
+            raise DivergenceError(
                 f"The weight or noise of {listed(lost)} is NaN, because a loss or a gradient was not finite. Look at "
                 "the targets, or lower the learning rate."
             )
@@ -221,7 +221,7 @@ class Weighting(nn.Module, ABC):
         rows = zip(self.tasks, batch.mean.tolist(), self.lowest_losses, batch.labelled.tolist(), strict=True)
         for name, mean, lowest, labelled in rows:
             if labelled and not math.isfinite(mean):
-                raise MultisigmaError(
+                raise DivergenceError(
                     f"Task {name!r}: the loss must be finite. Found {mean}. Look at the targets, or lower the learning "
                     "rate."
                 )

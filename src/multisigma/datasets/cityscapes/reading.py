@@ -20,6 +20,7 @@ from multisigma.datasets.frame import Camera, Frame
 from multisigma.datasets.images import decode_disparity, read_png
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.problems import DataError, Problem
+from multisigma.files import read_text
 
 __all__ = [
     "inspect_frame",
@@ -157,7 +158,7 @@ def read_camera(path: Path) -> Camera:
     """
     remedy = "Restore the file, or go on without cameras."
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except OSError as error:
         raise DataError(Problem(path, "the file must be readable", error.strerror or str(error), remedy)) from error
     except (ValueError, RecursionError) as error:

@@ -1,11 +1,10 @@
-"""Claims on runs: processes that share a folder do nothing twice."""
+"""Claims on runs: processes that share a folder do nothing twice, and do not write into the same run."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import socket
 import threading
 import time
 import uuid
@@ -13,15 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from multisigma.files import is_alive, machine
+
 _log = logging.getLogger(__name__)
 
 
 class Claims:
-    """Claim runs by lock files that name host and process.
+    """Claim runs by lock files that name machine and process.
 
     A claim is kept alive by a heartbeat: its file's time changes. A claim whose time has not changed for `stale`
-    seconds, as this process observes it, or whose process on this host has ended, is taken over. Clocks of different
-    hosts are not compared.
+    seconds, as this process observes it, or whose process on this machine has ended, is taken over. Clocks of different
+    machines are not compared.
 
     Args:
         beat: Seconds between heartbeats.
@@ -42,7 +43,7 @@ class Claims:
         Yields:
             Whether the claim is this process's own; if not, another one holds it.
         """
-        owner = json.dumps({"host": socket.gethostname(), "process": os.getpid(), "claim": uuid.uuid4().hex})
+        owner = json.dumps({"host": machine(), "process": os.getpid(), "claim": uuid.uuid4().hex})
         if not self._make(path, owner):
             yield False
             return
@@ -62,6 +63,10 @@ class Claims:
         text = _read(path)
         return text is not None and not self._is_stale(path, text)
 
+    def is_local(self, path: Path) -> bool:
+        """Return whether the process that holds the claim is one of this machine."""
+        return machine() in (_read(path) or "")
+
     def _make(self, path: Path, owner: str) -> bool:
         text = _read(path)
         if text is not None:
@@ -78,7 +83,7 @@ class Claims:
     def _is_stale(self, path: Path, text: str) -> bool:
         try:
             owner = json.loads(text)
-            if owner["host"] == socket.gethostname() and not _is_alive(owner["process"]):
+            if owner["host"] == machine() and not is_alive(owner["process"]):
                 return True
         except (ValueError, KeyError, TypeError):
             pass  # The file was made, but not yet written.
@@ -106,18 +111,6 @@ def _read(path: Path) -> str | None:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-
-
-def _is_alive(process: int) -> bool:
-    if os.name == "nt":
-        return True  # There, signal 0 would interrupt the process. The heartbeat decides.
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _remove(path: Path, text: str) -> None:

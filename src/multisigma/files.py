@@ -119,7 +119,7 @@ def read_yaml(path: Path) -> Any:
         raise yaml.YAMLError(f"a value cannot be: {error}") from error
 
 
-class _PlainLoader(yaml.SafeLoader):
+class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]  # it has no types
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not read; write the value out")

@@ -26,6 +26,9 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
         help="run folder, or a saved model; the small one that multisigma ships if not given",
     )
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder to make")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on in the folder of a prediction that was stopped; whole ones stay"
+    )
     parser.add_argument("--height", type=int | None, default=None, help="height to work at; the model's if not given")
     parser.add_argument(
         "--device", type=str | None, default=None, help="cpu, cuda, mps, ...; CUDA, else MPS, else the CPU if not given"
@@ -42,7 +45,7 @@ def run(options: Namespace) -> None:
     """Predict the images; raise `MultisigmaError` at the end if any could not be predicted."""
     from multisigma.datasets.cityscapes import read_camera
     from multisigma.datasets.photographs import find_photographs
-    from multisigma.files import require_empty
+    from multisigma.files import remove_leftovers, require_empty
 
     if options.height is not None and options.height < 1:
         raise MultisigmaError(f"Option --height must be positive. Found {options.height}.")
@@ -53,7 +56,11 @@ def run(options: Namespace) -> None:
                 f"{path}: an input must be an image or a folder of images. Found a model. Name it with --model: "
                 f"multisigma predict INPUT ... --model {path}"
             )
-    require_empty(options.out)
+    if options.resume:
+        for folder in (options.out, *options.out.rglob("*/")):
+            remove_leftovers(folder)
+    else:
+        require_empty(options.out)
     images = find_photographs(options.inputs)
     camera = read_camera(options.camera) if options.camera else None
     # After the checks, because it takes seconds.
@@ -63,6 +70,9 @@ def run(options: Namespace) -> None:
     choose_votes(model.tasks, options.votes)
     failed = []
     for name, path in make_progress().track(images.items(), "predicting"):
+        # The last file of a prediction.
+        if options.resume and (options.out / "scenes" / f"{name}.json").is_file():
+            continue
         try:
             model.predict(path, camera, options.height).save(options.out, name)
         except MultisigmaError as error:

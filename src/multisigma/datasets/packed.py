@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -103,7 +104,11 @@ class PackedDataset(SceneDataset):
 
 
 def pack(
-    splits: dict[str, SceneDataset], out: Path, size: tuple[int, int] | None = None, progress: Progress = SILENT
+    splits: dict[str, SceneDataset],
+    out: Path,
+    size: tuple[int, int] | None = None,
+    progress: Progress = SILENT,
+    record: Path | None = None,
 ) -> None:
     """Write a packed copy of the splits of a data set.
 
@@ -114,6 +119,7 @@ def pack(
         out: Folder to write; it must be absent or empty.
         size: Height and width of the copies; None keeps each frame's own size and its exact values.
         progress: Shows how many frames are done.
+        record: File of the source to copy too, if it exists.
 
     Raises:
         MultisigmaError: If `out` is not free, a frame is malformed or smaller than `size`, or the class of a field is
@@ -135,6 +141,8 @@ def pack(
             temporary / INDEX,
             json.dumps({"format": _FORMAT, "splits": sorted(splits), "labels": labels.to_json()}, indent=1),
         )
+        if record is not None and record.is_file():
+            shutil.copyfile(record, temporary / record.name)
 
 
 def open_packed(root: Path, split: str) -> PackedDataset:

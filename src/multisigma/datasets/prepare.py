@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -47,11 +46,10 @@ def prepare(
     if layout not in ("class", "folder") and out.resolve().is_relative_to(source.resolve()):
         rule = f"the copy must lie outside of its source {source}"
         raise DataError(Problem(out, rule, "a folder inside it", "Choose another folder."))
+    record = source / RECORD_FILE
     packed = packed or layout != "cityscapes"
     if packed:
-        pack({split: open_dataset(data, split) for split in find_splits(data)}, out, size, progress)
+        pack({split: open_dataset(data, split) for split in find_splits(data)}, out, size, progress, record)
     else:
-        shrink_root(source, out, *(size or (128, 256)), progress)
-    if (source / RECORD_FILE).is_file():
-        shutil.copyfile(source / RECORD_FILE, out / RECORD_FILE)
+        shrink_root(source, out, *(size or (128, 256)), progress, record)
     return packed

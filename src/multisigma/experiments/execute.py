@@ -35,7 +35,7 @@ _CODE = ("weighting", "instances", "datasets", "metrics", "tasks", "models", "tr
 _HASHED_FRAMES = 16
 
 AfterTraining = Callable[[SceneModule, Path], None]
-"""Called with the trained module and the run folder before that is removed."""
+"""Called with the trained module and the run folder."""
 
 
 def execute(config: TrainConfig, run: Path, after: AfterTraining | None = None) -> Result:
@@ -43,8 +43,8 @@ def execute(config: TrainConfig, run: Path, after: AfterTraining | None = None) 
 
     Args:
         config: The configuration, with its data and seed.
-        run: Folder for the run, which is removed at the end.
-        after: Called before that.
+        run: Folder for the run; whoever keeps the result removes it.
+        after: Called at the end.
 
     Raises:
         MultisigmaError: The data or the configuration is at fault. A training that diverges gives a result.
@@ -93,7 +93,6 @@ def execute(config: TrainConfig, run: Path, after: AfterTraining | None = None) 
         result = Result(config, str(error), curves=_curves(run), gradients=probe.rows, provenance=provenance)
     finished = {"finished": datetime.now(UTC).isoformat(timespec="seconds")}
     seconds = {"seconds": round(time.perf_counter() - begin, 1)}
-    shutil.rmtree(run)
     return replace(result, provenance=dict(result.provenance) | finished | seconds)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from multisigma.experiments.execute import execute, hash_of_data
 from multisigma.experiments.page import Page
 from multisigma.experiments.results import SUFFIX, Result, result_path
 from multisigma.experiments.statistics import halves
+from multisigma.files import remove_leftovers
 from multisigma.progress import SILENT, Progress
 from multisigma.training.config import Names, TrainConfig
 
@@ -132,6 +134,8 @@ def run_study(experiment: Experiment, study: Study, jobs: int = 1, progress: Pro
         raise MultisigmaError("Option --data must be given to do runs. Found none.")
     (study.folder / "runs").mkdir(parents=True, exist_ok=True)
     _check_data(study)
+    remove_leftovers(study.folder / "runs")
+    _remove_finished_runs(study.folder / "runs")
     report = _Report(experiment, study, progress)
     if jobs == 1:
         work(experiment, study, report)
@@ -175,13 +179,30 @@ def work(experiment: Experiment, study: Study, report: Callable[[], object] = la
             with claims.claim(_lock(path)) as is_mine:
                 # Another process may have finished it between the lines above.
                 if is_mine and not path.is_file():
-                    execute(config, path.with_name(f".{path.name}.run")).write(path)
+                    execute(config, _run_folder(path)).write(path)
+                    # Not before its result is written, or a kill in between would lose it.
+                    shutil.rmtree(_run_folder(path), ignore_errors=True)
                     waits = False
             if not waits:
                 report()
         if waits:
             time.sleep(_POLL)
     report()
+
+
+def _remove_finished_runs(folder: Path) -> None:
+    """Remove the run folders whose process was killed after it had written their result."""
+    claims = Claims()
+    for run in folder.glob(f".*{SUFFIX}.run"):
+        path = run.with_name(run.name.removeprefix(".").removesuffix(".run"))
+        if path.is_file():
+            with claims.claim(_lock(path)) as is_mine:
+                if is_mine:
+                    shutil.rmtree(run, ignore_errors=True)
+
+
+def _run_folder(path: Path) -> Path:
+    return path.with_name(f".{path.name}.run")
 
 
 def _lock(path: Path) -> Path:

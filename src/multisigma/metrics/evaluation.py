@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -178,7 +177,7 @@ def read_evaluations(folder: Path) -> dict[str, Evaluation]:
     Raises:
         MultisigmaError: An evaluation cannot be read.
     """
-    found = sorted(path.parent for path in (folder / "evaluations").glob(f"*/{METRICS_FILE}"))
+    found = sorted(path.parent for path in (folder / "evaluations").glob(f"[!.]*/{METRICS_FILE}"))
     return {path.name: Evaluation.read(path) for path in found}
 
 
@@ -204,7 +203,8 @@ def _read_counts(path: Path) -> dict[str, dict[str, Counts]]:
     try:
         with np.load(path, allow_pickle=False) as packed:
             return dict(_unpack(dict(packed)))
-    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:
+        # NumPy raises whatever a damaged file makes it stumble over.
         raise MultisigmaError(f"{path}: must hold counts. Found a fault: {error}. Evaluate again.") from error
 
 

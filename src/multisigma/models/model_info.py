@@ -48,6 +48,7 @@ class ModelInfo:
             mean absolute error, whatever the weighting; without the tasks that have none.
         temperatures: Temperature of each task's classes, fitted on validation frames, by task name.
         multisigma_version: The release that made the model.
+        weights_sha256: Checksum of the file of the weights, which `SceneModel.save` fills in; empty if it is not known.
     """
 
     tasks: tuple[str, ...]
@@ -69,12 +70,14 @@ class ModelInfo:
     noise_scales: Mapping[str, float] = field(default_factory=dict)
     temperatures: Mapping[str, float] = field(default_factory=dict)
     multisigma_version: str = multisigma.__version__
+    weights_sha256: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `model.json`."""
         return {
             "format_version": FORMAT_VERSION,
             "multisigma_version": self.multisigma_version,
+            "weights_sha256": self.weights_sha256,
             "tasks": list(self.tasks),
             "task_options": self.task_options,
             "outputs": dict(self.outputs),
@@ -145,6 +148,8 @@ class ModelInfo:
             noise_scales=get("noise_scales", "numbers by task", _numbers),
             temperatures=get("temperatures", "positive numbers by task", _positive_numbers),
             multisigma_version=get("multisigma_version", "a version", _text),
+            # Earlier releases wrote none.
+            weights_sha256=get("weights_sha256", "a checksum", str) if "weights_sha256" in content else "",
         )
         if len(info.tasks) != len(info.outputs):
             raise MultisigmaError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -159,8 +161,9 @@ class SceneModel(nn.Module):
             name: (value.half() if half and value.dim() > 1 else value).cpu().contiguous()
             for name, value in self.network.state_dict().items()
         }
-        write_bytes(folder / WEIGHTS_FILE, safetensors.torch.save(weights))
-        self.info.write(folder / INFO_FILE)
+        content = safetensors.torch.save(weights)
+        write_bytes(folder / WEIGHTS_FILE, content)
+        replace(self.info, weights_sha256=hashlib.sha256(content).hexdigest()).write(folder / INFO_FILE)
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device | None = None, trust_code: bool = False) -> Self:
@@ -200,7 +203,7 @@ class SceneModel(nn.Module):
             model = cls(info, tasks)
         except MultisigmaError as error:
             raise MultisigmaError(f"{folder / INFO_FILE}: {error}") from error
-        weights = read_weights(folder)
+        weights = read_weights(folder, info)
         try:
             model.network.load_state_dict(weights)
         except RuntimeError as error:
@@ -276,10 +279,13 @@ def require_files(folder: Path) -> None:
             raise _no_model(folder, name)
 
 
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Read the weights of a stored model by name. Raises `MultisigmaError` if they cannot be read."""
+def read_weights(folder: Path, info: ModelInfo) -> dict[str, Tensor]:
+    """Read the weights of a stored model by name. Raises `MultisigmaError` if they cannot be read, or are others."""
     try:
-        return safetensors.torch.load((folder / WEIGHTS_FILE).read_bytes())
+        content = (folder / WEIGHTS_FILE).read_bytes()
+        if info.weights_sha256 not in ("", hashlib.sha256(content).hexdigest()):
+            raise ValueError("they are damaged, or of another model: their checksum is not the stored one")
+        return safetensors.torch.load(content)
     except (OSError, RuntimeError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise _bad_weights(folder, error) from error
 

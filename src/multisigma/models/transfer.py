@@ -61,7 +61,7 @@ def transfer_weights(
     """
     require_files(folder)
     info = ModelInfo.read(folder / INFO_FILE)
-    stored, own = read_weights(folder), network.state_dict()
+    stored, own = read_weights(folder, info), network.state_dict()
     loaded: list[str] = []
     classes: list[str] = []
     fresh: list[str] = []

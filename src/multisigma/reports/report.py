@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from multisigma.datasets.images import read_png
 from multisigma.errors import MultisigmaError
-from multisigma.files import write_text
+from multisigma.files import read_text, read_yaml, remove_leftovers, write_text
 from multisigma.metrics import Evaluation, read_evaluations
 from multisigma.reports.samples import SIDES
 from multisigma.reports.tables import (
@@ -99,14 +99,27 @@ def write_report(run: Path) -> Path:
         MultisigmaError: If `run` is not a run folder, or one of its files cannot be read; no report is written then,
             and an earlier one stays.
     """
+    try:
+        return _write_report(run)
+    except MultisigmaError:
+        raise
+    except Exception as error:
+        # A stranger's files can hold anything under the right names.
+        raise MultisigmaError(
+            f"{run}: the files of a run must be as multisigma wrote them. Found a fault: {type(error).__name__}: {error}. "
+            "Restore them, or remove the evaluation and evaluate again."
+        ) from error
+
+
+def _write_report(run: Path) -> Path:
     config_path = run / "config.yaml"
     if not config_path.is_file():
         raise MultisigmaError(
             f"{run} is not a run folder: it has no config.yaml. Name a folder that `multisigma train --out` made."
         )
     try:
-        config = yaml.safe_load(config_path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        config = read_yaml(config_path)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise _unreadable(config_path, "YAML", str(error)) from error
     if not isinstance(config, dict):
         raise _unreadable(config_path, "a YAML mapping", type(config).__name__)
@@ -114,6 +127,8 @@ def write_report(run: Path) -> Path:
     environment = _read_mapping(run / "environment.json")
     network = _read_entries(run / "network.json", "part", "parameters", "multiply_adds")
     log = read_log(run)
+    # An evaluation that was being replaced when its process was killed comes back.
+    remove_leftovers(run / "evaluations")
     found = sorted(read_evaluations(run).items(), key=lambda entry: str(entry[1].provenance.get("evaluated", "")))
     evaluations = [_shown_evaluation(run, name, evaluation) for name, evaluation in reversed(found)]
     definitions: dict[str, dict[str, None]] = {}
@@ -186,8 +201,8 @@ def _check_entries(content: Any, path: Path, fields: tuple[str, ...]) -> None:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, "JSON", str(error)) from error
 
 

@@ -49,8 +49,8 @@ def train(
     Args:
         config: The run's configuration. Its seed and its threads become those of the whole process.
         run: The run folder. It gets `config.yaml`, `environment.json`, `network.json`, `baselines.npz`, `logs/`,
-            `checkpoints/` (`last.ckpt`, the one before it, `previous.ckpt`, and `best.ckpt`), and at the end `model.json` and `model.safetensors`,
-            also for the best checkpoint in `best/`.
+            `checkpoints/` (`last.ckpt`, the one before it, `previous.ckpt`, and `best.ckpt`), and at the end
+            `model.json` and `model.safetensors`, also for the best checkpoint in `best/`.
         resume: Whether to continue from the newest checkpoint that can be read, or from the start without one.
         progress: Is told the number of finished iterations, the losses and the sigmas.
         callbacks: Further Lightning callbacks.

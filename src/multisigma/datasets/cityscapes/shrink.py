@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from multisigma.progress import SILENT, Progress
 __all__ = ["shrink_root"]
 
 
-def shrink_root(root: Path, out: Path, height: int, width: int, progress: Progress = SILENT) -> None:
+def shrink_root(
+    root: Path, out: Path, height: int, width: int, progress: Progress = SILENT, record: Path | None = None
+) -> None:
     """Write a copy of every split of a root at a smaller size.
 
     Images are averaged by area; label ids and instance ids take the nearest pixel; disparity takes the nearest pixel
@@ -38,6 +41,7 @@ def shrink_root(root: Path, out: Path, height: int, width: int, progress: Progre
         height: Height of the copies, pixels.
         width: Width of the copies, pixels.
         progress: Takes how many frames are done.
+        record: File of the source to copy too, if it exists.
 
     Raises:
         MultisigmaError: If `out` is not free, the root is malformed, or a frame is smaller than the size asked for.
@@ -51,6 +55,8 @@ def shrink_root(root: Path, out: Path, height: int, width: int, progress: Progre
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+        if record is not None and record.is_file():
+            shutil.copyfile(record, temporary / record.name)
 
 
 def _list_everything(root: Path) -> list[FrameFiles]:

@@ -10,8 +10,12 @@ _CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os
 KILLED = 137
 
 
-def kill_at(place: Path, operation: int) -> None:
-    """End this process at once before its operation of this number on files below a folder, counted from 1."""
+def kill_at(place: Path, operation: int) -> Callable[[], int]:
+    """End this process at once before its operation of this number on files below a folder, counted from 1.
+
+    Returns:
+        A function that returns the number of operations so far.
+    """
     count = 0
     prefix = str(place.absolute())
 
@@ -20,10 +24,16 @@ def kill_at(place: Path, operation: int) -> None:
         writes = event in _CHANGES or (event == "open" and _opens_for_writing(arguments))
         if writes and isinstance(arguments[0], str | os.PathLike):
             count += os.path.abspath(arguments[0]).startswith(prefix)
-            if count == operation:
+            if operation and count == operation:
                 os._exit(KILLED)
 
     sys.addaudithook(hook)
+    return lambda: count
+
+
+def count_operations(place: Path) -> Callable[[], int]:
+    """Return a function that returns the number of this process's operations below a folder from now on."""
+    return kill_at(place, 0)
 
 
 def _opens_for_writing(arguments: tuple[Any, ...]) -> bool:

@@ -231,7 +231,8 @@ def test_parts_of_different_iterations_are_refused(
 ) -> None:
     shutil.copytree(whole, tmp_path / "run")
     path = checkpoint_path(tmp_path / "run")
-    torch.save(read_checkpoint(path) | {"global_step": 3}, path)
+    # A finished run would not go on.
+    torch.save(read_checkpoint(checkpoint_path(tmp_path / "run", "previous")) | {"global_step": 3}, path)
     assert main(["train", "--resume", "--out", str(tmp_path / "run")]) == 2
     message = capsys.readouterr().err
     assert f"{path}: does not fit this run" in message

@@ -55,18 +55,28 @@ def test_no_command_imports_the_code_of_a_foreign_run(
     status = main(arguments)
     assert not (stranger / "executed").exists()
     message = capsys.readouterr().err
-    # The configuration's own data is not that of an evaluation.
-    if command != "report" and (command.startswith("train") or "data" not in fields):
+    # Its own data is not that of a diagnosis, and an evaluation stops at the data that is not there.
+    if command.startswith("train") or (command == "diagnose" and "data" not in fields):
         assert status == 2
         assert f"Found {next(v for v in reversed(fields.values()) if '.' in v)!r}, which is not built in" in message
         assert "--trust-code" in message
     if command == "train":
         assert main([*arguments, "--trust-code"]) == 2
-        assert (stranger / "executed").exists()
+        assert (stranger / "executed").exists() == ("data" in fields)  # The other data is not there.
 
 
 def test_what_is_typed_is_trusted(stranger: Path) -> None:
-    arguments = ["train", "--data", "nowhere", "--tasks", "depth", "--weighting", WEIGHTING, "--out", str(stranger / "x")]
+    arguments = [
+        "train",
+        "--data",
+        "nowhere",
+        "--tasks",
+        "depth",
+        "--weighting",
+        WEIGHTING,
+        "--out",
+        str(stranger / "x"),
+    ]
     assert main(arguments) == 2
     assert not (stranger / "executed").exists()  # Its data is at fault first.
     assert main([*arguments[:2], DATA, *arguments[3:]]) == 2
@@ -123,9 +133,7 @@ def test_an_alias_bomb_ends_at_once(tmp_path: Path, capsys: pytest.CaptureFixtur
         ("config.yaml", "tasks: 3\ndata: [1]\n"),
     ],
 )
-def test_odd_inputs_of_the_report(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, content: str
-) -> None:
+def test_odd_inputs_of_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, content: str) -> None:
     (tmp_path / "config.yaml").write_text("tasks: depth\n")
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_text(content)

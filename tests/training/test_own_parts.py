@@ -94,7 +94,9 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert set(log["weight/colour"][1]) == {0.25}
     assert np.isfinite(log["loss/colour"][1]).all()
 
-    assert main(["evaluate", str(run), "--data", "own_data.Squares"]) == 0
+    assert main(["evaluate", str(run), "--data", "own_data.Squares"]) == 2
+    assert "--trust-code" in capsys.readouterr().err
+    assert main(["evaluate", str(run), "--data", "own_data.Squares", "--trust-code"]) == 0
     found = numbers_in(run)
     assert 0 <= found["iou_class"] <= 100
     assert found["colour_error"] > 0

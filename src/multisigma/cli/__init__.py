@@ -54,8 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             return exit_status(signal.SIGPIPE)
         except OSError as error:
             # Raised by other libraries, such as the loggers, or by a test whether a file exists.
-            remedy = "Change its permissions" if isinstance(error, PermissionError) else "Make room, or check the disk"
-            print_error(f"{error.filename or 'a file'}: found {error.strerror or error}. {remedy}.")
+            if isinstance(error, PermissionError):
+                rule, remedy = "must be open to you", "Change its permissions."
+            else:
+                rule, remedy = "must be readable, or there must be room for it", "Make room, or check the disk."
+            print_error(f"{error.filename or 'a file'}: {rule}; found {error.strerror or error}. {remedy}")
             return 2
         except Terminated as error:
             print_error(f"stopped by {error.number.name}")

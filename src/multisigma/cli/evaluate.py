@@ -91,7 +91,11 @@ def run(options: Namespace) -> None:
         # Here, because files are evaluated without torch, whose import takes seconds.
         from multisigma.training.evaluate import evaluate
 
-        instead = None if other is None else (other, load_model(None if other == "default" else Path(other)))
+        instead = (
+            None
+            if other is None
+            else (other, load_model(None if other == "default" else Path(other), None, options.trust_code))
+        )
         with new_folder(save) if save else nullcontext() as saved:
             keep = partial(write_predictions, saved) if saved else None
             result = evaluate(

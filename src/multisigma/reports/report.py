@@ -106,7 +106,7 @@ def write_report(run: Path) -> Path:
     except Exception as error:
         # A stranger's files can hold anything under the right names.
         raise MultisigmaError(
-            f"{run}: the files of a run must be as multisigma wrote them. Found a fault: {type(error).__name__}: {error}. "
+            f"{run}: the files of a run must be as multisigma wrote them. Found {type(error).__name__}: {error}. "
             "Restore them, or remove the evaluation and evaluate again."
         ) from error
 

@@ -15,7 +15,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from multisigma.errors import Interrupted, MultisigmaError
 from multisigma.files import new_file
@@ -121,6 +121,34 @@ class CheckpointFiles(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Write the checkpoint 'best' after each validation that is the best so far.
+
+    Args:
+        run: The run folder.
+        monitor: The logged number; the least is the best.
+    """
+
+    def __init__(self, run: Path, monitor: str) -> None:
+        folder = checkpoint_path(run).parent
+        super().__init__(folder, "best", monitor, save_on_train_epoch_end=False, enable_version_counter=False)
+
+    @property
+    def state_key(self) -> str:
+        """The key of its state in a checkpoint, which earlier releases wrote as Lightning's own callback."""
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state, also if the run folder has moved: Lightning would forget the best score."""
+
+        def moved(path: str) -> str:
+            return os.path.join(str(self.dirpath), os.path.basename(path)) if path else path
+
+        paths = {name: moved(state_dict[name]) for name in ("best_model_path", "kth_best_model_path")}
+        best = {moved(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(state_dict | paths | {"best_k_models": best, "dirpath": self.dirpath})
 
 
 class LastCheckpoint(Checkpoint):

@@ -32,7 +32,7 @@ from multisigma.training.evaluate_predictions import (
     require_labels,
 )
 from multisigma.training.model_files import describe_model, model_folder
-from multisigma.training.run_folder import load_module, read_run_config, require_trust
+from multisigma.training.run_folder import load_module, read_run_config
 from multisigma.training.vote_comparison import VoteComparison
 from multisigma.visualization.picture import Picture, Sample
 
@@ -101,8 +101,6 @@ def evaluate(
     """
     begin = time.perf_counter()
     config = read_run_config(run)
-    if not trust_code:
-        require_trust(config, run)
     dataset = open_dataset(data, split, config.missing_labels)
     model = _load_model(run, checkpoint, config, dataset, trust_code) if instead is None else instead[1]
     tasks, labels = model.tasks, dataset.labels

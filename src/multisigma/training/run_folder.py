@@ -184,13 +184,13 @@ def load_module(run: Path, checkpoint: str = "last", trust_code: bool = False) -
     from multisigma.training.scene_module import SceneModule
 
     config = read_run_config(run)
+    if not trust_code:
+        require_trust(config, run)
     path = checkpoint_path(run, checkpoint)
     if not path.is_file():
         there = ", ".join(name for name in ("best", "last") if checkpoint_path(run, name).is_file())
         remedy = "Choose one of them" if there else f"Go on with it: multisigma train --resume --out {run}"
         raise MultisigmaError(f"{run}: the run has no checkpoint {checkpoint!r}. Found {there or 'none'}. {remedy}.")
-    if not trust_code:
-        require_trust(config, run)
     tasks = load_tasks(config.tasks.values, config.task_options)
     module = SceneModule(config, tasks, _read_labels(run / "labels.json"), pretrained=False)
     remedy = "Evaluate another with --checkpoint, or restore this one."

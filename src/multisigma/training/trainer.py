@@ -11,13 +11,12 @@ import lightning
 import torch
 from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from multisigma.errors import MultisigmaError
 from multisigma.progress import Progress
 from multisigma.training.callbacks import ProgressReport, ValidationPictures
-from multisigma.training.checkpoints import CheckpointFiles, LastCheckpoint
+from multisigma.training.checkpoints import BestCheckpoint, CheckpointFiles, LastCheckpoint
 from multisigma.training.config import TrainConfig
 
 
@@ -37,14 +36,7 @@ def make_trainer(
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     checkpoints: list[lightning.Callback] = []
     if validate:
-        best = ModelCheckpoint(
-            run / "checkpoints",
-            "best",
-            monitor="val/sum_of_log_losses",
-            save_on_train_epoch_end=False,
-            enable_version_counter=False,
-        )
-        checkpoints += [best, ValidationPictures()]
+        checkpoints += [BestCheckpoint(run, "val/sum_of_log_losses"), ValidationPictures()]
     validate_every = min(config.validate_every, config.iterations) if validate else None
     # After the best checkpoint, because it holds the best score.
     checkpoints.append(LastCheckpoint(run, config.checkpoint_every, validate_every, start))

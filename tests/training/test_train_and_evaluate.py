@@ -327,7 +327,7 @@ def test_a_resumed_run_ends_with_the_same_weights(run: Path, root: Path, tmp_pat
     other, step = tmp_path / "run", SceneModule.training_step
 
     def stopped(self, batch, batch_idx):  # type: ignore[no-untyped-def]
-        if self.global_step == 5:
+        if self.global_step == 3:
             raise RuntimeError("power cut")
         return step(self, batch, batch_idx)
 
@@ -832,6 +832,10 @@ def test_a_loss_that_is_not_finite_names_its_task(
     message = capsys.readouterr().err
     assert "must be finite" in message
     assert "'semantic'" in message
+    assert "This was iteration" in message
+    batch = load_file(tmp_path / "run" / "diverged.safetensors")
+    assert batch["image"].shape == (2, 3, 48, 96)
+    assert batch["target/depth"].shape[0] == 2
 
 
 def test_data_of_other_classes_are_evaluated_in_their_own(

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             # Nobody reads the output, such as after `| head`. Python would complain when it closes the stream.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return exit_status(signal.SIGPIPE)
+            return exit_status(getattr(signal, "SIGPIPE", 13))
         except OSError as error:
             # Raised by other libraries, such as the loggers, or by a test whether a file exists.
             if isinstance(error, PermissionError):

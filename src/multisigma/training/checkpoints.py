@@ -22,6 +22,7 @@ from multisigma.files import new_file
 from multisigma.signals import exit_status, handled_signals
 
 _log = logging.getLogger(__name__)
+_AGREE_EVERY = 10
 _PARTS: dict[str, type | tuple[type, ...]] = {
     "pytorch-lightning_version": str,
     "global_step": int,
@@ -201,7 +202,12 @@ class LastCheckpoint(Checkpoint):
         self._handlers.close()
 
     def _save_or_stop(self, trainer: lightning.Trainer, due: bool) -> None:
-        stops = trainer.strategy.reduce_boolean_decision(self.signal is not None, all=False)
+        stops = self.signal is not None
+        if trainer.world_size > 1:
+            # Processes agree every few iterations, because they wait for each other.
+            stops = (due or trainer.global_step % _AGREE_EVERY == 0) and trainer.strategy.reduce_boolean_decision(
+                stops, all=False
+            )
         if due or stops:
             self._save(trainer)
         if stops:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import signal
 import time
 import warnings
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lightning
 import safetensors.torch
@@ -20,7 +22,7 @@ from multisigma.datasets.evenly import evenly
 from multisigma.datasets.module import readable_worker_errors
 from multisigma.datasets.open import find_splits, open_dataset
 from multisigma.errors import DivergenceError, Interrupted, MultisigmaError
-from multisigma.files import new_folder, remove_leftovers, write_bytes, write_text
+from multisigma.files import new_folder, read_text, remove_leftovers, write_bytes, write_text
 from multisigma.models.transfer import transfer_weights
 from multisigma.progress import SILENT, Progress
 from multisigma.signals import exit_status
@@ -131,9 +133,15 @@ def _train(
             describe_run(folder, config, module, train_data, val_data, progress)
     if first_process and checkpoint:
         set_damaged_aside(run, checkpoint)
+        # Iterations that are trained anew are logged anew.
+        for logged in (run / "logs" / "csv").glob("*/"):
+            if logged.name.isdecimal() and int(logged.name) > start:
+                shutil.rmtree(logged)
 
     if first_process:
         _log.info("computing on %s", trainer.strategy.root_device)
+        if checkpoint:
+            _log.info("going on from iteration %d, %s", start, checkpoint)
     training, validation = make_loaders(config, tasks, train_data, val_data, trainer)
     begin = time.perf_counter()
     with warnings.catch_warnings(), readable_worker_errors():
@@ -147,7 +155,7 @@ def _train(
         with _readable_stops(trainer, run, checkpoint):
             trainer.fit(module, training, validation, ckpt_path=checkpoint, weights_only=True)
     if trainer.is_global_zero:
-        environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+        environment = _read_environment(run)
         environment["training seconds"] = environment.get("training seconds", 0) + round(time.perf_counter() - begin)
         if isinstance(train_data, ReadableFrames) and train_data.replaced:
             environment["damaged frames replaced"] = environment.get("damaged frames replaced", 0) + train_data.replaced
@@ -162,6 +170,15 @@ def _train(
             else:
                 write_model(model_folder(run, "best"), best, train_data, val_data)
     return module
+
+
+def _read_environment(run: Path) -> dict[str, Any]:
+    """Read the description of the environment; empty if it cannot be read, because the training matters more."""
+    try:
+        return dict(json.loads(read_text(run / "environment.json")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        _log.warning("%s: cannot be read: %s. It is written anew.", run / "environment.json", error)
+        return {}
 
 
 @contextmanager

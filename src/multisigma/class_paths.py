@@ -66,7 +66,7 @@ def call_with_options(
 
     Example:
         >>> call_with_options(lambda a, b=2: (a, b), {"b": "3"}, {"a": 1}, "--x", "--x y")
-        (1, '3')
+        (1, 3)
     """
     parameters = inspect.signature(make).parameters
     arguments = {name: value for name, value in given.items() if name in parameters}

@@ -75,3 +75,10 @@ def test_a_model_of_19_classes_onto_data_of_11() -> None:
 def test_void_is_the_first_ignored_id() -> None:
     assert CITYSCAPES.void == 0
     assert LabelSpace("eleven", CITYSCAPES.train_classes[:11]).void == 255
+
+
+def test_common_classes_are_those_that_both_evaluate() -> None:
+    names = ["Car", "traffic-sign", "Static", "kiosk"]  # "static" is ignored in Cityscapes
+    few = LabelSpace("few", tuple(Label(name, i, i, "x", 0, False, False, (i, i, i)) for i, name in enumerate(names)))
+    assert few.common(CITYSCAPES) == ["Car", "traffic-sign"]
+    assert CITYSCAPES.common(few) == ["traffic sign", "car"]

@@ -1,5 +1,8 @@
 """A scene's ids in the classes of other data."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
@@ -42,3 +45,9 @@ def test_ids_are_translated_and_all_else_is_kept() -> None:
 def test_vectors_without_objects_are_kept() -> None:
     scene = {"instance": PredictedInstances(None, np.zeros((2, 1, 3), np.float32))}
     assert in_classes_of(scene, CITYSCAPES, OTHER)["instance"] is scene["instance"]
+
+
+def test_objects_without_vectors_are_translated() -> None:
+    regions = [SceneInstance(26, 0.9, 0, 0, np.ones((1, 1), bool))]
+    found = in_classes_of({"instance": SimpleNamespace(regions=regions)}, CITYSCAPES, OTHER)
+    assert found["instance"] == PredictedInstances([replace(regions[0], class_id=1)])

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 from math import isnan, log
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -136,3 +137,14 @@ def test_an_interval_ends_where_the_distribution_says() -> None:
 def test_without_a_scale_or_a_label_nothing_is_covered() -> None:
     assert coverage([np.zeros(3)]) == {}
     assert coverage([np.full(3, np.nan)], sigma=1.0) == {}
+
+
+def test_a_result_of_values_alone_has_no_coverage() -> None:
+    metric = IntervalCoverage("slope", lambda frame: np.zeros((1, 1, 3)))
+    frame = frame_of("a", np.zeros((1, 3, 3), np.uint8))
+    assert metric.count({"slope": SimpleNamespace(values=np.ones((1, 1, 3)))}, frame) == {}
+    # The distribution is Laplace where none is given, as for a DenseResult.
+    counts = metric.count({"slope": SimpleNamespace(values=np.ones((1, 1, 3)), sigma=1 / log(2))}, frame)
+    assert counts["coverage_within"].tolist() == [3, 3, 3, 3]
+    with pytest.raises(MultisigmaError, match=r"Task 'slope': its result must have `values`.*Found SimpleNamespace"):
+        metric.count({"slope": SimpleNamespace(sigma=1.0)}, frame)

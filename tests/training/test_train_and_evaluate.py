@@ -1,5 +1,6 @@
 """The whole way through the command line: train, resume, evaluate, report, and what goes wrong."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -905,6 +906,24 @@ class Three(SceneDataset):
     baseline = values(evaluation.baseline)
     assert np.isfinite(baseline["iou_class"])
     assert main(["report", str(copy)]) == 0
+
+
+def test_a_model_and_data_without_a_common_class_are_refused(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    info = json.loads((copy / "model.json").read_text())
+    for label in info["labels"]["classes"]:
+        label["name"] += " of glass"
+    (copy / "model.json").write_text(json.dumps(info))
+    assert main(["evaluate", str(copy), "--data", str(root)]) == 2
+    message = capsys.readouterr().err
+    assert "the model and the data must have a class in common. Found road of glass, " in message
+    assert "and road, sidewalk, building, " in message
+    # Without labels of classes, depth is evaluated as before.
+    shutil.copytree(root, tmp_path / "root", ignore=shutil.ignore_patterns("gtFine"))
+    assert main(["evaluate", str(copy), "--data", str(tmp_path / "root"), "--pictures", "0"]) == 0
 
 
 @pytest.mark.parametrize("options", [("--accelerator", "tpux"), ("--devices", "2", "--accelerator", "gpu")])

@@ -143,6 +143,11 @@ class LabelSpace:
                 table[label.id] = ids.get(_plain(label.name), other.void)
         return table
 
+    def common(self, other: LabelSpace) -> list[str]:
+        """Return this table's names of the evaluated classes that `other` evaluates too, compared as by `onto`."""
+        names = {_plain(label.name) for label in other.train_classes}
+        return [label.name for label in self.train_classes if _plain(label.name) in names]
+
     def to_json(self) -> dict[str, Any]:
         """Return the table as values that JSON can hold; `from_json` reads them."""
         classes = [

@@ -151,9 +151,9 @@ def in_classes_of(scene: Scene, predicted: LabelSpace, wanted: LabelSpace) -> Sc
     instance: Any = scene.get("instance")
     if instance is not None and instance.regions is not None:
         regions = [replace(region, class_id=int(table[region.class_id])) for region in instance.regions]
-        results["instance"] = PredictedInstances(
-            regions, instance.values, instance.noise_scale, instance.sigma, instance.noise
-        )
+        # A user's own result may have regions alone.
+        names = [name for name in ("values", "noise_scale", "sigma", "noise") if hasattr(instance, name)]
+        results["instance"] = PredictedInstances(regions, **{name: getattr(instance, name) for name in names})
     return results
 
 

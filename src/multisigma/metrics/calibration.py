@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from multisigma.datasets.fields import ClassMap
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import LabelSpace
-from multisigma.datasets.scene import DensePrediction, Scene, SemanticPrediction
+from multisigma.datasets.scene import Scene, SemanticPrediction
 from multisigma.errors import MultisigmaError
 from multisigma.metrics.base import Counts, Measurement, SumMetric
 from multisigma.metrics.counting import ratio
-from multisigma.metrics.regression import TargetOf, errors_of
+from multisigma.metrics.regression import TargetOf, errors_of, values_of
 
 __all__ = ["BINS", "LEVELS", "IntervalCoverage", "Reliability"]
 
@@ -146,8 +146,8 @@ class IntervalCoverage(SumMetric):
     `{task}_fitted_coverage_50` and so on.
 
     Args:
-        task: Name of the task; its result has `values` of shape (channels, H, W), the scales, and the distribution
-            `noise`, which is 'laplace' or 'gaussian'.
+        task: Name of the task; its result has `values` of shape (channels, H, W) and perhaps the scales and the
+            distribution `noise`, 'laplace' (the default) or 'gaussian'.
         target: Makes a frame's target.
     """
 
@@ -186,21 +186,23 @@ class IntervalCoverage(SumMetric):
         """Count a frame by `scene[task]`, its `values` and scales, and its target.
 
         Raises:
-            MultisigmaError: If shapes differ.
+            MultisigmaError: If shapes differ or the result has no `values`.
         """
-        result: DensePrediction | None = scene.get(self.task)
-        if result is None or result.values is None:
+        values = values_of(scene, self.task)
+        if values is None:
             return {}
-        of_kinds = zip(self.scales, (result.sigma, result.noise_scale), strict=True)
+        # A user's own result may have values alone.
+        result = scene[self.task]
+        of_kinds = zip(self.scales, (getattr(result, name, None) for name in ("sigma", "noise_scale")), strict=True)
         given = {kind: scale for kind, scale in of_kinds if scale is not None}
         if not given:
             return {}
-        errors = np.abs(errors_of(result.values, self.target(frame)))
+        errors = np.abs(errors_of(values, self.target(frame)))
         if not errors.size:
             return {}
-        counts = dict(self.zeros())
+        counts, noise = dict(self.zeros()), getattr(result, "noise", "laplace")
         for kind, scale in given.items():
-            half_widths = [scale * _half_width(result.noise, level / 100) for level in LEVELS]
+            half_widths = [scale * _half_width(noise, level / 100) for level in LEVELS]
             counts[f"{kind}_within"] = np.array([(errors <= half_width).sum() for half_width in half_widths])
             counts[f"{kind}_values"] = np.asarray(errors.size)
         return counts

@@ -15,7 +15,7 @@ from multisigma.errors import MultisigmaError
 from multisigma.metrics.base import Counts, Measurement, SumMetric
 from multisigma.metrics.counting import finite_sum, ratio
 
-__all__ = ["DenseErrors", "TargetOf", "VectorErrors", "errors_of"]
+__all__ = ["DenseErrors", "TargetOf", "VectorErrors", "errors_of", "values_of"]
 
 TargetOf = Callable[[Frame], NDArray[np.floating]]
 """Makes a frame's target of shape (channels, H, W), NaN where not labelled."""
@@ -47,6 +47,28 @@ def errors_of(prediction: NDArray[np.floating], target: NDArray[np.floating]) ->
         )
     labelled = ~np.isnan(target).any(0)
     return prediction[:, labelled].astype(np.float64) - target[:, labelled]
+
+
+def values_of(scene: Scene, task: str) -> NDArray[np.floating] | None:
+    """Return the values that a task predicts; None if it predicts none.
+
+    Args:
+        scene: The result of each task.
+        task: Name of the task.
+
+    Raises:
+        MultisigmaError: If the task's result has no `values`.
+    """
+    result: DensePrediction | None = scene.get(task)
+    if result is None:
+        return None
+    try:
+        return result.values
+    except AttributeError as error:
+        raise MultisigmaError(
+            f"Task {task!r}: its result must have `values` of shape (channels, H, W). Found {type(result).__name__} "
+            "without. Return a DenseResult from `postprocess`, or other metrics from `metrics`."
+        ) from error
 
 
 class DenseErrors(SumMetric):
@@ -93,12 +115,12 @@ class DenseErrors(SumMetric):
         """Count a frame by `scene[task].values` and its target.
 
         Raises:
-            MultisigmaError: If shapes differ.
+            MultisigmaError: If shapes differ or the result has no `values`.
         """
-        result: DensePrediction | None = scene.get(self.task)
-        if result is None or result.values is None:
+        values = values_of(scene, self.task)
+        if values is None:
             return {}
-        errors = errors_of(result.values, self.target(frame))
+        errors = errors_of(values, self.target(frame))
         if not errors.size:
             return {}
         sums = np.array([finite_sum(np.abs(errors)), finite_sum(np.square(errors))])
@@ -148,12 +170,11 @@ class VectorErrors(SumMetric):
         """Count a frame by `scene[task].values` and its target.
 
         Raises:
-            MultisigmaError: If shapes differ or there are not two components.
+            MultisigmaError: If shapes differ, there are not two components, or the result has no `values`.
         """
-        result: DensePrediction | None = scene.get(self.task)
-        if result is None or result.values is None:
+        vectors = values_of(scene, self.task)
+        if vectors is None:
             return {}
-        vectors = result.values
         if vectors.ndim != 3 or len(vectors) != 2:
             raise MultisigmaError(f"Vectors should have the shape (2, H, W). Found {vectors.shape}.")
         errors = errors_of(vectors, self.target(frame))

@@ -97,7 +97,8 @@ def evaluate(
         trust_code: Import the run's own tasks and weighting, which runs their author's code.
 
     Raises:
-        MultisigmaError: The run or the data is at fault, or no frame has a label of a task and `keep` is None.
+        MultisigmaError: The run or the data is at fault; no frame has a label of a task and `keep` is None; or a task
+            predicts classes, none of which the data have.
     """
     begin = time.perf_counter()
     config = read_run_config(run)
@@ -107,6 +108,7 @@ def evaluate(
     if keep is None:
         require_labels(data, split, dataset)
         require_common_task(data, split, dataset, {task.name: task.fields for task in tasks}, run)
+    _require_common_class(data, split, dataset, model, run)
     choose_votes(tasks, votes)
     shown = {dataset.name(i) for i in evenly(range(len(dataset)), pictures)}
 
@@ -146,6 +148,20 @@ def evaluate(
         all_counts(counts),
     )
     return EvaluatedRun(evaluation, samples, labels)
+
+
+def _require_common_class(data: str | Path, split: str, dataset: SceneDataset, model: SceneModel, run: Path) -> None:
+    """Raise `MultisigmaError` if the split has labels of classes, and the model predicts none of these."""
+    counts = dataset.label_counts()
+    by_class = {name for task in model.tasks for name in task.fields} & {"semantic", "instance"}
+    if model.info.labels.common(dataset.labels) or not any(counts.get(name) for name in by_class):
+        return
+    ours, theirs = ([label.name for label in labels.train_classes] for labels in (model.info.labels, dataset.labels))
+    raise MultisigmaError(
+        f"{run}: the model and the data must have a class in common. Found {', '.join(ours)} in the model, and "
+        f"{', '.join(theirs)} in the split {split!r} of {data}. Name the classes of the data as the model does, or "
+        "take data without labels of classes to evaluate the other tasks."
+    )
 
 
 class _BaselineCounts:

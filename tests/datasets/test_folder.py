@@ -5,6 +5,7 @@ import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ ELEVEN = ["sky", "building", "pole", "road", "sidewalk", "tree", "sign", "fence"
 CLASSES = f"classes: [{', '.join(ELEVEN)}]\n"
 
 
-def save(path: Path, array: np.ndarray, **options: object) -> Path:
+def save(path: Path, array: np.ndarray, **options: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".npy":
         np.save(path, array)

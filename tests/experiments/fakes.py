@@ -43,7 +43,7 @@ def fake_result(config: TrainConfig, data: str = "d") -> Result:
                 of_frame |= {"depth_sums": rng.uniform(10, 20, 2), "depth_pixels": np.asarray(100)}
             counts[task][frame] = of_frame
     steps = list(range(0, 60, 2))
-    curves = {}
+    curves: dict[str, tuple[list[int], list[float]]] = {}
     for i, task in enumerate(tasks):
         scale = [0.8, 8.0, 0.5][i]
         loss = (scale * (1 + 2 * np.exp(-np.array(steps) / 15)) * rng.lognormal(0, 0.05, len(steps))).tolist()

@@ -29,5 +29,6 @@ def test_the_picture_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(sys, "argv", ["figure4", str(tmp_path / "figure4.png"), "--votes", votes])
     figure4.main()
     image = cv2.imread(str(tmp_path / "figure4.png"))
+    assert image is not None
     assert image.shape[1] > 600
     assert image.std() > 20

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 
@@ -39,7 +40,7 @@ def clusters(rng: np.random.Generator, count: int) -> Points:
     return centres[which] + spreads[which, None] * rng.normal(size=(count, 2))
 
 
-LAYOUTS = {
+LAYOUTS: dict[str, Callable[[np.random.Generator, int], Points]] = {
     "uniform": lambda rng, n: rng.uniform(-40, 40, (n, 2)),
     "clustered": clusters,
     "collinear": lambda rng, n: np.outer(rng.normal(0, 9, n), (0.6, -1.7)),
@@ -81,7 +82,7 @@ def test_bit_identical_to_scikit_learn_in_thousands_of_cases(layout: str) -> Non
 def test_bit_identical_at_thousands_of_points(min_samples: int, max_eps: float) -> None:
     rng = np.random.default_rng(min_samples)
     points = np.concatenate((clusters(rng, 2000), rng.integers(0, 60, (300, 2)), rng.uniform(-50, 110, (200, 2))))
-    points = points[rng.permutation(len(points))]
+    points = points[rng.permutation(len(points))].astype(np.float64)
     assert_equal(optics(points, min_samples, max_eps), scikit_learn(points, min_samples, max_eps, "auto"))
 
 
@@ -143,7 +144,7 @@ def by_definition(points: Points, min_samples: int, max_eps: float) -> Ordering:
     squares = dx * dx + dy * dy
     distances, near = np.sqrt(squares), squares <= max_eps * max_eps
     cores = np.sort(distances, axis=1)[:, min_samples - 1]
-    cores = np.around(np.where(cores > max_eps, math.inf, cores), 15)
+    cores = np.around(np.where(cores > max_eps, math.inf, cores), 15).astype(np.float64)
     reachability, predecessor = np.full(len(points), math.inf), np.full(len(points), -1)
     ordering: list[int] = []
     for _ in points:

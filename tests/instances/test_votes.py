@@ -379,7 +379,7 @@ def test_paper_settings_against_plain_numpy(grid: float, seed: int) -> None:
         [(12, 15)],
         (32, 72),
     )
-    vectors = np.nan_to_num(vectors) + rng.normal(0, 1.2, vectors.shape)
+    vectors = (np.nan_to_num(vectors) + rng.normal(0, 1.2, vectors.shape)).astype(np.float32)
     # The semantic map errs at some pixels, so that instances hold more than one class.
     wrong = (semantic != ROAD) & (rng.uniform(size=semantic.shape) < 0.3)
     semantic = np.where(wrong, PERSON + CAR - semantic, semantic)

@@ -19,13 +19,13 @@ def test_counts() -> None:
         counts = np.zeros(4, np.int64)
         count(IDS, counts)
         assert counts.tolist() == [3, 1, 0, 5]
-    for count in (counting._count_pairs, counting._count_pairs.py_func):
+    for count_pairs in (counting._count_pairs, counting._count_pairs.py_func):
         table, expected = np.zeros((3, 3), np.int64), np.zeros((3, 3), np.int64)
-        count(IDS, VALUES, PLACE, table)
+        count_pairs(IDS, VALUES, PLACE, table)
         np.add.at(expected, (PLACE[IDS], VALUES), 1)
         np.testing.assert_array_equal(table, expected)
-    for count in (counting.count_in_mask, counting.count_in_mask.py_func):
-        assert count(MASK, IDS, PLACE, 3).tolist() == [1, 1, 3]
+    for count_in_mask in (counting.count_in_mask, counting.count_in_mask.py_func):
+        assert count_in_mask(MASK, IDS, PLACE, 3).tolist() == [1, 1, 3]
 
 
 def test_areas_under_curves() -> None:

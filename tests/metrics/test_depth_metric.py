@@ -39,6 +39,7 @@ def test_equals_numpy() -> None:
     case = frames()
     land, everything, metres = [], [], []
     for scene, truth in case:
+        assert truth.camera is not None
         for y, x in np.ndindex(disparity_of(truth).shape):
             guess, true = float(scene["depth"].disparity[y, x]), float(disparity_of(truth)[y, x])
             if class_ids(truth)[y, x] == SKY:

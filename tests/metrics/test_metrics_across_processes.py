@@ -61,7 +61,9 @@ def case(make_case: Any, kinds: tuple[str, ...]) -> Case:
     rng = np.random.default_rng(0)
     for scene, frame in made:
         scene["semantic"] = replace(scene["semantic"], probability=rng.random(frame.size).astype(np.float32))
-        scene["vectors"] = PredictedInstances(None, rng.normal(0, 20, (2, *frame.size)), sigma=12.0, noise_scale=15.0)
+        scene["vectors"] = PredictedInstances(
+            None, rng.normal(0, 20, (2, *frame.size)).astype(np.float32), sigma=12.0, noise_scale=15.0
+        )
     return made
 
 

@@ -100,7 +100,7 @@ def write_case(root: Path, case: Case) -> list[FrameFiles]:
         present = [int(i) for i in np.unique(segments) if i]
         segments_info = [{"id": i, "category_id": int(classes[i])} for i in present]
         annotations.append({"image_id": truth.name, "file_name": f"{truth.name}.png", "segments_info": segments_info})
-        frames.append(FrameFiles(truth.name, "town", "val", folder / "none.png", *paths, None, None))
+        frames.append(FrameFiles(truth.name, "town", "val", folder / "none.png", paths[0], paths[1], None, None))
     (root / "panoptic.json").write_text(json.dumps({"annotations": annotations}))
     (root / "distances.json").write_text(json.dumps(distances))
     return frames
@@ -109,6 +109,7 @@ def write_case(root: Path, case: Case) -> list[FrameFiles]:
 def distance(truth: Frame, instance: int) -> tuple[float, float]:
     """Median distance in metres and share of pixels with a valid disparity, pixel by pixel."""
     disparities = disparity_of(truth)[instance_ids(truth) == instance].astype(float)
+    assert truth.camera is not None
     metres = [truth.camera.baseline * truth.camera.fx / d for d in disparities if not np.isnan(d)]
     return (median(metres) if metres else -1.0), len(metres) / len(disparities)
 

@@ -2,6 +2,7 @@
 
 from math import isnan, nan
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,9 @@ def fields(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return prediction, target
 
 
-def measured(kind: type[DenseErrors] | type[VectorErrors], prediction: np.ndarray, target: np.ndarray) -> dict:
+def measured(
+    kind: type[DenseErrors] | type[VectorErrors], prediction: np.ndarray, target: np.ndarray
+) -> dict[str, Any]:
     """The numbers over frames whose names are their places."""
 
     def target_of(frame: Frame) -> np.ndarray:

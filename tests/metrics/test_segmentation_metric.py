@@ -112,8 +112,8 @@ def test_nothing_labelled_is_nan() -> None:
 def pixel_by_pixel(case: list[tuple[Scene, Frame]]) -> dict[str, dict[str, float]]:
     """IoU and iIoU of classes and categories, one pixel after the other, from the label table alone."""
     by_id = {label.id: label for label in LABELS}
-    hits, union = defaultdict(float), defaultdict(float)
-    weighted_hits, weighted_union = defaultdict(float), defaultdict(float)
+    sums: list[defaultdict[str, float]] = [defaultdict(float) for _ in range(4)]
+    hits, union, weighted_hits, weighted_union = sums
     for scene, truth in case:
         instances = instance_ids(truth).ravel().tolist()
         sizes = Counter(instances)

@@ -55,7 +55,7 @@ class Page(HTMLParser):
         """Every embedded picture, decoded, RGB or RGBA as OpenCV orders it."""
         sources = [value for tag, name, value in self.attributes if (tag, name) == ("img", "src")]
         data = [base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True) for source in sources]
-        return [cv2.imdecode(np.frombuffer(item, np.uint8), cv2.IMREAD_UNCHANGED) for item in data]
+        return [np.asarray(cv2.imdecode(np.frombuffer(item, np.uint8), cv2.IMREAD_UNCHANGED)) for item in data]
 
 
 def test_a_whole_run(make_run: RunMaker, tmp_path: Path) -> None:

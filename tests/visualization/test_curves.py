@@ -75,7 +75,7 @@ def test_figures_have_a_panel_each_and_take_the_colour_of_the_page() -> None:
     assert noise.get_yscale() == "linear"
     assert [text.get_text() for text in loss.get_legend().get_texts()] == ["training", "validation"]
     # Thousands of points are drawn as hundreds, from the first share's end to the last iteration.
-    x, y = noise.lines[0].get_data()
+    x, y = np.asarray(noise.lines[0].get_data())
     assert len(x) <= 400
     assert x[-1] == 2999
     assert y[0] == pytest.approx(2, abs=0.01)
@@ -114,7 +114,7 @@ def test_a_reliability_diagram_leaves_empty_bins_out() -> None:
     }
     axes = reliability_figure(diagram).axes[0]
     diagonal, plain, scaled = axes.lines
-    assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
-    assert plain.get_xydata().tolist() == [[0.4, 0.5], [0.9, 0.8]]
-    assert scaled.get_xydata().tolist() == [[0.2, 0.2], [0.5, 0.5]]
+    assert np.asarray(diagonal.get_xydata()).tolist() == [[0, 0], [1, 1]]
+    assert np.asarray(plain.get_xydata()).tolist() == [[0.4, 0.5], [0.9, 0.8]]
+    assert np.asarray(scaled.get_xydata()).tolist() == [[0.2, 0.2], [0.5, 0.5]]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["as given", "with σ²"]

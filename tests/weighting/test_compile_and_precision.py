@@ -20,6 +20,7 @@ from multisigma import (
 from tests.weighting.methods import METHODS, TASKS
 
 COMPILED = [name for name in METHODS if name != "gradnorm"]  # as docs/weighting-methods.md says
+FAST_INDUCTOR = [("uncertainty", True), ("famo", False)]
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +29,19 @@ def _forget_compiled_code() -> None:
 
 
 # The default compiler computes again in the backward pass what it can; the other one shows each operation as it is.
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
-@pytest.mark.parametrize("pairs", [False, True])
-@pytest.mark.parametrize("name", COMPILED)
+# The default one takes 3 s a case, so most of its cases are slow.
+@pytest.mark.parametrize(
+    ("name", "pairs", "backend"),
+    [
+        pytest.param(
+            *(name, pairs, backend),
+            marks=pytest.mark.slow if backend == "inductor" and (name, pairs) not in FAST_INDUCTOR else (),
+        )
+        for name in COMPILED
+        for pairs in (False, True)
+        for backend in ("aot_eager", "inductor")
+    ],
+)
 def test_no_graph_break(name: str, pairs: bool, backend: str) -> None:
     eager, compiled = METHODS[name](), METHODS[name]()
     call = torch.compile(compiled, fullgraph=True, backend=backend)

@@ -4,13 +4,15 @@ OUT ?= demo
 SEED ?= 0
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-official lint docs docs-release clean
+.PHONY: demo test test-slow test-official lint docs docs-release compile lowest clean
 
 # Passive waiting: threads that spin would slow each other down where the cores have other work too.
 demo: .venv/ready
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/multisigma demo --out $(OUT) --seed $(SEED)
 
-test: .venv/ready lint
+# Compiling and the lint take one core each.
+test: .venv/ready
+	$(MAKE) --jobs 2 lint compile
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=90
 
 test-slow: .venv/ready
@@ -34,8 +36,17 @@ docs-release: .venv-docs/ready
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mike deploy --update-aliases $(VERSION) latest
 	.venv-docs/bin/mike set-default latest
 
+compile: .venv/ready
+	$(BIN)/python tests/compile.py
+
+# The lowest versions that pyproject.toml allows of what it names, and today's of the rest, in an environment of their own.
+lowest: .venv/ready
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --group dev --editable '.[scene,gradients,weights,export]'
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist worksteal
+
 clean:
-	rm -rf .venv .venv-docs site
+	rm -rf .venv .venv-docs .venv-lowest site
 
 # uv takes the pinned versions from the package index in a fraction of pip's time, and keeps them in a cache.
 .venv/ready: requirements.txt pyproject.toml

@@ -6,6 +6,7 @@ import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,28 @@ def run(folder: Path, example: str, *arguments: str, launcher: tuple[str, ...] =
     return done.stdout
 
 
+@pytest.fixture
+def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run an example in this process, which has loaded torch, in a folder of its own; return what it prints."""
+
+    def run_here(example: str, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", [example, *arguments])
+        monkeypatch.chdir(tmp_path)
+        with torch.random.fork_rng(devices=[]):
+            runpy.run_path(str(EXAMPLES / example), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_here
+
+
 def last_sigma(output: str) -> dict[str, float]:
     found: dict[str, float] = ast.literal_eval(re.findall(r"sigma (\{[^}]*\})", output)[-1])
     return found
 
 
 @pytest.mark.parametrize("tasks", [2, 100])
-def test_toy_finds_the_noise_of_every_line(tmp_path: Path, tasks: int) -> None:
-    output = run(tmp_path, "toy_two_regressions.py", "--tasks", str(tasks))
+def test_toy_finds_the_noise_of_every_line(run_here: Callable[..., str], tasks: int) -> None:
+    output = run_here("toy_two_regressions.py", "--tasks", str(tasks))
     found = re.findall(r"noise (\S+), learned (\S+)", output)
     assert len(found) == tasks
     noise = [float(true) for true, _ in found]
@@ -37,16 +52,16 @@ def test_toy_finds_the_noise_of_every_line(tmp_path: Path, tasks: int) -> None:
         assert float(learned) == pytest.approx(float(true), rel=0.05)
 
 
-def test_plain_loop(tmp_path: Path) -> None:
-    output = run(tmp_path, "plain_loop.py")
+def test_plain_loop(run_here: Callable[..., str], tmp_path: Path) -> None:
+    output = run_here("plain_loop.py")
     assert output.count("sigma") == 6
     # The data's noise is 0.5; what the network has not learned comes on top.
     assert 0.5 < last_sigma(output)["height"] < 0.7
     assert not list(tmp_path.iterdir())
 
 
-def test_lightning_module(tmp_path: Path) -> None:
-    output = run(tmp_path, "lightning_module.py", "--out", "here")
+def test_lightning_module(run_here: Callable[..., str], tmp_path: Path) -> None:
+    output = run_here("lightning_module.py", "--out", "here")
     assert last_sigma(output)["distance"] == pytest.approx(0.2, rel=0.15)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["here", "weighting.csv", "weighting.png"]
     with (tmp_path / "here" / "weighting.csv").open(newline="") as file:
@@ -97,9 +112,9 @@ def test_huggingface_trainer_resumes_to_the_same_noise(tmp_path: Path) -> None:
     assert sigma[1] == pytest.approx(sigma[0], rel=1e-5)
 
 
-def test_learned_weights_collapse_and_learned_noise_does_not(tmp_path: Path) -> None:
+def test_learned_weights_collapse_and_learned_noise_does_not(run_here: Callable[..., str]) -> None:
     """The sentence of section 3.2: weights learned in equation 1 go to zero, and with them the training."""
-    lines = run(tmp_path, "weights_collapse.py").splitlines()
+    lines = run_here("weights_collapse.py").splitlines()
     rows = [{name: float(value) for name, value in re.findall(r", ([a-z ]+) (\S+?)(?=,|$)", line)} for line in lines]
     (first, middle, last), (_, _, noise_last) = rows[:3], rows[3:]
     assert last["weight of the line"] < 1e-6

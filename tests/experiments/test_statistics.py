@@ -55,8 +55,10 @@ def test_bootstrap_is_scipys(key: str) -> None:
     """For a mean over equally large frames, the interval is that of the frames' own values."""
     first, second = of_seeds(2), of_seeds(2, 0.2)
     low, high = over_frames(first, second, key, FRAMES)
-    alone = [[np.mean([r.value(key, [name]) for r in results]) for name in FRAMES] for results in (first, second)]
-    difference = np.subtract(*alone)
+    alone = [
+        [float(np.mean([r.value(key, [name]) for r in results])) for name in FRAMES] for results in (first, second)
+    ]
+    difference = np.subtract(alone[0], alone[1])
     expected = scipy.stats.bootstrap((difference,), np.mean, method="percentile", rng=0).confidence_interval
     wide = expected.high - expected.low
     # IoU is a ratio of sums and not a mean of the frames' own.

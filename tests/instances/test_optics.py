@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ FIELDS = ("ordering", "reachability", "core_distances", "predecessor")
 Points = NDArray[np.float64]
 
 
-def scikit_learn(points: Points, min_samples: int, max_eps: float, algorithm: str = "kd_tree") -> Ordering:
+def scikit_learn(points: NDArray[Any], min_samples: int, max_eps: float, algorithm: str = "kd_tree") -> Ordering:
     # If min_samples is at least half the number of points, `auto` computes distances by dot products, which round.
     model = OPTICS(min_samples=min_samples, max_eps=max_eps, metric="minkowski", p=2, algorithm=algorithm)
     with warnings.catch_warnings():
@@ -40,7 +41,7 @@ def clusters(rng: np.random.Generator, count: int) -> Points:
     return centres[which] + spreads[which, None] * rng.normal(size=(count, 2))
 
 
-LAYOUTS: dict[str, Callable[[np.random.Generator, int], Points]] = {
+LAYOUTS: dict[str, Callable[[np.random.Generator, int], NDArray[Any]]] = {
     "uniform": lambda rng, n: rng.uniform(-40, 40, (n, 2)),
     "clustered": clusters,
     "collinear": lambda rng, n: np.outer(rng.normal(0, 9, n), (0.6, -1.7)),
@@ -248,7 +249,7 @@ def test_points_of_another_shape_or_type_are_refused(points: object) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_points_that_are_not_finite_are_refused_with_their_number(value: float) -> None:
     with pytest.raises(MultisigmaError, match=r"finite\. Found 1 of 3"):
-        optics([[0, 0], [1, value], [2, 2]], 2)
+        optics([[0.0, 0.0], [1.0, value], [2.0, 2.0]], 2)
 
 
 @pytest.mark.parametrize(

@@ -290,7 +290,7 @@ def test_ellipsoid_against_ray_casting() -> None:
     g = Geometry()
     g.begin("car")
     centre, radii = np.array([-0.5, 0.2, 6.0]), np.array([1.2, 0.6, 0.9])
-    with g.place(*centre, yaw=0.7):
+    with g.place(*centre, yaw=0.7):  # type: ignore[misc]
         g.ellipsoid((0, 0, 0), radii, m.PLAIN, (0.5, 0.5, 0.5))
     inverse_depth, ids = render(g)
     x, y = rays()

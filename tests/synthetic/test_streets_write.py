@@ -31,7 +31,7 @@ def digest(root: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("streets") / "root"
-    generate(path, 40, 20, 64, 128, 7, processes=1)
+    generate(path, 24, 12, 64, 128, 7, processes=1)
     return path
 
 
@@ -46,7 +46,7 @@ def test_files_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
 def test_layout_is_read_as_cityscapes(root: Path) -> None:
     assert find_splits(root) == ["train", "val"]
     train, val = list_frames(root, "train"), list_frames(root, "val")
-    assert (len(train), len(val)) == (40, 20)
+    assert (len(train), len(val)) == (24, 12)
     cities = {f.city for f in train}, {f.city for f in val}
     assert min(map(len, cities)) > 1
     assert not cities[0] & cities[1]
@@ -87,7 +87,7 @@ def test_camera_file_has_the_real_layout(root: Path) -> None:
 def test_record_of_the_settings(root: Path) -> None:
     record = json.loads((root / "streets.json").read_text())
     assert record["generator_version"] == GENERATOR_VERSION == 2
-    assert record["settings"] == {"height": 64, "width": 128, "seed": 7, "matching": True, "train": 40, "val": 20}
+    assert record["settings"] == {"height": 64, "width": 128, "seed": 7, "matching": True, "train": 24, "val": 12}
     assert sum(record["class_frequencies"].values()) == pytest.approx(1, abs=1e-4)
     np.testing.assert_allclose(list(record["class_frequencies"].values()), measure(root).frequencies, atol=1e-5)
 

@@ -110,9 +110,10 @@ def test_sizes_and_names() -> None:
     for bad in ("128", "0x5", "ax5", "-1x5", ""):
         with pytest.raises(ValueError, match="HxW"):
             Size.parse(bad)
-    for bad in ("a,,b", "", []):
+    nothing: list[str] = []
+    for wrong in ("a,,b", "", nothing):
         with pytest.raises(ValueError, match="commas"):
-            Names.parse(bad)
+            Names.parse(wrong)
 
 
 def test_options_of_tasks_join_those_of_a_file(tmp_path: Path) -> None:

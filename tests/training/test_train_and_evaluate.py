@@ -302,7 +302,8 @@ def test_metrics_follow_from_the_predictions(run: Path, root: Path) -> None:
 
     evaluation = evaluate(run, root, pictures=0).evaluation
     module = load_module(run)
-    confusion, errors = np.zeros((19, 19)), {"instance": [], "depth": []}
+    confusion = np.zeros((19, 19))
+    errors: dict[str, list[np.ndarray]] = {"instance": [], "depth": []}
     for files in list_frames(root, "val"):
         frame = read_frame(files)
         with torch.inference_mode():

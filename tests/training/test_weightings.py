@@ -29,7 +29,7 @@ SMALL = [
     *("--batch-size", "2", "--crop", "32x64", "--scale-min", "0.8", "--scale-max", "1.2", "--workers", "0"),
     *("--accelerator", "cpu", "--log-every", "1", "--learning-rate", "0.01"),
 ]
-CUT = 8
+CUT = 5  # within the second epoch; dwa's weights differ from 1 from the third on
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_every_weighting_trains_and_resumes_exactly(
             shutil.copytree(whole, cut)
         return step(self, *arguments)
 
-    options = ["--weighting", name, *OPTIONS.get(name, []), "--iterations", "20", "--checkpoint-every", str(CUT)]
+    options = ["--weighting", name, *OPTIONS.get(name, []), "--iterations", "10", "--checkpoint-every", str(CUT)]
     with monkeypatch.context() as patch:
         patch.setattr(SceneModule, "training_step", copied)
         assert train(root, whole, *options) == 0
@@ -79,7 +79,7 @@ def test_every_weighting_trains_and_resumes_exactly(
     for column, (steps, values) in log.items():
         np.testing.assert_array_equal(values, resumed[column][1], err_msg=column)
         assert np.isfinite(values).all()
-        assert len(steps) == 20 or column.startswith("val/")
+        assert len(steps) == 10 or column.startswith("val/")
     for task in TASKS:
         np.testing.assert_allclose(log[f"noise/{task}"][1], 1 / log[f"weight/{task}"][1], rtol=1e-12)
 

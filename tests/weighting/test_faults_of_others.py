@@ -290,7 +290,7 @@ def test_torchjd_dynamic_weight_average_forgets_its_epochs() -> None:
 
 def test_libmtl_dynamic_weight_average_forgets_its_epochs(libmtl: ModuleType) -> None:
     before, resumed = (of_libmtl(libmtl.DWA(), 2, T=2.0) for _ in range(2))
-    before.module.epoch, before.module.train_loss_buffer = 2, torch.tensor(EPOCHS).T.numpy()
+    before.module.epoch, before.module.train_loss_buffer = 2, torch.tensor(EPOCHS).T.numpy()  # type: ignore[assignment]
     resumed.module.load_state_dict(before.module.state_dict())
     losses = [torch.tensor(1.0, requires_grad=True) for _ in range(2)]
     before.backward(losses)

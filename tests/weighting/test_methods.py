@@ -153,14 +153,14 @@ def test_gradnorm_leaves_the_weight_of_an_absent_task_alone() -> None:
 
 
 def test_gradnorm_counts_from_the_first_loss_above_zero() -> None:
-    late = gradnorm_steps([[0.0, 1.0, 1.0], *([[1.0, 1.0, 1.0]] * 100)])
+    late = gradnorm_steps([[0.0, 1.0, 1.0], *([[1.0, 1.0, 1.0]] * 100)])  # type: ignore[list-item]
     assert late.weights == pytest.approx(dict.fromkeys(TASKS, 1.0), rel=0.2)
 
 
 def test_gradnorm_takes_no_infinite_loss_as_its_first(monkeypatch: pytest.MonkeyPatch) -> None:
     # On an accelerator most losses are not looked at.
     monkeypatch.setattr(GradNorm, "_check", lambda self, batch: None)
-    weighting = gradnorm_steps([[math.inf, 1.0, 1.0], *([[1.0, 1.0, 1.0]] * 100)])
+    weighting = gradnorm_steps([[math.inf, 1.0, 1.0], *([[1.0, 1.0, 1.0]] * 100)])  # type: ignore[list-item]
     assert weighting.weights == pytest.approx(dict.fromkeys(TASKS, 1.0), rel=0.2)
 
 

@@ -84,94 +84,112 @@ def train(
     return gradients
 
 
-def process(rank: int, folder: str, names: list[str], sharded: bool, at_features: bool) -> None:
-    with two_processes(rank, folder):
+# For each kind of training its methods.
+PLAIN, AT_FEATURES = list(EVERY), ["gradnorm", *GRADIENT_METHODS]
+SHARDED = ["uncertainty", "normalised", "closed form", "equal"]
+
+
+def training(rank: int, folder: str) -> None:
+    for kind, names in (("plain", PLAIN), ("at features", AT_FEATURES), ("sharded", SHARDED)):
+        wrap = (lambda m: fully_shard(m)) if kind == "sharded" else DistributedDataParallel
         for name in names:
-            wrap = (lambda m: fully_shard(m)) if sharded else DistributedDataParallel
-            torch.save(train(EVERY[name], rank, wrap, at_features), f"{folder}/{name} {rank}.pt")
+            torch.save(train(EVERY[name], rank, wrap, kind == "at features"), f"{folder}/{kind} {name} {rank}.pt")
 
 
-def compare(folder: Path, names: list[str], sharded: bool = False, at_features: bool = False) -> None:
-    mp.spawn(process, (str(folder), names, sharded, at_features), nprocs=2)
+def process(rank: int, folder: str) -> None:
+    with two_processes(rank, folder):
+        for part in (training, without_losses, mixed, counting):
+            part(rank, folder)
+            distributed.barrier()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of two processes, which are started once: each takes seconds to load torch."""
+    path = tmp_path_factory.mktemp("processes")
+    mp.spawn(process, (str(path),), nprocs=2)
+    return path
+
+
+def compare(folder: Path, kind: str, names: list[str], at_features: bool = False) -> None:
     for name in names:
         alone = train(EVERY[name], None, lambda m: m, at_features)
         # What solves a convex problem does so to a tolerance of its own.
         rtol = 1e-6 if name in ("cagrad", "nash_mtl", "upgrad") else 1e-9
         for rank in range(2):
-            found = torch.load(folder / f"{name} {rank}.pt")
+            found = torch.load(folder / f"{kind} {name} {rank}.pt")
             for key, value in alone.items():
                 close = torch.allclose(found[key], value, rtol=rtol, atol=1e-3 * rtol)
                 assert close, (name, rank, key, found[key], value)
 
 
-def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
-    compare(tmp_path, list(EVERY))
+def test_two_processes_give_the_gradients_of_one(folder: Path) -> None:
+    compare(folder, "plain", PLAIN)
 
 
-def test_two_processes_give_the_gradients_of_one_at_the_features(tmp_path: Path) -> None:
-    compare(tmp_path, ["gradnorm", *GRADIENT_METHODS], at_features=True)
+def test_two_processes_give_the_gradients_of_one_at_the_features(folder: Path) -> None:
+    compare(folder, "at features", AT_FEATURES, at_features=True)
 
 
 def without_losses(rank: int, folder: str) -> None:
-    with two_processes(rank, folder):
-        for name in EXACT_ALONE:
-            x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
-            present = {"a": x[0], "b": x[1]} if not rank else {}
-            EVERY[name]()(present).backward()
-            assert bool(x.grad is not None) == (rank == 0), name
+    found = {}
+    for name in EXACT_ALONE:
+        x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        present = {"a": x[0], "b": x[1]} if not rank else {}
+        EVERY[name]()(present).backward()
+        found[name] = x.grad is not None
+    torch.save(found, f"{folder}/without losses {rank}.pt")
 
 
 # Methods that need no `shared`.
 EXACT_ALONE = [name for name in METHODS if name != "gradnorm"]
 
 
-def test_a_process_without_any_loss_has_a_backward_pass_too(tmp_path: Path) -> None:
-    mp.spawn(without_losses, (str(tmp_path),), nprocs=2)
+def test_a_process_without_any_loss_has_a_backward_pass_too(folder: Path) -> None:
+    for rank in range(2):
+        assert torch.load(folder / f"without losses {rank}.pt") == dict.fromkeys(EXACT_ALONE, rank == 0)
 
 
-def test_sharded_parameters(tmp_path: Path) -> None:
+def test_sharded_parameters(folder: Path) -> None:
     """FSDP2: the noise is sharded with the rest, and its weights are still read whole."""
-    compare(tmp_path, ["uncertainty", "normalised", "closed form", "equal"], sharded=True)
+    compare(folder, "sharded", SHARDED)
 
 
 def mixed(rank: int, folder: str) -> None:
-    with two_processes(rank, folder):
-        model = nn.Sequential(UncertaintyWeighting({"a": Gaussian()}, 4.6123))
-        fully_shard(model[0])
-        fully_shard(model, mp_policy=MixedPrecisionPolicy(param_dtype=torch.bfloat16, cast_forward_inputs=False))
-        torch.save(model({"a": torch.tensor(2.0)}).detach(), f"{folder}/{rank}.pt")
+    model = nn.Sequential(UncertaintyWeighting({"a": Gaussian()}, 4.6123))
+    fully_shard(model[0])
+    fully_shard(model, mp_policy=MixedPrecisionPolicy(param_dtype=torch.bfloat16, cast_forward_inputs=False))
+    torch.save(model({"a": torch.tensor(2.0)}).detach(), f"{folder}/mixed {rank}.pt")
 
 
-def test_noise_sharded_by_itself_is_not_rounded_with_the_network(tmp_path: Path) -> None:
+def test_noise_sharded_by_itself_is_not_rounded_with_the_network(folder: Path) -> None:
     """At bfloat16 4.6123 would be 4.625, and the objective 0.006 more."""
-    mp.spawn(mixed, (str(tmp_path),), nprocs=2)
     for rank in range(2):
-        objective = torch.load(tmp_path / f"{rank}.pt").item()
+        objective = torch.load(folder / f"mixed {rank}.pt").item()
         assert objective == pytest.approx(2.0 * 0.5 * math.exp(-4.6123) + 0.5 * 4.6123, rel=1e-6)
 
 
 def counting(rank: int, folder: str) -> None:
-    with two_processes(rank, folder):
-        calls = []
-        reduce = distributed.all_reduce
-        distributed.all_reduce = lambda tensor, *args, **kwargs: (calls.append(tensor.numel()), reduce(tensor))[1]
-        weighting = UncertaintyWeighting({"a": Softmax(), "b": Laplace(), "c": Gaussian(), "d": ExactSoftmax()})
-        # Each kind of absence in one process alone: nobody waits for an all-reduce that does not come.
-        logits = Prediction(torch.zeros(3, 2), torch.tensor([0, 1, 1]))
-        one, nothing = torch.tensor(1.0), (torch.tensor(math.nan), torch.tensor(0))
-        losses: dict[str, Any] = {"a": one, "b": (2 * one, 1), "c": 4 * one.double(), "d": logits}
-        if rank:
-            losses = {"b": nothing, "c": None, "d": logits}
-        objective = weighting(losses)
-        objective.backward()
-        # Scalars count as one element each: the mean is that of the process which has one.
-        torch.save((len(calls), objective.item(), weighting.log_variance("d").grad), f"{folder}/{rank}.pt")
+    calls = []
+    reduce = distributed.all_reduce
+    distributed.all_reduce = lambda tensor, *args, **kwargs: (calls.append(tensor.numel()), reduce(tensor))[1]  # type: ignore[assignment]
+    weighting = UncertaintyWeighting({"a": Softmax(), "b": Laplace(), "c": Gaussian(), "d": ExactSoftmax()})
+    # Each kind of absence in one process alone: nobody waits for an all-reduce that does not come.
+    logits = Prediction(torch.zeros(3, 2), torch.tensor([0, 1, 1]))
+    one, nothing = torch.tensor(1.0), (torch.tensor(math.nan), torch.tensor(0))
+    losses: dict[str, Any] = {"a": one, "b": (2 * one, 1), "c": 4 * one.double(), "d": logits}
+    if rank:
+        losses = {"b": nothing, "c": None, "d": logits}
+    objective = weighting(losses)
+    objective.backward()
+    distributed.all_reduce = reduce
+    # Scalars count as one element each: the mean is that of the process which has one.
+    torch.save((len(calls), objective.item(), weighting.log_variance("d").grad), f"{folder}/counting {rank}.pt")
 
 
-def test_one_all_reduce_whatever_is_absent_where(tmp_path: Path) -> None:
-    mp.spawn(counting, (str(tmp_path),), nprocs=2)
+def test_one_all_reduce_whatever_is_absent_where(folder: Path) -> None:
     for rank in range(2):
-        calls, objective, gradient = torch.load(tmp_path / f"{rank}.pt")
+        calls, objective, gradient = torch.load(folder / f"counting {rank}.pt")
         assert calls == 1
         assert objective == pytest.approx(1.0 + 2.0 + 0.5 * 4.0 + 0.6931472, rel=1e-6)
         assert gradient is not None

@@ -302,8 +302,10 @@ def tree_clusters(
     weight = np.ones(len(by_rank)) if weights is None else weights[by_rank].astype(np.float64)
     labels = np.empty(len(by_rank), np.int64)
     depths = np.maximum(order.core_distances[by_rank], resolution)
+    # Floats: whole numbers would compile it again.
+    rules = float(contrast), float(min_weight)
     labels[by_rank] = _tree_clusters(
-        order.reachability[by_rank], depths, points[by_rank], scales[by_rank] / slope, weight, contrast, min_weight
+        order.reachability[by_rank], depths, points[by_rank], scales[by_rank] / slope, weight, *rules
     )
     return labels
 

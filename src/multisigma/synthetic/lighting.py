@@ -256,9 +256,10 @@ def shade(
                     d | 1 if d >= 0 else d,
                 )
             if a == b and b == c and c == d:
+                # Floats, as below: integers would compile it twice.
                 r, g, bl = _radiance(
-                    x, y, ids[2 * y, 2 * x], f, u0, v0, position, to_world, inverse, st, normals, centre, to_unit,
-                    material, colour, par, light, basis, origin, texel, shadow, openness,
+                    float(x), float(y), ids[2 * y, 2 * x], f, u0, v0, position, to_world, inverse, st, normals,
+                    centre, to_unit, material, colour, par, light, basis, origin, texel, shadow, openness,
                 )  # fmt: skip
             else:
                 r, g, bl = 0.0, 0.0, 0.0

@@ -13,7 +13,8 @@ from numba import njit
 MASK = 0xFFFFFFFF
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+# The signature makes one function of it; each kind of integer would compile its own.
+@njit("float64(int64, int64, int64)", cache=True, fastmath=True, error_model="numpy")
 def hash3(x: int, y: int, z: int) -> float:
     """A number in [0, 1) from three integers."""
     h = ((x * 73856093) ^ (y * 19349663) ^ (z * 83492791)) & MASK

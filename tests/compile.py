@@ -1,0 +1,14 @@
+"""Compile what numba compiles, once, before several processes of the tests each do: `python tests/compile.py`."""
+
+import doctest
+import tempfile
+from pathlib import Path
+
+from multisigma.instances import extraction, optics, votes
+from multisigma.synthetic import generate
+
+if __name__ == "__main__":
+    for module in (optics, extraction, votes):
+        doctest.testmod(module)
+    with tempfile.TemporaryDirectory() as folder:
+        generate(Path(folder) / "streets", 1, 1, 64, 128, seed=0, processes=1)

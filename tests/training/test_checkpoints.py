@@ -143,7 +143,7 @@ def test_exit_statuses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ignored_signals_stay_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    received = []
+    received: list[int] = []
     try:
         with handled_signals(received.append):
             signal.raise_signal(signal.SIGHUP)

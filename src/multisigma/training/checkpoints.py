@@ -57,7 +57,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise MultisigmaError(f"{path}: cannot be read as a checkpoint of this run: {_reason(path, error)}.") from error
     for name, type_ in _PARTS.items():
         found = content.get(name) if isinstance(content, Mapping) else None
-        if not isinstance(found, type_) or (type_ is int and (isinstance(found, bool) or found < 0)):
+        if not isinstance(found, type_) or (isinstance(found, int) and (isinstance(found, bool) or found < 0)):
             raise MultisigmaError(
                 f"{path}: cannot be read as a checkpoint of this run: its `{name}` is {_short(found)}, which no "
                 "training writes."

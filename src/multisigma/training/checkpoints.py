@@ -108,7 +108,7 @@ class CheckpointFiles(CheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with new_file(path) as file:
+        with new_file(path, flush_folder=True) as file:
             try:
                 torch.save(checkpoint, file)
             except RuntimeError as error:

@@ -184,7 +184,7 @@ def _read_environment(run: Path) -> dict[str, Any]:
 @contextmanager
 def _readable_stops(trainer: lightning.Trainer, run: Path, checkpoint: Path | None) -> Iterator[None]:
     """Say for people why a training stopped, and where it goes on."""
-    last = next(callback for callback in trainer.callbacks if isinstance(callback, LastCheckpoint))  # type: ignore[attr-defined]
+    last = next(found for found in trainer.checkpoint_callbacks if isinstance(found, LastCheckpoint))
     try:
         yield
     except (SystemExit, KeyboardInterrupt):
@@ -216,7 +216,9 @@ def _readable_stops(trainer: lightning.Trainer, run: Path, checkpoint: Path | No
 def _write_diverged_batch(trainer: lightning.Trainer, run: Path) -> Path:
     """Write this process's batch, image and targets, as RUN/diverged.safetensors; return the path."""
     path = run / ("diverged.safetensors" if trainer.is_global_zero else f"diverged-{trainer.global_rank}.safetensors")
-    batch: Any = trainer.lightning_module.batch
+    module = trainer.lightning_module
+    assert isinstance(module, SceneModule)
+    batch = module.batch
     tensors = {"image": batch["image"]} | {f"target/{name}": target for name, target in batch["targets"].items()}
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_bytes(path, safetensors.torch.save(content, {"iteration": str(trainer.global_step)}))

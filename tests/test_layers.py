@@ -1,6 +1,8 @@
 """A layer imports only from the layers above it in the list."""
 
 import ast
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -61,6 +63,17 @@ def test_imports_point_one_way(path: Path) -> None:
         assert not packages & {"lightning", "numpy", "cv2", "timm"}
     if layer == "instances":
         assert "torch" not in packages
+
+
+def test_tasks_and_postprocessing_import_no_torch_before_they_train() -> None:
+    code = """
+import sys
+sys.modules["torch"] = None  # an import raises
+from multisigma import OnnxSceneModel, postprocess
+from multisigma.tasks import BUILT_IN, load_tasks
+load_tasks(list(BUILT_IN))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_modules_import_each_other_in_no_circle() -> None:

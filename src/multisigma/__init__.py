@@ -4,11 +4,14 @@
 other subpackages (`multisigma.datasets`, `tasks`, `models`, `training`, ...) and needs the extra `scene`.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from multisigma.errors import MultisigmaError
 
 if TYPE_CHECKING:
+    from multisigma.models.onnx_scene_model import OnnxSceneModel
+    from multisigma.models.postprocess import postprocess
     from multisigma.models.scene_model import SceneModel
     from multisigma.weighting import (
         FAMO,
@@ -65,6 +68,7 @@ __all__ = [
     "LogTransform",
     "Loss",
     "MultisigmaError",
+    "OnnxSceneModel",
     "Poisson",
     "Prediction",
     "RevisedUncertaintyWeighting",
@@ -76,20 +80,23 @@ __all__ = [
     "TaskLosses",
     "UncertaintyWeighting",
     "Weighting",
+    "postprocess",
 ]
 __version__ = "0.1.0"
+
+_OF_MODELS = {"OnnxSceneModel": "onnx_scene_model", "SceneModel": "scene_model", "postprocess": "postprocess"}
 
 
 def __getattr__(name: str) -> Any:
     # On first use: the processes that draw street scenes then start without torch.
-    if name == "SceneModel":
+    if name in _OF_MODELS:
         try:
-            from multisigma.models.scene_model import SceneModel
+            module = importlib.import_module(f"multisigma.models.{_OF_MODELS[name]}")
         except ModuleNotFoundError as error:
             raise ImportError(
-                f"SceneModel needs the extra 'scene' (found no {error.name}): pip install 'multisigma[scene]'"
+                f"{name} needs the extra 'scene' (found no {error.name}): pip install 'multisigma[scene]'"
             ) from error
-        return SceneModel
+        return getattr(module, name)
     if name in __all__:
         from multisigma import weighting
 

@@ -146,12 +146,34 @@ def read_versioned_json(path: Path, version: int, damaged: str, other_version: s
         MultisigmaError: It cannot be read, or is of another version.
     """
     try:
-        content = json.loads(read_text(path))
-    except (OSError, ValueError, RecursionError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         raise MultisigmaError(f"{path}: must be readable JSON. Found a fault: {error}. {damaged}") from error
+    return parse_versioned_json(text, path, version, damaged, other_version)
+
+
+def parse_versioned_json(
+    text: str, place: Path | str, version: int, damaged: str, other_version: str
+) -> dict[str, Any]:
+    """Parse the content of such a file; see `read_versioned_json`.
+
+    Args:
+        text: The content.
+        place: Where it stands, for messages.
+        version: The version that it must have.
+        damaged: What to do if it cannot be parsed, a sentence.
+        other_version: What to do if it is of another version.
+
+    Raises:
+        MultisigmaError: It cannot be parsed, or is of another version.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MultisigmaError(f"{place}: must be readable JSON. Found a fault: {error}. {damaged}") from error
     found = content.get("format_version") if isinstance(content, dict) else None
     if found != version:
-        raise MultisigmaError(f"{path}: `format_version` must be {version}. Found {found}. {other_version}")
+        raise MultisigmaError(f"{place}: `format_version` must be {version}. Found {found}. {other_version}")
     return dict(content)
 
 

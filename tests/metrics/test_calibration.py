@@ -11,11 +11,11 @@ import pytest
 from scipy.special import softmax
 
 from multisigma.datasets.frame import Frame
-from multisigma.datasets.label_space import LabelSpace
+from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.labels import Label
-from multisigma.datasets.scene import PredictedClasses, PredictedInstances
+from multisigma.datasets.scene import PredictedClasses, PredictedInstances, SceneInstance
 from multisigma.errors import MultisigmaError
-from multisigma.metrics import IntervalCoverage, Reliability
+from multisigma.metrics import IntervalCoverage, Reliability, ScoreReliability
 from tests.frames import class_ids, frame_of
 from tests.scenes import Scene, numbers
 
@@ -148,3 +148,34 @@ def test_a_result_of_values_alone_has_no_coverage() -> None:
     assert counts["coverage_within"].tolist() == [3, 3, 3, 3]
     with pytest.raises(MultisigmaError, match=r"Task 'slope': its result must have `values`.*Found SimpleNamespace"):
         metric.count({"slope": SimpleNamespace(sigma=1.0)}, frame)
+
+
+def squares(scores: list[float], right: list[bool]) -> tuple[Scene, Frame]:
+    """A frame of cars in a row, each found with a score, at its place or beside it."""
+    ids = np.full((30, 40 * len(scores)), 7, np.int32)
+    regions = []
+    for index, (score, is_right) in enumerate(zip(scores, right, strict=True)):
+        left = 40 * index
+        ids[5:25, left : left + 15] = 26000 + index
+        regions.append(SceneInstance(26, score, 5, left + (0 if is_right else 20), np.ones((20, 15), bool)))
+    frame = frame_of("cars", None, np.where(ids > 1000, 26, 7).astype(np.uint8), instances=ids)
+    return {"instance": PredictedInstances(regions)}, frame
+
+
+def test_scores_that_are_the_share_of_right_objects_have_no_error() -> None:
+    metric = ScoreReliability(CITYSCAPES)
+    case = [squares([0.75] * 4, [True, True, True, False]), squares([0.5, 0.5], [True, False])]
+    assert numbers(metric, case)["instance_score_ece"] == pytest.approx(0.0, abs=1e-9)
+    # Sure of all, of which half are right.
+    assert numbers(metric, [squares([1.0, 1.0], [True, False])])["instance_score_ece"] == pytest.approx(0.5)
+    (measurement,) = metric.summarise([metric.count(*case[0])])
+    bin_of_score = 11  # 0.75 of 15 bins
+    assert measurement.details["accuracy"][bin_of_score] == pytest.approx(0.75)
+    assert measurement.details["share"][bin_of_score] == 1
+
+
+def test_scores_that_are_no_probabilities_are_not_counted() -> None:
+    metric = ScoreReliability(CITYSCAPES)
+    assert metric.count(*squares([3.0], [True])) == {}
+    assert isnan(metric.summarise([])[0].value)
+    assert metric.summarise([])[0].details == {}

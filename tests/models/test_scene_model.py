@@ -21,7 +21,7 @@ from multisigma import MultisigmaError, SceneModel
 from multisigma.datasets.frame import Camera
 from multisigma.datasets.module import image_tensor
 from multisigma.models import ModelInfo, ScenePrediction, scene_model
-from multisigma.models.scene_model import _at_height
+from multisigma.models.postprocess import to_height
 from multisigma.tasks import (
     DenseResult,
     DepthResult,
@@ -46,6 +46,8 @@ INFO = ModelInfo(
     sigmas={"depth": 0.5},
     noise_scales={"depth": 0.25},
     temperatures={"semantic": 2.5},
+    score_calibrations={"instance": (0.7, -0.4)},
+    calibration={"depth_fitted_coverage_90": 88.5},
 )
 CAMERA = Camera(0.2, 100.0, 100.0, 31.5, 15.5)
 
@@ -193,7 +195,7 @@ def test_results_have_the_size_of_the_image(model: SceneModel, size: tuple[int, 
 
 @given(rows=st.integers(1, 200), columns=st.integers(1, 200), height=st.integers(1, 64))
 def test_the_size_to_work_at(rows: int, columns: int, height: int) -> None:
-    working = _at_height(np.zeros((rows, columns, 3), np.uint8), height)
+    working = to_height(np.zeros((rows, columns, 3), np.uint8), height)
     if columns * height <= 4 * height * rows or height <= rows:
         assert working.shape[0] == height
     # Nothing is enlarged beyond four heights, and what is wider already stays as it is.

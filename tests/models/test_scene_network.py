@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from multisigma import MultisigmaError
-from multisigma.models import SceneNetwork, complexity
+from multisigma.models import SceneNetwork
 from multisigma.models.aspp import ASPP
+from multisigma.models.complexity import complexity
 from multisigma.models.encoder import make_encoder
 
 TASKS = {"semantic": 19, "instance": 2, "depth": 1}

@@ -52,6 +52,9 @@ def test_the_card_shows_the_run(run: Path, root: Path, tmp_path: Path, capsys: p
         if measurement.is_main or "_fitted_coverage_" in measurement.key:
             assert f"| {written(measurement.value)} |" in card, measurement.key
     assert card.count("within the 90 % interval by the fitted scale") == 2
+    assert f"Semantic calibration error {written(evaluation.value('semantic_ece'))}" in card
+    calibration = SceneModel.load(run, "cpu").info.calibration
+    assert f"depth_fitted_coverage_90 {written(calibration['depth_fitted_coverage_90'])}" in card
     assert "4 generated streets (multisigma streets" in card
     assert "multisigma generate streets --train 4 --val 2 --size 64x128 --seed 7" in card
     assert "multisigma train --preset tiny --data=streets --out 'laptop run' --encoder-weights none" in card

@@ -116,7 +116,7 @@ def test_the_learned_noise_is_the_concentration_of_a_von_mises_fisher_distributi
     target = torch.from_numpy(drawn.T.astype(np.float32))[None, :, :, None]
     output = torch.from_numpy(3 * mean.astype(np.float32))[None, :, None, None].expand_as(target)
     loss = Normals().loss(output, target)
-    weighting = UncertaintyWeighting({"normals": Normals.likelihood}, closed_form=True)
+    weighting = UncertaintyWeighting({"normals": Normals().likelihood}, closed_form=True)
     objective = weighting({"normals": loss})
     assert weighting.weights["normals"] == pytest.approx(kappa, rel=0.01)
     nll = -vonmises_fisher(mean, kappa).logpdf(drawn).mean()

@@ -25,6 +25,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, help="file to write, which ends in .onnx or .pt2")
     parser.add_argument("--size", type=Size | None, default=None, help="fixed size HxW; any size if not given")
+    parser.add_argument("--batch", type=int | None, default=None, help="images at a time; any number if not given")
     add_trust_code(parser)
     return parser
 
@@ -35,5 +36,5 @@ def run(options: Namespace) -> None:
 
     model = load_model(options.model, "cpu", options.trust_code)
     size = (options.size.height, options.size.width) if options.size else None
-    export_model(model, options.out, size)
+    export_model(model, options.out, size, options.batch)
     print_line(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, outputs {', '.join(model.info.outputs)}")

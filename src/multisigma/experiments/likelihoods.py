@@ -61,7 +61,7 @@ class LoggedPrediction(Prediction):
 class ExactSemantic(Semantic):
     """Semantic segmentation with the noise inside the softmax, equations 8 and 9."""
 
-    likelihood = ExactSoftmax(ignore_index=IGNORE)  # type: ignore[assignment]
+    likelihood = ExactSoftmax(ignore_index=IGNORE)
 
     def loss(self, output: Tensor, target: Tensor) -> LoggedPrediction:  # type: ignore[override]
         return LoggedPrediction(output, target)

@@ -1,7 +1,7 @@
 """Metrics count single frames; their counts give Measurements of any set of frames."""
 
 from multisigma.metrics.base import Counts, Measurement, Metric, SumMetric
-from multisigma.metrics.calibration import IntervalCoverage, Reliability
+from multisigma.metrics.calibration import IntervalCoverage, Reliability, ScoreReliability
 from multisigma.metrics.depth import DepthErrors
 from multisigma.metrics.evaluation import Evaluation, measure, read_evaluations
 from multisigma.metrics.instance import AveragePrecision
@@ -21,6 +21,7 @@ __all__ = [
     "Metric",
     "PanopticQuality",
     "Reliability",
+    "ScoreReliability",
     "SumMetric",
     "VectorErrors",
     "measure",

@@ -1,4 +1,4 @@
-"""How well learned noise describes the errors: reliability of probabilities, coverage of intervals."""
+"""How well learned noise describes the errors: reliability of probabilities and scores, coverage of intervals."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from multisigma.datasets.scene import Scene, SemanticPrediction
 from multisigma.errors import MultisigmaError
 from multisigma.metrics.base import Counts, Measurement, SumMetric
 from multisigma.metrics.counting import ratio
+from multisigma.metrics.instance import AveragePrecision
 from multisigma.metrics.regression import TargetOf, errors_of, values_of
 
-__all__ = ["BINS", "LEVELS", "IntervalCoverage", "Reliability"]
+__all__ = ["BINS", "LEVELS", "IntervalCoverage", "Reliability", "ScoreReliability"]
 
 BINS: Final = 15
 """Bins of equal width, as in Guo et al. (2017)."""
@@ -100,8 +101,7 @@ class Reliability(SumMetric):
         counts = dict(self.zeros())
         for kind, probability in given.items():
             values = probability[labelled].astype(np.float64)
-            # A bin holds its upper edge, not its lower one.
-            bins = (np.ceil(values * BINS).astype(np.int64) - 1).clip(0, BINS - 1)
+            bins = _bins(values)
             counts[f"{kind}_pixels"] = np.bincount(bins, minlength=BINS)
             counts[f"{kind}_hits"] = np.bincount(bins[right], minlength=BINS)
             counts[f"{kind}_probabilities"] = np.bincount(bins, values, minlength=BINS)
@@ -219,6 +219,79 @@ class IntervalCoverage(SumMetric):
                 LEVELS, ratio(totals[f"{kind}_within"], totals[f"{kind}_values"][:, None]).T, strict=True
             )
         }
+
+
+class ScoreReliability(SumMetric):
+    """Expected calibration error of the scores of objects: how far a score is from the share of right objects.
+
+    An object is right if it overlaps a true one of its class with an intersection over union above one half, by the
+    rules of `AveragePrecision`, which also tell the objects that do not count. Scores fall into 15 bins of equal width.
+
+    Args:
+        labels: The classes.
+    """
+
+    def __init__(self, labels: LabelSpace) -> None:
+        self.matching = AveragePrecision(labels)
+
+    def blanks(self) -> list[Measurement]:
+        definition = (
+            "Expected calibration error of the objects' scores: how far the score lies from the share of objects that "
+            "overlap a true one of their class by more than one half, on average over 15 bins."
+        )
+        return [Measurement("instance_score_ece", nan, "%", False, definition, name="Instance score calibration error")]
+
+    def zeros(self) -> Counts:
+        return {"objects": np.zeros(BINS, np.int64), "right": np.zeros(BINS, np.int64), "scores": np.zeros(BINS)}
+
+    def samples(self, scene: Scene, frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
+        """Return the score of each object of a frame that counts, and whether it is right; None without labels."""
+        counts = self.matching.count(scene, frame)
+        if not counts:
+            return None
+        # The first outcome is that of all true objects, at an overlap above one half: 1 right, 0 wrong, -1 ignored.
+        scores, outcomes = np.asarray(counts["confidences"]), np.asarray(counts["outcomes"])[:, 1]
+        return scores[outcomes >= 0], outcomes[outcomes >= 0] == 1
+
+    def count(self, scene: Scene, frame: Frame) -> Counts:
+        """Count a frame by `scene["instance"].regions` and the field "instance".
+
+        Scores below 0 or above 1 are no probabilities, and such a frame is not counted.
+        """
+        samples = self.samples(scene, frame)
+        if samples is None or not ((samples[0] >= 0) & (samples[0] <= 1)).all():
+            return {}
+        return self.count_scores(*samples)
+
+    def count_scores(self, scores: NDArray[np.float64], right: NDArray[np.bool_]) -> Counts:
+        """Count objects by their scores and whether they are right, both of shape (N,)."""
+        bins = _bins(scores)
+        return {
+            "objects": np.bincount(bins, minlength=BINS),
+            "right": np.bincount(bins[right], minlength=BINS),
+            "scores": np.bincount(bins, scores, minlength=BINS),
+        }
+
+    def scores(self, totals: Counts) -> dict[str, NDArray[np.float64]]:
+        gaps = np.abs(totals["scores"] - totals["right"]).sum(1)
+        return {"instance_score_ece": ratio(gaps, totals["objects"].sum(1))}
+
+    def details(self, totals: Counts) -> dict[str, Mapping[str, Any]]:
+        """Return the reliability diagram: mean score, precision and share of objects of each bin; None if empty."""
+        objects = totals["objects"]
+        if not objects.any():
+            return {}
+        bins = {"probability": ratio(totals["scores"], objects), "accuracy": ratio(totals["right"], objects)}
+        diagram = {
+            name: [value if n else None for value, n in zip(of.tolist(), objects, strict=True)]
+            for name, of in bins.items()
+        }
+        return {"instance_score_ece": diagram | {"share": (objects / objects.sum()).tolist()}}
+
+
+def _bins(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the bin of each probability, which holds its upper edge, not its lower one."""
+    return (np.ceil(probabilities * BINS).astype(np.int64) - 1).clip(0, BINS - 1)
 
 
 def _half_width(noise: str, share: float) -> float:

@@ -1,9 +1,28 @@
 """The network: encoder, atrous spatial pyramid pooling, a decoder per task; and the model that predicts with it."""
 
-from multisigma.models.complexity import PartComplexity, complexity
-from multisigma.models.model_info import ModelInfo
-from multisigma.models.scene_model import SceneModel
-from multisigma.models.scene_network import SceneNetwork
-from multisigma.models.scene_prediction import ScenePrediction
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["ModelInfo", "PartComplexity", "SceneModel", "SceneNetwork", "ScenePrediction", "complexity"]
+if TYPE_CHECKING:
+    from multisigma.models.model_info import ModelInfo
+    from multisigma.models.onnx_scene_model import OnnxSceneModel
+    from multisigma.models.scene_model import SceneModel
+    from multisigma.models.scene_network import SceneNetwork
+    from multisigma.models.scene_prediction import ScenePrediction
+
+__all__ = ["ModelInfo", "OnnxSceneModel", "SceneModel", "SceneNetwork", "ScenePrediction"]
+
+_MODULES = {
+    "ModelInfo": "model_info",
+    "OnnxSceneModel": "onnx_scene_model",
+    "SceneModel": "scene_model",
+    "SceneNetwork": "scene_network",
+    "ScenePrediction": "scene_prediction",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # On first use: an exported model predicts without torch.
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"multisigma.models.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'multisigma.models' has no attribute {name!r}")

@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_bytes
+from multisigma.models.onnx_scene_model import METADATA_KEY
 from multisigma.models.scene_model import SceneModel
 
 __all__ = ["SUFFIXES", "export_model", "export_program"]
@@ -22,39 +23,43 @@ SUFFIXES = {".onnx": "ONNX", ".pt2": "a program of torch.export"}
 """The formats by the ending of the file."""
 
 
-def export_program(model: SceneModel, size: tuple[int, int] | None = None) -> ExportedProgram:
+def export_program(model: SceneModel, size: tuple[int, int] | None = None, batch: int | None = None) -> ExportedProgram:
     """Trace the model's forward pass.
 
     The program takes RGB from 0 to 255 as uint8, shape (B, 3, H, W), normalises it, and returns each task's output by
-    name, shape (B, channels, H, W). B is free.
+    name, shape (B, channels, H, W).
 
     Args:
         model: The model; it is set to evaluation mode and moved to the CPU.
         size: Height and width in pixels. None leaves both free.
+        batch: Images at a time, B. None leaves it free.
 
     Raises:
-        MultisigmaError: A side is below 1 pixel.
+        MultisigmaError: A side is below 1 pixel, or a batch below 1 image.
     """
+    if batch is not None and batch < 1:
+        raise MultisigmaError(f"Parameter `batch` must be at least 1 image. Found {batch}.")
     if size is not None and min(size) < 1:
         raise MultisigmaError(f"Parameter `size` must be at least 1 pixel each way. Found {size[0]}x{size[1]}.")
     # Any example does, as long as no size in it is 0 or 1: torch takes these as constants.
     height, width = size or (64, 96)
-    example = torch.zeros(2, 3, height, width, dtype=torch.uint8)
-    free = {0: Dim.AUTO} if size else {0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO}
+    example = torch.zeros(batch or 2, 3, height, width, dtype=torch.uint8)
+    free = {axis: Dim.AUTO for axis, fixed in ((0, batch), (2, size), (3, size)) if fixed is None}
     with _quiet():
         return torch.export.export(model.eval().cpu(), (example,), dynamic_shapes=(free,), strict=False)
 
 
-def export_model(model: SceneModel, path: Path, size: tuple[int, int] | None = None) -> None:
+def export_model(model: SceneModel, path: Path, size: tuple[int, int] | None = None, batch: int | None = None) -> None:
     """Write the model as ONNX (`.onnx`) or as a program of `torch.export` (`.pt2`).
 
     The input is named `rgb`, the outputs by task. An ONNX file carries the content of `model.json` in its metadata
-    under the key `multisigma`.
+    under the key `multisigma`: `OnnxSceneModel` needs no other file.
 
     Args:
         model: The model.
         path: The file to write; its ending chooses the format.
         size: Height and width in pixels. None leaves both free.
+        batch: Images at a time. None leaves their number free.
 
     Raises:
         MultisigmaError: The ending is another, the extra `export` is not installed, torch cannot store the encoder with
@@ -64,7 +69,7 @@ def export_model(model: SceneModel, path: Path, size: tuple[int, int] | None = N
         raise MultisigmaError(f"{path}: an exported file must end in {' or '.join(SUFFIXES)}. Found {path.suffix!r}.")
     if path.suffix == ".onnx" and importlib.util.find_spec("onnxscript") is None:
         raise MultisigmaError("ONNX needs the extra 'export': pip install 'multisigma[export]'")
-    program = export_program(model, size)
+    program = export_program(model, size, batch)
     content = io.BytesIO()
     if path.suffix == ".pt2":
         try:
@@ -84,7 +89,7 @@ def export_model(model: SceneModel, path: Path, size: tuple[int, int] | None = N
             )
         assert exported is not None
         proto = exported.model_proto
-        onnx.helper.set_model_props(proto, {"multisigma": json.dumps(model.info.to_json(), ensure_ascii=False)})
+        onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(model.info.to_json(), ensure_ascii=False)})
         content.write(proto.SerializeToString())
     write_bytes(path, content.getvalue())
 

@@ -12,14 +12,22 @@ from typing import Any, Final, TypeVar
 import multisigma
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.errors import MultisigmaError
-from multisigma.files import read_versioned_json, write_text
+from multisigma.files import parse_versioned_json, read_versioned_json, write_text
+from multisigma.tasks import BUILT_IN, Task, load_tasks
 
-__all__ = ["FORMAT_VERSION", "ModelInfo"]
+__all__ = ["DEFAULT_FOLDER", "FORMAT_VERSION", "INFO_FILE", "ModelInfo"]
+
+INFO_FILE: Final = "model.json"
+"""Name of the file."""
+DEFAULT_FOLDER: Final = Path(__file__).parents[1] / "weights"
+"""The model that the package ships."""
 
 FORMAT_VERSION: Final = 1
 """Version of the layout of `model.json` that this release writes."""
 
 _T = TypeVar("_T")
+_REMEDY: Final = "Restore the file, or write the model again."
+_OTHER_VERSION: Final = "Take the release of multisigma that wrote the model."
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,10 @@ class ModelInfo:
         noise_scales: Scale of each task's errors on validation frames at the working height, by task name, from its
             mean absolute error, whatever the weighting; without the tasks that have none.
         temperatures: Temperature of each task's classes, fitted on validation frames, by task name.
+        score_calibrations: Slope and intercept that calibrate the scores of objects, fitted on validation frames, by
+            task name; see `calibrate_scores`.
+        calibration: How well calibrated the model is on validation frames: calibration errors and coverages of
+            intervals in per cent, by the keys of `metrics.json`.
         multisigma_version: The release that made the model.
         weights_sha256: Checksum of the file of the weights, which `SceneModel.save` fills in; empty if it is not known.
     """
@@ -69,6 +81,8 @@ class ModelInfo:
     sigmas: Mapping[str, float] = field(default_factory=dict)
     noise_scales: Mapping[str, float] = field(default_factory=dict)
     temperatures: Mapping[str, float] = field(default_factory=dict)
+    score_calibrations: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    calibration: Mapping[str, float] = field(default_factory=dict)
     multisigma_version: str = multisigma.__version__
     weights_sha256: str = field(default="", compare=False)
 
@@ -95,8 +109,32 @@ class ModelInfo:
             "sigmas": dict(self.sigmas),
             "noise_scales": dict(self.noise_scales),
             "temperatures": dict(self.temperatures),
+            "score_calibrations": {name: list(pair) for name, pair in self.score_calibrations.items()},
+            "calibration": dict(self.calibration),
             "labels": self.labels.to_json(),
         }
+
+    def load_tasks(self, place: Path | str, trust_code: bool = False) -> list[Task]:
+        """Load the tasks.
+
+        Args:
+            place: Where the description stands, for messages.
+            trust_code: Import the classes of tasks that are not built in, which runs their author's code.
+
+        Raises:
+            MultisigmaError: A task is not built in and `trust_code` is false, or it cannot be loaded, or `outputs` is
+                in another order.
+        """
+        custom = [name for name in self.tasks if name not in BUILT_IN]
+        if custom and not trust_code:
+            raise MultisigmaError(
+                f"{place}: loading this model runs code of its author. Found the task {custom[0]!r}, which is not "
+                "built in. If you trust it, load with trust_code=True, or on the command line with --trust-code."
+            )
+        tasks = load_tasks(self.tasks, self.task_options)
+        if [task.name for task in tasks] != list(self.outputs):
+            raise MultisigmaError(f"{place}: `outputs` must be in the order of the tasks. Found {list(self.outputs)}.")
+        return tasks
 
     def write(self, path: Path) -> None:
         """Write the file `model.json`; `read` takes it. Raises `MultisigmaError` if it cannot be written."""
@@ -109,17 +147,33 @@ class ModelInfo:
         Raises:
             MultisigmaError: The file cannot be read, is of another version, or a field is missing or of the wrong type.
         """
-        remedy = "Restore the file, or write the model again."
-        other_version = "Take the release of multisigma that wrote the model."
-        content = read_versioned_json(path, FORMAT_VERSION, remedy, other_version)
+        return cls._from_content(read_versioned_json(path, FORMAT_VERSION, _REMEDY, _OTHER_VERSION), path)
+
+    @classmethod
+    def parse(cls, text: str, place: Path | str) -> ModelInfo:
+        """Parse the content of `model.json`, which an exported model carries too.
+
+        Args:
+            text: The content.
+            place: Where it stands, for messages.
+
+        Raises:
+            MultisigmaError: As `read`.
+        """
+        return cls._from_content(parse_versioned_json(text, place, FORMAT_VERSION, _REMEDY, _OTHER_VERSION), place)
+
+    @classmethod
+    def _from_content(cls, content: Mapping[str, Any], path: Path | str) -> ModelInfo:
+        # Models of earlier releases lack these.
+        content = {"score_calibrations": {}, "calibration": {}} | dict(content)
 
         def get(name: str, rule: str, convert: Callable[[Any], _T]) -> _T:
             try:
                 return convert(content[name])
             except KeyError:
-                raise MultisigmaError(f"{path}: must have the field `{name}`. Found none. {remedy}") from None
+                raise MultisigmaError(f"{path}: must have the field `{name}`. Found none. {_REMEDY}") from None
             except (TypeError, ValueError, AttributeError):
-                raise MultisigmaError(f"{path}: `{name}` must be {rule}. Found {content[name]!r}. {remedy}") from None
+                raise MultisigmaError(f"{path}: `{name}` must be {rule}. Found {content[name]!r}. {_REMEDY}") from None
 
         def count(name: str) -> int:
             return get(name, "a positive integer", _count)
@@ -127,7 +181,7 @@ class ModelInfo:
         try:
             labels = LabelSpace.from_json(content.get("labels") or {})
         except MultisigmaError as error:
-            raise MultisigmaError(f"{path}: `labels`: {error} {remedy}") from error
+            raise MultisigmaError(f"{path}: `labels`: {error} {_REMEDY}") from error
         info = cls(
             tasks=get("tasks", "a list of names", _texts),
             task_options=get("task_options", "options by task", lambda v: {_text(k): dict(o) for k, o in v.items()}),
@@ -147,6 +201,8 @@ class ModelInfo:
             sigmas=get("sigmas", "numbers by task", _numbers),
             noise_scales=get("noise_scales", "numbers by task", _numbers),
             temperatures=get("temperatures", "positive numbers by task", _positive_numbers),
+            score_calibrations=get("score_calibrations", "a positive slope and an intercept by task", _lines),
+            calibration=get("calibration", "numbers by key", _numbers),
             multisigma_version=get("multisigma_version", "a version", _text),
             # Earlier releases wrote none.
             weights_sha256=get("weights_sha256", "a checksum", str) if "weights_sha256" in content else "",
@@ -154,7 +210,7 @@ class ModelInfo:
         if len(info.tasks) != len(info.outputs):
             raise MultisigmaError(
                 f"{path}: `outputs` must have one entry for each of the {len(info.tasks)} tasks. "
-                f"Found {len(info.outputs)}. {remedy}"
+                f"Found {len(info.outputs)}. {_REMEDY}"
             )
         return info
 
@@ -203,3 +259,10 @@ def _positive_numbers(values: Any) -> dict[str, float]:
     if any(number <= 0 for number in numbers.values()):
         raise ValueError
     return numbers
+
+
+def _lines(values: Any) -> dict[str, tuple[float, float]]:
+    lines = {_text(name): (_number(slope), _number(intercept)) for name, (slope, intercept) in values.items()}
+    if any(slope <= 0 for slope, _ in lines.values()):
+        raise ValueError
+    return lines

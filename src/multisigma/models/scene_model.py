@@ -10,35 +10,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-import cv2
 import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from multisigma.datasets.frame import Camera
 from multisigma.datasets.photographs import AnyImage, read_photograph
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_bytes
-from multisigma.models.model_info import ModelInfo
+from multisigma.models.model_info import DEFAULT_FOLDER, INFO_FILE, ModelInfo
+from multisigma.models.postprocess import postprocess, to_height
 from multisigma.models.scene_network import SceneNetwork
 from multisigma.models.scene_prediction import ScenePrediction
-from multisigma.tasks import BUILT_IN, PostprocessContext, Task, load_tasks, postprocess
+from multisigma.tasks import Task
 
 __all__ = ["CARD_FILE", "DEFAULT_FOLDER", "INFO_FILE", "WEIGHTS_FILE", "SceneModel", "default_device"]
 
-INFO_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
-"""The two files of a stored model. Nothing in them can execute."""
+WEIGHTS_FILE = "model.safetensors"
+"""The file beside `INFO_FILE` that completes a stored model. Nothing in the two can execute."""
 CARD_FILE = "MODEL_CARD.md"
 """What a shipped model was trained on, what was measured, and its limits."""
-DEFAULT_FOLDER = Path(__file__).parents[1] / "weights"
-"""The model that the package ships."""
 
 _log = logging.getLogger(__name__)
-# Largest width of an enlarged image, in working heights. Without it, a strip of one row would become hundreds of
-# frames wide.
-_WIDEST = 4
 
 
 class SceneModel(nn.Module):
@@ -117,28 +111,12 @@ class SceneModel(nn.Module):
             MultisigmaError: The image cannot be read, and the message names the file; or `height` is not positive.
         """
         pixels = read_photograph(image)
-        working_height = self.info.working_height if height is None else height
-        if working_height < 1:
-            raise MultisigmaError(f"Parameter `height` must be positive. Found {working_height}.")
-        working = _at_height(pixels, working_height)
-        x, y = (working.shape[axis] / pixels.shape[axis] for axis in (1, 0))
+        working = to_height(pixels, self.info.working_height if height is None else height)
         rgb = torch.from_numpy(np.ascontiguousarray(working.transpose(2, 0, 1)))[None].to(self.device)
         with _evaluation_mode(self):
             outputs = self(rgb)
-        # Both scales hold at the height that the model was trained for. Errors in pixels grow with the image.
-        ratio = working.shape[0] / self.info.working_height
-        in_pixels = {task.name for task in self.tasks if task.unit == "px"}
-        noise_scales, sigmas = (
-            {name: scale * (ratio if name in in_pixels else 1) for name, scale in scales.items()}
-            for scales in (self.info.noise_scales, self.info.sigmas if learned_noise else {})
-        )
-        context = PostprocessContext(
-            self.info.labels, camera and camera.resized(x, y), noise_scales, self.info.temperatures, sigmas
-        )
         arrays = {name: output[0].float().cpu().numpy() for name, output in outputs.items()}
-        results = postprocess(self.tasks, arrays, context)
-        resized = {name: result.resized(*pixels.shape[:2]) for name, result in results.items()}
-        return ScenePrediction(pixels, resized, self.tasks, self.info.labels, camera)
+        return postprocess(pixels, arrays, self.info, self.tasks, camera, learned_noise=learned_noise)
 
     def save(self, folder: str | Path, half: bool = False) -> None:
         """Write `model.json` and `model.safetensors` into a folder, which is made if it does not exist.
@@ -183,22 +161,11 @@ class SceneModel(nn.Module):
         folder = Path(folder)
         require_files(folder)
         info = ModelInfo.read(folder / INFO_FILE)
-        custom = [name for name in info.tasks if name not in BUILT_IN]
-        if custom and not trust_code:
-            raise MultisigmaError(
-                f"{folder}: loading this model runs code of its author. Found the task "
-                f"{custom[0]!r}, which is not built in. If you trust it, load with trust_code=True, or on the command "
-                "line with --trust-code."
-            )
         if info.encoder.startswith("hf-hub:"):
             raise MultisigmaError(
                 f"{folder}: the encoder must be one that timm has itself. Found {info.encoder!r}, which is on a hub."
             )
-        tasks = load_tasks(info.tasks, info.task_options)
-        if [task.name for task in tasks] != list(info.outputs):
-            raise MultisigmaError(
-                f"{folder / INFO_FILE}: `outputs` must be in the order of the tasks. Found {list(info.outputs)}."
-            )
+        tasks = info.load_tasks(folder / INFO_FILE, trust_code)
         try:
             model = cls(info, tasks)
         except MultisigmaError as error:
@@ -295,21 +262,6 @@ def _bad_weights(folder: Path, error: Exception) -> MultisigmaError:
         f"{folder / WEIGHTS_FILE}: must hold the weights of the network in {INFO_FILE}. Found a fault: {error}. "
         "Restore the file, or write the model again."
     )
-
-
-def _at_height(pixels: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
-    """Resize RGB of shape (H, W, 3) to a height with its aspect ratio kept: by area to shrink, linearly to enlarge.
-
-    A wide strip is enlarged less, so that its width is at most `_WIDEST` heights.
-    """
-    rows, columns = pixels.shape[:2]
-    height = min(height, max(rows, _WIDEST * height * rows // columns))
-    if height == rows:
-        return pixels
-    width = max(1, round(columns * height / rows))
-    interpolation = cv2.INTER_AREA if height < rows else cv2.INTER_LINEAR
-    resized: NDArray[np.uint8] = cv2.resize(pixels, (width, height), interpolation=interpolation)  # type: ignore[assignment]
-    return resized
 
 
 def _no_model(folder: Path, missing: str) -> MultisigmaError:

@@ -23,6 +23,7 @@ from multisigma.training.model_files import model_folder
 from multisigma.training.run_folder import read_run_config
 
 _COVERAGE: Final = re.compile(r"\w+_fitted_coverage_\d+")
+_RELIABILITY: Final = ("semantic_ece", "instance_score_ece")
 _NOTICE_FILE: Final = "LICENSE-encoder.txt"
 
 
@@ -95,6 +96,7 @@ def _shown(name: str, evaluation: Evaluation) -> dict[str, Any]:
         "paper": {head: cell for cells in paper_cells(evaluation).values() for head, cell in cells.items()},
         "main": [(row, written_interval(row.measurement)) for row in rows if row.measurement.is_main],
         "coverage": [row for row in rows if _COVERAGE.fullmatch(row.measurement.key) and row.network is not None],
+        "reliability": [row for row in rows if row.measurement.key in _RELIABILITY and row.network is not None],
         "classes": [row for row in class_rows(evaluation) if row.network is not None],
     }
 

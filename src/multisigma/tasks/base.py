@@ -1,16 +1,19 @@
-"""The interface of a task, from which network, training and evaluation are built."""
+"""The interface of a task, from which network, training and evaluation are built.
+
+The tasks load torch on first use in training. Predicting with an exported model needs none.
+"""
+
+from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import LabelSpace
@@ -20,7 +23,11 @@ from multisigma.metrics.regression import TargetOf
 from multisigma.tasks.baselines import Baseline
 from multisigma.tasks.results import DenseResult, PostprocessContext, TaskResult
 from multisigma.visualization.picture import Picture
-from multisigma.weighting import Gaussian, Laplace, Likelihood
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from multisigma.weighting import Likelihood
 
 Noise = Literal["laplace", "gaussian"]
 """The distribution of a regression's errors."""
@@ -113,6 +120,22 @@ class Task(ABC):
         """
         return None
 
+    def score_samples(
+        self, scene: Mapping[str, Any], frame: Frame
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
+        """Return scores of the objects of a validation frame, and whether each is right; None by default.
+
+        A logistic calibration is fitted to them. `postprocess` gets it as `context.score_calibrations`.
+
+        Args:
+            scene: Every task's result, by task name.
+            frame: The frame with its labels.
+
+        Returns:
+            Scores from 0 to 1 and whether the object is right, each of shape (N,).
+        """
+        return None
+
     def baseline(self) -> Baseline | None:
         """Return a new predictor that sees no image, to compare with; None by default."""
         return None
@@ -163,9 +186,13 @@ class RegressionTask(Task):
 
     @property
     def likelihood(self) -> Likelihood:
+        from multisigma.weighting import Gaussian, Laplace
+
         return (Laplace if self.noise == "laplace" else Gaussian)(dimension=self.dimension)
 
     def loss(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        from torch.nn import functional as F
+
         labelled = target.isfinite().all(1, keepdim=True)  # (B, 1, H, W)
         distance = F.l1_loss if self.noise == "laplace" else F.mse_loss
         # Masked before the subtraction: NaN times zero would still be NaN in the gradient.

@@ -6,12 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from multisigma.datasets.frame import Camera, Frame, disparity_with_sky
 from multisigma.datasets.label_space import LabelSpace
@@ -22,6 +20,9 @@ from multisigma.tasks.baselines import RowMean
 from multisigma.tasks.results import PostprocessContext, TaskResult, finite, resize
 from multisigma.visualization.colours import colour_disparity, colour_error, disparity_scale, error_scale
 from multisigma.visualization.picture import Picture
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,8 @@ class Depth(RegressionTask):
     fields = ("disparity",)
 
     def target(self, frame: Frame) -> Tensor:
+        import torch
+
         disparity = _with_sky(frame)
         if disparity is None:
             return torch.full((1, *frame.size), torch.nan)

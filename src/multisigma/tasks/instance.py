@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from multisigma.datasets.fields import InstanceMap
 from multisigma.datasets.frame import Frame, instance_vectors
@@ -19,15 +17,25 @@ from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.scene import SceneInstance, cut_instances
 from multisigma.errors import MultisigmaError
 from multisigma.instances import VoteSettings, instances_from_votes
-from multisigma.metrics import AveragePrecision, IntervalCoverage, Metric, PanopticQuality, VectorErrors
+from multisigma.metrics import (
+    AveragePrecision,
+    IntervalCoverage,
+    Metric,
+    PanopticQuality,
+    ScoreReliability,
+    VectorErrors,
+)
 from multisigma.metrics.instance import median_distance
 from multisigma.tasks.base import Noise, RegressionTask, Task
 from multisigma.tasks.baselines import ZeroVectors
 from multisigma.tasks.depth import DepthResult
-from multisigma.tasks.results import PostprocessContext, TaskResult, finite, resize
+from multisigma.tasks.results import PostprocessContext, TaskResult, calibrate_scores, finite, resize
 from multisigma.tasks.semantic import SemanticResult
 from multisigma.visualization.colours import colour_error, colour_instances, colour_vectors, error_scale
 from multisigma.visualization.picture import Picture
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Votes = Literal["default", "paper"]
 """How votes are clustered: the settings that we measured to be best, or those that the paper describes."""
@@ -60,7 +68,11 @@ class PredictedInstance:
 
     @property
     def score(self) -> float:
-        """Confidence, above 0 and at most 1."""
+        """Confidence, above 0 and at most 1.
+
+        If the model was calibrated on validation frames, it is the probability that the object overlaps a true one of
+        its class with an intersection over union above one half.
+        """
         return self.region.confidence
 
     @property
@@ -221,6 +233,8 @@ class Instance(RegressionTask):
         self.votes = votes
 
     def target(self, frame: Frame) -> Tensor:
+        import torch
+
         if frame.get("instance") is None:
             return torch.full((2, *frame.size), torch.nan)
         return torch.from_numpy(instance_vectors(frame))
@@ -231,8 +245,14 @@ class Instance(RegressionTask):
             VectorErrors(self.name, true_values),
             AveragePrecision(labels),
             PanopticQuality(labels),
+            ScoreReliability(labels),
             IntervalCoverage(self.name, true_values),
         ]
+
+    def score_samples(
+        self, scene: Mapping[str, Any], frame: Frame
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
+        return ScoreReliability(frame.labels).samples(scene, frame)
 
     def postprocess(
         self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
@@ -258,7 +278,10 @@ class Instance(RegressionTask):
         height, width = semantic.ids.shape
         settings = vote_settings(votes, height)
         found = instances_from_votes(vectors, semantic.ids, classes, semantic.probability, settings)
-        regions = cut_instances(found.ids, found.class_ids.tolist(), found.confidence.tolist())
+        confidence, calibration = found.confidence, context.score_calibrations.get(self.name)
+        if calibration is not None:
+            confidence = calibrate_scores(confidence, *calibration)
+        regions = cut_instances(found.ids, found.class_ids.tolist(), confidence.tolist())
         centres = found.centres[found.pixels > 0].tolist()
         depth = cast(DepthResult | None, scene.get("depth"))
         instances = []

@@ -9,14 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from multisigma.datasets.fields import Directions, Disparity
 from multisigma.datasets.frame import Camera, Frame
@@ -28,7 +25,11 @@ from multisigma.metrics.counting import ratio
 from multisigma.tasks.base import Task
 from multisigma.tasks.results import PostprocessContext, TaskResult, resize
 from multisigma.visualization.picture import Picture
-from multisigma.weighting import Exponential
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from multisigma.weighting import Likelihood
 
 __all__ = ["AngularErrors", "Normals", "NormalsResult", "normals_of_disparity"]
 
@@ -74,16 +75,25 @@ class Normals(Task):
 
     name = "normals"
     fields = ("normals", "disparity")
-    likelihood = Exponential()
+
+    @property
+    def likelihood(self) -> Likelihood:
+        from multisigma.weighting import Exponential
+
+        return Exponential()
 
     def channels(self, labels: LabelSpace) -> int:
         return 3
 
     def target(self, frame: Frame) -> Tensor:
+        import torch
+
         vectors = _labels(frame)
         return torch.full((3, *frame.size), torch.nan) if vectors is None else torch.from_numpy(vectors)
 
     def loss(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        from torch.nn import functional as F
+
         labelled = target.isfinite().all(1)  # (B, H, W)
         # Masked before the product: NaN times zero would still be NaN in the gradient. The bound on the length keeps
         # the gradient of an output near zero finite.

@@ -16,7 +16,7 @@ from multisigma.datasets.frame import Camera
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.transform import nearest_pixels
 
-__all__ = ["DenseResult", "PostprocessContext", "TaskResult", "finite", "resize"]
+__all__ = ["DenseResult", "PostprocessContext", "TaskResult", "calibrate_scores", "finite", "resize"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class PostprocessContext:
         camera: The camera at the size of the outputs; None if not known.
         noise_scales: Scale of each task's errors at the size of the outputs, by task name; see `Task.noise_scale`.
         temperatures: What the logits of tasks of classes are divided by, by task name; fitted on validation frames.
+        score_calibrations: Slope and intercept that calibrate the scores of objects, by task name; see
+            `calibrate_scores`.
         sigmas: The noise scale that training has learned for each task, by task name; given in evaluation alone, whose
             calibration measures it.
     """
@@ -36,6 +38,7 @@ class PostprocessContext:
     camera: Camera | None = None
     noise_scales: Mapping[str, float] = field(default_factory=dict)
     temperatures: Mapping[str, float] = field(default_factory=dict)
+    score_calibrations: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     sigmas: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -99,6 +102,27 @@ def resize(values: NDArray[Any], height: int, width: int) -> NDArray[Any]:
         return values[rows[:, None], columns]
     shrinks = height <= values.shape[0] and width <= values.shape[1]
     return cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def calibrate_scores(scores: NDArray[np.float64], slope: float, intercept: float) -> NDArray[np.float64]:
+    """Return calibrated probabilities: sigmoid(slope * log(score / (1 - score)) + intercept) (Platt, 1999).
+
+    Args:
+        scores: From 0 to 1, any shape.
+        slope: Positive: the order of the scores stays.
+        intercept: Any number.
+
+    Example:
+        >>> calibrate_scores(np.array([0.5, 0.9]), 1.0, -1.0).round(3).tolist()
+        [0.269, 0.768]
+    """
+    return np.asarray(1 / (1 + np.exp(-slope * log_odds(scores) - intercept)))
+
+
+def log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log(score / (1 - score)), of scores that are brought within 1e-6 to 1 - 1e-6."""
+    kept = np.clip(scores, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(kept) - np.log1p(-kept))
 
 
 def finite(value: float | None) -> float | None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import torch
+from numba import njit
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from multisigma.datasets.fields import ClassMap
 from multisigma.datasets.frame import Frame
@@ -23,7 +21,11 @@ from multisigma.tasks.baselines import MajorityClass
 from multisigma.tasks.results import PostprocessContext, TaskResult, resize
 from multisigma.visualization.colours import MISTAKES_SCALE, colour_mistakes
 from multisigma.visualization.picture import Picture
-from multisigma.weighting import Softmax
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from multisigma.weighting import Likelihood
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +84,35 @@ class Semantic(Task):
     """A class for each pixel; targets and predictions are maps of training ids, shape (H, W), void 255."""
 
     name = "semantic"
-    likelihood = Softmax()
     fields = ("semantic",)
     per_class = True
+
+    @property
+    def likelihood(self) -> Likelihood:
+        from multisigma.weighting import Softmax
+
+        return Softmax()
 
     def channels(self, labels: LabelSpace) -> int:
         return len(labels.train_classes)
 
     def target(self, frame: Frame) -> Tensor:
+        import torch
+
         semantic = frame.get("semantic", ClassMap)
         if semantic is None:
             return torch.full(frame.size, IGNORE, dtype=torch.uint8)
         return torch.from_numpy(frame.labels.train_ids_of_ids[semantic.ids])
 
     def loss(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        from torch.nn import functional as F
+
         total = F.cross_entropy(output.float(), target.long(), ignore_index=IGNORE, reduction="sum")
         return total, (target != IGNORE).sum()
 
     def class_samples(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        import torch
+
         # Neighbours are alike: some thousand pixels, evenly over the frames, say as much as all.
         labelled = torch.nonzero(target.flatten() != IGNORE)[:, 0]
         chosen = labelled[:: max(1, len(labelled) // _SAMPLES)]
@@ -111,13 +124,13 @@ class Semantic(Task):
     def postprocess(
         self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
     ) -> SemanticResult:
-        logits = torch.from_numpy(output)
-        ids = context.labels.ids_of_train_ids[logits.argmax(0).numpy()]
-        calibrated = logits / context.temperatures.get(self.name, 1.0)
+        highest, classes = _highest(output)
+        ids = context.labels.ids_of_train_ids[classes]
+        probability = _probability(output, highest, context.temperatures.get(self.name, 1.0))
         sigma = context.sigmas.get(self.name)
         # Softmax(f / sigma^2), equations 8 and 9 of the paper.
-        learned = None if sigma is None else _highest_probability(logits / sigma**2)
-        return SemanticResult(ids, _highest_probability(calibrated), context.labels, learned)
+        learned = None if sigma is None else _probability(output, highest, sigma**2)
+        return SemanticResult(ids, probability, context.labels, learned)
 
     def baseline_result(self, prediction: NDArray[Any], labels: LabelSpace) -> Any:
         return PredictedClasses(labels.ids_of_train_ids[prediction])
@@ -141,6 +154,23 @@ class Semantic(Task):
         return [Picture(title, prediction, truth, mistakes, error_scale=MISTAKES_SCALE, legend=legend)]
 
 
-def _highest_probability(logits: Tensor) -> NDArray[np.float32]:
-    """Return the probability of the most probable class, shape (H, W), from logits of shape (classes, H, W)."""
-    return logits.softmax(0).amax(0).numpy()
+@njit(cache=True, nogil=True)
+def _highest(logits: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Return the highest logit of each pixel and its channel, the first of equal ones; each of shape (H, W)."""
+    classes, height, width = logits.shape
+    highest, channel = logits[0].copy(), np.zeros((height, width), np.uint8)
+    for y in range(height):
+        for c in range(1, classes):
+            for x in range(width):
+                value = logits[c, y, x]
+                # Selections without a branch, so that the compiler makes vector instructions of them.
+                channel[y, x] = c if value > highest[y, x] else channel[y, x]
+                highest[y, x] = value if value > highest[y, x] else highest[y, x]
+    return highest, channel
+
+
+def _probability(logits: NDArray[np.float32], highest: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Return the probability of each pixel's highest logit, shape (H, W): softmax(logits / temperature)."""
+    shifted = logits - highest
+    shifted *= np.float32(1 / temperature)
+    return np.float32(1) / np.exp(shifted, out=shifted).sum(0)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import timm
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from multisigma.datasets.dataset import SceneDataset
+from multisigma.datasets.evenly import evenly
 from multisigma.datasets.module import WholeFrames, whole_frame_loader
+from multisigma.datasets.scene import in_classes_of
+from multisigma.metrics import Counts, IntervalCoverage, Reliability, ScoreReliability
 from multisigma.models import ModelInfo, SceneModel
 from multisigma.models.scene_model import default_device
+from multisigma.tasks.results import calibrate_scores
 from multisigma.training.loaders import make_targets
+from multisigma.training.score_calibration import fit_score_calibration
 from multisigma.training.temperature import fit_temperature
 from multisigma.training.weightings import has_tasks_likelihoods
 
@@ -39,10 +47,12 @@ def write_model(
     """
     device = torch.device("cpu") if module.config.accelerator == "cpu" else default_device()
     info = describe_model(module, train_data.read(0, ["image"]).size[0])
+    model = SceneModel(info, module.tasks, module.network).eval()
     if val_data is not None:
         noise_scales, temperatures = calibrate(module.eval().to(device), val_data)
-        info = replace(info, noise_scales=noise_scales, temperatures=temperatures)
-    model = SceneModel(info, module.tasks, module.cpu().network).eval()
+        model.info = replace(info, noise_scales=noise_scales, temperatures=temperatures)
+        model.info = calibrate_predictions(model, val_data)
+    module.cpu()
     model.save(folder)
     return model
 
@@ -89,6 +99,52 @@ def _three(values: Tensor) -> tuple[float, float, float]:
     """Return the numbers of a tensor of shape (3, 1, 1), to the six decimals that float32 holds."""
     red, green, blue = (round(value, 6) for value in values.double().flatten().tolist())
     return red, green, blue
+
+
+def calibrate_predictions(model: SceneModel, dataset: SceneDataset, most: int = 100) -> ModelInfo:
+    """Fit the calibration of the objects' scores, and measure how well calibrated all results are.
+
+    Args:
+        model: A model with noise scales and temperatures.
+        dataset: The frames; those of `calibrate` in general.
+        most: Number of frames at most, spread evenly over all.
+
+    Returns:
+        The model's description with `score_calibrations` and `calibration`.
+    """
+    labels = dataset.labels
+    samples: dict[str, list[tuple[NDArray[np.float64], NDArray[np.bool_]]]] = {task.name: [] for task in model.tasks}
+    metrics = [m for task in model.tasks for m in task.metrics(labels) if isinstance(m, IntervalCoverage | Reliability)]
+    counts: list[list[Counts]] = [[] for _ in metrics]
+    for index in evenly(range(len(dataset)), most):
+        frame = dataset.read(index)
+        prediction = model.predict(frame.image, frame.camera, frame.size[0])
+        scene = in_classes_of(prediction, model.info.labels, labels)
+        for metric, of_frames in zip(metrics, counts, strict=True):
+            of_frames.append(metric.count(scene, frame))
+        for task in model.tasks:
+            found = task.score_samples(scene, frame)
+            if found is not None:
+                samples[task.name].append(found)
+    measured = [
+        m
+        for metric, of_frames in zip(metrics, counts, strict=True)
+        for m in metric.summarise([of_frame for of_frame in of_frames if of_frame])
+    ]
+    calibrations = {}
+    for name, parts in samples.items():
+        if not parts:
+            continue
+        scores, right = (np.concatenate(part) for part in zip(*parts, strict=True))
+        calibration = fit_score_calibration(scores, right)
+        if calibration is not None:
+            calibrations[name] = calibration
+            scores = calibrate_scores(scores, *calibration)
+        reliability = ScoreReliability(labels)
+        measured += reliability.summarise([reliability.count_scores(scores, right)])
+    # Three decimals: a ten-thousandth of a per cent is noise.
+    values = {m.key: round(m.value, 3) for m in measured if math.isfinite(m.value)}
+    return replace(model.info, score_calibrations=calibrations, calibration=values)
 
 
 @torch.inference_mode()

@@ -20,7 +20,7 @@ from multisigma.datasets.label_space import LabelSpace
 from multisigma.datasets.open import layout_of
 from multisigma.errors import MultisigmaError
 from multisigma.files import read_text, write_text
-from multisigma.models import complexity
+from multisigma.models.complexity import complexity
 from multisigma.progress import Progress
 from multisigma.tasks import load_tasks
 from multisigma.training.baselines import require_labels, write_baselines

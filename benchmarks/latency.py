@@ -1,0 +1,198 @@
+"""From an image file to instances and depth: what each part takes, exported and in PyTorch.
+
+python benchmarks/latency.py FOLDER [--model RUN] [--threads 2] [--frames 20] > benchmarks/results/latency.json
+
+FOLDER holds images. Each is predicted by the exported model and by PyTorch, one after the other, after one image to
+warm up. Parts are measured within the one call of `predict`. Wall time says what a user waits for, if the machine is
+quiet; processor time, of all threads together, also tells on a machine that others use.
+
+One network against three: networks of the same description with one task each and random weights, exported too. Their
+memory is what a process of its own takes for loading them and for one image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from multisigma import OnnxSceneModel
+from multisigma.datasets.photographs import find_photographs
+from multisigma.models import onnx_scene_model, scene_model
+
+Seconds = dict[str, tuple[float, float]]
+"""Wall and processor seconds of each part."""
+
+
+class Parts:
+    """Takes the time of calls."""
+
+    def __init__(self) -> None:
+        self.taken: Seconds = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Add the time of a block to a part."""
+        wall, processor = time.perf_counter(), time.process_time()
+        yield
+        before = self.taken.get(name, (0.0, 0.0))
+        self.taken[name] = before[0] + time.perf_counter() - wall, before[1] + time.process_time() - processor
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that does the same and adds its time to a part."""
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            with self.part(name):
+                return function(*arguments, **options)
+
+        return call
+
+
+def predict(model: Any, path: Path) -> Seconds:
+    """Predict an image and return the time of each part."""
+    parts = Parts()
+    module: Any = onnx_scene_model if isinstance(model, OnnxSceneModel) else scene_model
+    patches = [
+        patch.object(module, "read_photograph", parts.timed("decode", module.read_photograph)),
+        patch.object(module, "to_height", parts.timed("resize", module.to_height)),
+        patch.object(module, "postprocess", parts.timed("post-processing", module.postprocess)),
+        *(patch.object(task, "postprocess", parts.timed(task.name, task.postprocess)) for task in model.tasks),
+    ]
+    for one in patches:
+        one.start()
+    with parts.part("total"):
+        model.predict(path)
+    for one in patches:
+        one.stop()
+    of_tasks = {task.name for task in model.tasks}
+    return parts.taken | {
+        "network": _rest(parts.taken, "total", {"decode", "resize", "post-processing"}),
+        "results at the image's size": _rest(parts.taken, "post-processing", of_tasks),
+    }
+
+
+def _rest(taken: Seconds, whole: str, parts: set[str]) -> tuple[float, float]:
+    wall, processor = (taken[whole][i] - sum(taken[name][i] for name in parts if name in taken) for i in (0, 1))
+    return wall, processor
+
+
+def quartiles(milliseconds: Any) -> list[float]:
+    """Return the quartiles."""
+    return [round(float(value), 2) for value in np.percentile(milliseconds, [25, 50, 75])]
+
+
+def measure(models: dict[str, Any], images: list[Path]) -> dict[str, Any]:
+    """Return the milliseconds of each part by model, and frames per second."""
+    found: dict[str, list[Seconds]] = {name: [] for name in models}
+    for number, path in enumerate([images[0], *images]):
+        for name, model in models.items():
+            taken = predict(model, path)
+            if number:
+                found[name].append(taken)
+    result: dict[str, Any] = {}
+    for name, rows in found.items():
+        parts = {
+            clock: {part: quartiles([1e3 * row[part][i] for row in rows]) for part in rows[0]}
+            for i, clock in enumerate(("wall", "processor"))
+        }
+        frames = {f"frames/s by {clock} time": round(1e3 / of["total"][1], 1) for clock, of in parts.items()}
+        result[name] = {"milliseconds, quartiles": parts, **frames}
+    return result
+
+
+def one_against_three(folder: Path, model: Any, frames: int) -> dict[str, Any]:
+    """Return time and memory of one network of all tasks and of networks of one task each, exported."""
+    from multisigma.models.export import export_model
+    from multisigma.models.scene_model import SceneModel
+
+    height = model.info.working_height
+    files = {"one": [folder / "all.onnx"], "three": []}
+    export_model(model, files["one"][0], (height, 2 * height))
+    for task in model.tasks:
+        info = replace(model.info, tasks=(task.name,), outputs={task.name: model.info.outputs[task.name]})
+        files["three"].append(folder / f"{task.name}.onnx")
+        export_model(SceneModel(info, [task]), files["three"][-1], (height, 2 * height))
+    result: dict[str, Any] = {}
+    for name, paths in files.items():
+        command = [sys.executable, __file__, "--networks", *map(str, paths), "--frames", str(frames)]
+        result[name] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    one, three = result["one"], result["three"]
+    return result | {"ratio": {key: round(one[key] / three[key], 3) for key in one}}
+
+
+def run_networks(paths: list[Path], frames: int) -> dict[str, float]:
+    """Return what networks take one after the other on one thread: processor time, and memory of the process."""
+    import onnxruntime
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = 1
+    sessions = [onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"]) for path in paths]
+    _, _, height, width = sessions[0].get_inputs()[0].shape
+    image = np.random.default_rng(0).integers(0, 256, (1, 3, height, width), np.uint8)
+    taken = []
+    for _ in range(frames + 1):
+        begin = time.process_time()
+        for session in sessions:
+            session.run(None, {"rgb": image})
+        taken.append(time.process_time() - begin)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return {"processor milliseconds": round(1e3 * float(np.median(taken[1:])), 2), "MiB": round(memory / 1024, 1)}
+
+
+def main() -> None:
+    """Measure and print as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--model", type=Path, help="a run or a saved model; the shipped one if not given")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--frames", type=int, default=20)
+    parser.add_argument("--networks", type=Path, nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.networks:
+        print(json.dumps(run_networks(options.networks, options.frames)))
+        return
+    if options.folder is None:
+        parser.error("FOLDER must be given")
+    import torch
+
+    from multisigma import SceneModel
+    from multisigma.models.export import export_model
+    from multisigma.training.environment import describe_environment
+
+    torch.set_num_threads(options.threads)
+    images = list(find_photographs([options.folder]).values())[: options.frames]
+    model = SceneModel.load(options.model, "cpu") if options.model else SceneModel.default("cpu")
+    load = [os.getloadavg()[0]]
+    with tempfile.TemporaryDirectory() as folder:
+        exported = Path(folder) / "model.onnx"
+        export_model(model, exported)
+        models = {"onnxruntime": OnnxSceneModel.load(exported, options.threads), "PyTorch": model}
+        result = measure(models, images)
+        against = one_against_three(Path(folder), model, options.frames)
+    load.append(os.getloadavg()[0])
+    described = {
+        "frames": len(images),
+        "threads": options.threads,
+        "environment": describe_environment() | {"onnxruntime": version("onnxruntime")},
+        "load of the machine before and after": [round(value, 1) for value in load],
+    }
+    print(json.dumps(described | result | {"one network against three": against}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -6,8 +6,8 @@ FOLDER holds images. Each is predicted by the exported model and by PyTorch, one
 warm up. Parts are measured within the one call of `predict`. Wall time says what a user waits for, if the machine is
 quiet; processor time, of all threads together, also tells on a machine that others use.
 
-One network against three: networks of the same description with one task each and random weights, exported too. Their
-memory is what a process of its own takes for loading them and for one image.
+One network against three: networks of the same description with one task each and random weights, in PyTorch on one
+thread. Memory is what a process of its own takes beyond that of the model that describes them.
 """
 
 from __future__ import annotations
@@ -29,10 +29,13 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import torch
 
-from multisigma import OnnxSceneModel
+from multisigma import OnnxSceneModel, SceneModel
 from multisigma.datasets.photographs import find_photographs
 from multisigma.models import onnx_scene_model, scene_model
+from multisigma.models.export import export_model
+from multisigma.training.environment import describe_environment
 
 Seconds = dict[str, tuple[float, float]]
 """Wall and processor seconds of each part."""
@@ -114,44 +117,47 @@ def measure(models: dict[str, Any], images: list[Path]) -> dict[str, Any]:
     return result
 
 
-def one_against_three(folder: Path, model: Any, frames: int) -> dict[str, Any]:
-    """Return time and memory of one network of all tasks and of networks of one task each, exported."""
-    from multisigma.models.export import export_model
-    from multisigma.models.scene_model import SceneModel
-
-    height = model.info.working_height
-    files = {"one": [folder / "all.onnx"], "three": []}
-    export_model(model, files["one"][0], (height, 2 * height))
-    for task in model.tasks:
-        info = replace(model.info, tasks=(task.name,), outputs={task.name: model.info.outputs[task.name]})
-        files["three"].append(folder / f"{task.name}.onnx")
-        export_model(SceneModel(info, [task]), files["three"][-1], (height, 2 * height))
+def one_against_three(model: Path | None, frames: int) -> dict[str, Any]:
+    """Return time and memory of one network of all tasks and of networks of one task each."""
     result: dict[str, Any] = {}
-    for name, paths in files.items():
-        command = [sys.executable, __file__, "--networks", *map(str, paths), "--frames", str(frames)]
+    for name in ("one", "three"):
+        command = [sys.executable, __file__, "--networks", name, "--frames", str(frames)]
+        command += ["--model", str(model)] if model else []
         result[name] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     one, three = result["one"], result["three"]
     return result | {"ratio": {key: round(one[key] / three[key], 3) for key in one}}
 
 
-def run_networks(paths: list[Path], frames: int) -> dict[str, float]:
-    """Return what networks take one after the other on one thread: processor time, and memory of the process."""
-    import onnxruntime
-
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = 1
-    sessions = [onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"]) for path in paths]
-    _, _, height, width = sessions[0].get_inputs()[0].shape
-    image = np.random.default_rng(0).integers(0, 256, (1, 3, height, width), np.uint8)
+def run_networks(name: str, model: SceneModel, frames: int) -> dict[str, float]:
+    """Return what one network or three take on one thread: processor time, memory of the process, and parameters."""
+    info, before = model.info, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    groups = [model.tasks] if name == "one" else [[task] for task in model.tasks]
+    networks = [
+        SceneModel(
+            replace(
+                info,
+                tasks=tuple(task.name for task in group),
+                outputs={task.name: info.outputs[task.name] for task in group},
+            ),
+            group,
+        ).eval()
+        for group in groups
+    ]
+    torch.set_num_threads(1)
+    image = torch.randint(0, 256, (1, 3, info.working_height, 2 * info.working_height), dtype=torch.uint8)
     taken = []
-    for _ in range(frames + 1):
-        begin = time.process_time()
-        for session in sessions:
-            session.run(None, {"rgb": image})
-        taken.append(time.process_time() - begin)
+    with torch.inference_mode():
+        for _ in range(frames + 1):
+            begin = time.process_time()
+            for network in networks:
+                network(image)
+            taken.append(time.process_time() - begin)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"processor milliseconds": round(1e3 * float(np.median(taken[1:])), 2), "MiB": round(memory / 1024, 1)}
+    return {
+        "processor milliseconds": round(1e3 * float(np.median(taken[1:])), 2),
+        "MiB": round(memory / 1024, 1),
+        "million parameters": round(sum(p.numel() for one in networks for p in one.parameters()) / 1e6, 2),
+    }
 
 
 def main() -> None:
@@ -161,29 +167,23 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a run or a saved model; the shipped one if not given")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--frames", type=int, default=20)
-    parser.add_argument("--networks", type=Path, nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--networks", choices=["one", "three"], help=argparse.SUPPRESS)
     options = parser.parse_args()
+    model = SceneModel.load(options.model, "cpu") if options.model else SceneModel.default("cpu")
     if options.networks:
-        print(json.dumps(run_networks(options.networks, options.frames)))
+        print(json.dumps(run_networks(options.networks, model, options.frames)))
         return
     if options.folder is None:
         parser.error("FOLDER must be given")
-    import torch
-
-    from multisigma import SceneModel
-    from multisigma.models.export import export_model
-    from multisigma.training.environment import describe_environment
-
     torch.set_num_threads(options.threads)
     images = list(find_photographs([options.folder]).values())[: options.frames]
-    model = SceneModel.load(options.model, "cpu") if options.model else SceneModel.default("cpu")
     load = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder) / "model.onnx"
         export_model(model, exported)
         models = {"onnxruntime": OnnxSceneModel.load(exported, options.threads), "PyTorch": model}
         result = measure(models, images)
-        against = one_against_three(Path(folder), model, options.frames)
+    against = one_against_three(options.model, options.frames)
     load.append(os.getloadavg()[0])
     described = {
         "frames": len(images),

@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.jobs import JOBS
 from tests.chaos.run import run
 
-FAST = {"folders": 8, "checkpoints": 8, "packing": 3, "sweep": 2}
+FAST = {"folders": 3, "checkpoints": 6, "packing": 2}
 
 
 @pytest.mark.parametrize("name", FAST)

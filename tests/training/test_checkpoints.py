@@ -17,7 +17,13 @@ from multisigma.errors import MultisigmaError
 from multisigma.files import remove_leftovers
 from multisigma.signals import REQUEUE_STATUS, exit_status, handled_signals
 from multisigma.synthetic import generate
-from multisigma.training.checkpoints import CheckpointFiles, checkpoint_path, newest_checkpoint, read_checkpoint
+from multisigma.training.checkpoints import (
+    BestCheckpoint,
+    CheckpointFiles,
+    checkpoint_path,
+    newest_checkpoint,
+    read_checkpoint,
+)
 from multisigma.training.scene_module import SceneModule
 from tests.kills import killed_at_each_operation
 from tests.training.test_train_and_evaluate import SMALL
@@ -131,6 +137,18 @@ def test_what_no_training_writes_is_refused(
     with pytest.raises(MultisigmaError, match=words):
         read_checkpoint(path)
     assert not (tmp_path / "intruded").exists()
+
+
+def test_a_run_that_has_moved_keeps_its_best_score(tmp_path: Path) -> None:
+    before, after = (BestCheckpoint(tmp_path / name, "loss") for name in ("before", "after"))
+    before.best_model_score = torch.tensor(1.5)
+    before.best_model_path = before.kth_best_model_path = str(checkpoint_path(tmp_path / "before", "best"))
+    before.best_k_models = {before.best_model_path: before.best_model_score}
+    after.load_state_dict(before.state_dict())
+    assert after.best_model_score == 1.5
+    assert after.best_k_models == {str(checkpoint_path(tmp_path / "after", "best")): 1.5}
+    # Checkpoints of earlier releases have the state under the name of Lightning's own callback.
+    assert after.state_key.startswith("ModelCheckpoint{")
 
 
 def test_exit_statuses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from multisigma.files import is_alive, machine
+from multisigma.files import is_alive, machine, temporary_path
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Claims:
 
     def is_local(self, path: Path) -> bool:
         """Return whether the process that holds the claim is one of this machine."""
-        return machine() in (_read(path) or "")
+        return _owner(_read(path) or "").get("host") == machine()
 
     def _make(self, path: Path, owner: str) -> bool:
         text = _read(path)
@@ -73,20 +74,13 @@ class Claims:
             if not self._is_stale(path, text):
                 return False
             _remove(path, text)
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(owner)
-        except FileExistsError:
-            return False
-        return True
+        return _create(path, owner)
 
     def _is_stale(self, path: Path, text: str) -> bool:
-        try:
-            owner = json.loads(text)
-            if owner["host"] == machine() and not is_alive(owner["process"]):
-                return True
-        except (ValueError, KeyError, TypeError):
-            pass  # The file was made, but not yet written.
+        owner = _owner(text)
+        process = owner.get("process")
+        if owner.get("host") == machine() and isinstance(process, int) and not is_alive(process):
+            return True
         try:
             changed = path.stat().st_mtime_ns
         except FileNotFoundError:
@@ -104,6 +98,34 @@ class Claims:
                 os.utime(path)
             except OSError as error:
                 _log.warning("%s: the claim cannot be kept alive (%s); another process may do the run too", path, error)
+
+
+def _owner(text: str) -> dict[str, Any]:
+    """Return what a claim says of its owner; empty if it cannot be read."""
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        return {}
+
+
+def _create(path: Path, text: str) -> bool:
+    """Make a file with its whole content, unless it exists; return whether it was made."""
+    temporary = temporary_path(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A file system without links. A process that is killed here leaves a claim without an owner, which goes stale.
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
 
 
 def _read(path: Path) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from multisigma.errors import MultisigmaError
 
-__all__ = ["call_with_options", "import_class"]
+__all__ = ["call_with_options", "import_class", "is_foreign"]
 
 _T = TypeVar("_T")
 
@@ -47,6 +47,16 @@ def import_class(path: str, base: type[_T], option: str) -> type[_T]:
             f"Option {option}: {path!r} must define all that {kind} asks for. Found no {', '.join(missing)}."
         )
     return found
+
+
+def is_foreign(name: str) -> bool:
+    """Return whether a name in a configuration is the path of a class that is not this package's own.
+
+    Example:
+        >>> is_foreign("depth"), is_foreign("mypackage.module.MyTask")
+        (False, True)
+    """
+    return "." in name and not name.startswith("multisigma.experiments.")
 
 
 def call_with_options(

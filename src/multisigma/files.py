@@ -47,7 +47,7 @@ def new_file(path: Path, flush_folder: bool = False) -> Iterator[IO[bytes]]:
     with _writable(path):
         if (os.getpid(), path.parent) not in _searched:
             remove_leftovers(path.parent)
-        temporary = path.with_name(_temporary(path.name, "tmp"))
+        temporary = temporary_path(path)
         try:
             with temporary.open("wb") as file:
                 yield file
@@ -205,7 +205,7 @@ def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
         made = [parent for parent in path.parents if not parent.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path.parent)
-        temporary = path.with_name(_temporary(path.name, "tmp"))
+        temporary = temporary_path(path)
         try:
             temporary.mkdir()
             yield temporary
@@ -253,8 +253,9 @@ def is_alive(process: int) -> bool:
     return True
 
 
-def _temporary(name: str, kind: str) -> str:
-    return f".{name}.{machine()}-{os.getpid()}.{kind}"
+def temporary_path(path: Path, kind: str = "tmp") -> Path:
+    """Return a place beside a file or folder, for this process alone; `remove_leftovers` finds it after a kill."""
+    return path.with_name(f".{path.name}.{machine()}-{os.getpid()}.{kind}")
 
 
 def machine() -> str:
@@ -273,7 +274,7 @@ def _put_in_place(temporary: Path, path: Path) -> None:
         if not path.is_dir():
             raise
         # A folder with content cannot be replaced in one step.
-        old = path.with_name(_temporary(path.name, "old"))
+        old = temporary_path(path, "old")
         os.replace(path, old)
         os.replace(temporary, path)
         shutil.rmtree(old)

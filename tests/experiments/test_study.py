@@ -21,10 +21,11 @@ from multisigma.experiments import table1
 from multisigma.experiments.results import Result, result_path
 from multisigma.experiments.study import Study, make_page, run_study, work
 from multisigma.experiments.tuning import Method, candidates, chosen, tuned_runs
-from multisigma.files import machine
+from multisigma.files import machine, remove_leftovers
 from multisigma.synthetic import generate
 from multisigma.training.config import TrainConfig
 from tests.experiments.fakes import fake_result, write_fake
+from tests.kills import killed_at_each_operation
 
 
 def slow_fake(config: TrainConfig, run: Path) -> Result:
@@ -156,6 +157,31 @@ def test_a_claim_without_owner_is_taken_over(tmp_path: Path) -> None:
     with claims.claim(path) as mine:
         assert not mine
     time.sleep(0.1)
+    with claims.claim(path) as mine:
+        assert mine
+
+
+def test_no_kill_leaves_half_a_claim(tmp_path: Path) -> None:
+    """Half a claim would have no owner, and a new process would wait for its next sign."""
+
+    def claim(place: Path) -> None:
+        with Claims().claim(place / "a.lock"):
+            pass
+
+    for place in killed_at_each_operation(tmp_path, lambda _: None, claim):
+        with Claims().claim(place / "a.lock") as mine:
+            assert mine
+        remove_leftovers(place)
+        assert not list(place.iterdir())
+
+
+def test_half_a_claim_goes_stale(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    path.write_text('{"host": "')
+    claims = Claims(stale=0.01)
+    assert claims.is_held(path)
+    assert not claims.is_local(path)
+    time.sleep(0.02)
     with claims.claim(path) as mine:
         assert mine
 

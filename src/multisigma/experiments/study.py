@@ -191,14 +191,13 @@ def work(experiment: Experiment, study: Study, report: Callable[[], object] = la
 
 
 def _remove_finished_runs(folder: Path) -> None:
-    """Remove the run folders whose process was killed after it had written their result."""
+    """Remove what processes have left that were killed after they had written a result: its run folder, its claim."""
     claims = Claims()
-    for run in folder.glob(f".*{SUFFIX}.run"):
-        path = run.with_name(run.name.removeprefix(".").removesuffix(".run"))
-        if path.is_file():
+    for path in folder.glob(f"*{SUFFIX}"):
+        if _run_folder(path).exists() or _lock(path).exists():
             with claims.claim(_lock(path)) as is_mine:
                 if is_mine:
-                    shutil.rmtree(run, ignore_errors=True)
+                    shutil.rmtree(_run_folder(path), ignore_errors=True)
 
 
 def _run_folder(path: Path) -> Path:

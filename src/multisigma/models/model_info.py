@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import multisigma
+from multisigma.class_paths import is_foreign
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.errors import MultisigmaError
 from multisigma.files import parse_versioned_json, read_versioned_json, write_text
-from multisigma.tasks import BUILT_IN, Task, load_tasks
+from multisigma.tasks import Task, load_tasks
 
 __all__ = ["DEFAULT_FOLDER", "FORMAT_VERSION", "INFO_FILE", "ModelInfo"]
 
@@ -125,7 +126,7 @@ class ModelInfo:
             MultisigmaError: A task is not built in and `trust_code` is false, or it cannot be loaded, or `outputs` is
                 in another order.
         """
-        custom = [name for name in self.tasks if name not in BUILT_IN]
+        custom = [name for name in self.tasks if is_foreign(name)]
         if custom and not trust_code:
             raise MultisigmaError(
                 f"{place}: loading this model runs code of its author. Found the task {custom[0]!r}, which is not "

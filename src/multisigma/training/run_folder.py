@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multisigma.claims import Claims
+from multisigma.class_paths import is_foreign
 from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.label_space import LabelSpace
 from multisigma.datasets.open import layout_of
 from multisigma.errors import MultisigmaError
-from multisigma.files import read_text, write_text
+from multisigma.files import read_text, remove_leftovers, write_text
 from multisigma.models.complexity import complexity
 from multisigma.progress import Progress
 from multisigma.tasks import load_tasks
@@ -84,6 +85,7 @@ def claim_run(run: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(place.parent)
             while not stack.enter_context(claims.claim(lock)):
                 waited = time.monotonic() - begin
                 if claims.is_local(lock) or waited > claims.stale + 2 * claims.beat:
@@ -155,8 +157,7 @@ def require_trust(config: TrainConfig, where: object, typed: str | None = None) 
         typed: What the user has typed, which is trusted; then the configuration's data, which may be a class, counts
             too. None if its data is not used.
     """
-    named = [name for name in config.tasks.values if "." in name]
-    named += [config.weighting] if "." in config.weighting else []
+    named = [name for name in (*config.tasks.values, config.weighting) if is_foreign(name)]
     if typed is not None:
         named += [config.data] if layout_of(config.data) == "class" else []
         named = [name for name in named if name not in typed]

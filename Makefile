@@ -2,9 +2,10 @@
 PYTHON ?= python3
 OUT ?= demo
 SEED ?= 0
+SMP ?= 0.6.0
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-official lint docs docs-release compile lowest clean
+.PHONY: demo test test-slow test-official lint docs docs-release compile lowest bench clean
 
 # Passive waiting: threads that spin would slow each other down where the cores have other work too.
 demo: .venv/ready
@@ -44,6 +45,12 @@ lowest: .venv/ready
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .venv-lowest
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --group dev --editable '.[scene,gradients,weights,export]'
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist worksteal
+
+# Every benchmark on small inputs, and the ratios to what one would use instead. segmentation_models.pytorch needs no more
+# than the environment has, so it comes without dependencies, into a folder of its own.
+bench: .venv/ready
+	$(BIN)/uv pip install --quiet --no-deps --target build/bench/packages segmentation-models-pytorch==$(SMP)
+	PYTHONPATH=build/bench/packages OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py --quick --results build/bench/results
 
 clean:
 	rm -rf .venv .venv-docs .venv-lowest site

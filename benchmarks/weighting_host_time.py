@@ -1,8 +1,8 @@
 """The host's time and the lines of code of every weighting, beside TorchJD's uncertainty weighting.
 
-python benchmarks/weighting_host_time.py > benchmarks/results/weighting_host_time.json
+python benchmarks/weighting_host_time.py [--rounds 100] > benchmarks/results/weighting_host_time.json
 
-Forward and backward at given scalar losses, on one thread of the CPU, in processor time: in each of 100 rounds every
+Forward and backward at given scalar losses, on one thread of the CPU, in processor time: in each round every
 method has a block of 100 calls, in random order. Lines of code are those with a token that is neither a comment nor a
 docstring. Needs the extra `gradients` (TorchJD).
 
@@ -12,6 +12,7 @@ a parameter for each task can be faster.
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import json
 import random
@@ -82,6 +83,9 @@ def quartiles(values: object, digits: int) -> list[float]:
 
 def main() -> None:
     """Measure and print as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=100)
+    rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
     warnings.filterwarnings("ignore", message=".*off by more than a factor")  # no optimiser moves the noise here
@@ -93,7 +97,7 @@ def main() -> None:
     calls["UncertaintyWeighting, pairs"] = partial(multisigma.UncertaintyWeighting(LIKELIHOODS), pairs)
     many = {f"task {i}": torch.rand((), requires_grad=True) for i in range(100)}
     hundred = multisigma.UncertaintyWeighting(dict.fromkeys(many, multisigma.Laplace()))
-    taken = host_times(calls, 100, 100)
+    taken = host_times(calls, rounds, 100)
     theirs_of_many = scalarization.UW(len(many))
     calls_of_many: dict[str, Callable[[], Tensor]] = {
         "UncertaintyWeighting": partial(hundred, many),
@@ -102,7 +106,7 @@ def main() -> None:
             by_hand, many, [torch.zeros(1, requires_grad=True) for _ in many]
         ),
     }
-    taken_of_many = host_times(calls_of_many, 100, 20)
+    taken_of_many = host_times(calls_of_many, rounds, 20)
     files = sorted(Path(inspect.getfile(library)).parent.glob("*.py"))
     print(
         json.dumps(

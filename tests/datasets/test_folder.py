@@ -373,6 +373,13 @@ BASE = "image: images/{split}\nsemantic: labels/{split}\n"
         ("image: x\ndisparity: {files: x, scale: big}\n", "the key `disparity.scale` must be a number, or a fraction"),
         ("image: x\ndepth: x\ncamera: {fx: -1}\n", "`camera.fx` must be a positive number; found -1"),
         ("image: x\ndepth: x\ncamera: {fx: 1, cx: 2}\n", "keys fx, fy, u0, v0, baseline alone; found camera.cx"),
+        ("image: /x\n", "the key `image` must be relative to the key `root`; found /x"),
+        ("image: 'a*b*c*d*e*f'\n", "the key `image` must have at most 4 `*`"),
+        ('image: "x\\0"\n', r"a text must have no NUL character; found 'x\x00'"),
+        (BASE + "classes: [{name: a, value: 9223372036854775808}]\n", "`classes[0].value` must be a whole number of"),
+        ("image: x\ndisparity: {files: x, scale: 1e999}\n", "the key `disparity.scale` must be a number"),
+        ("image: x\ndisparity: {files: x, scale: .nan}\n", "the key `disparity.scale` must be a number, or a fraction"),
+        ("image: x\ndepth: x\ncamera: {fx: 1" + "0" * 400 + "}\n", "`camera.fx` must be a positive number"),
         ("image: x\nnormals: {files: x, axes: [x, y]}\n", "the key `normals.axes` must be a list of x, y and z"),
     ],
 )  # fmt: skip

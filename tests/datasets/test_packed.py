@@ -126,6 +126,51 @@ def test_faults(make_root: MakeRoot, tmp_path: Path, monkeypatch: pytest.MonkeyP
         open_dataset(copy, "train")
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("packed.json", '"train"', "3"),
+        ("train/frames.json", '"fields": {', '"fields": {"x": 1, '),
+        ("train/frames.json", '"ClassMap"', '"Class"'),
+        ("train/frames.json", '"void": 0', '"void": "0"'),
+        ("train/frames.json", '"000000_semantic.npy"', '"../train/000000_semantic.npy"'),
+        ("train/frames.json", '"fx": 20.0', '"fx": null'),
+        ("train/frames.json", '"centroids": {', '"centroids": {"1": [1.0], '),
+    ],
+)
+def test_a_damaged_index_is_named(make_root: MakeRoot, tmp_path: Path, file: str, old: str, new: str) -> None:
+    copy = tmp_path / "copy"
+    prepare(make_root(["train/aachen_000000_000019"]), copy, packed=True)
+    text = (copy / file).read_text(encoding="utf-8")
+    assert old in text
+    (copy / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"{file}: .*Pack the data again"):
+        open_dataset(copy, "train")
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (lambda path: np.save(path, np.zeros((16, 32, 2), np.uint8)), r"uint8 of shape \(16, 32, 2\)"),
+        (lambda path: np.save(path, np.zeros((16, 32), np.float32)), "float32"),
+        (lambda path: np.save(path, np.zeros((8, 8), np.uint8)), "16x32|8x8"),
+        (lambda path: np.save(path, np.array([["a"]])), "<U1"),
+        # numpy parses a header as Python.
+        (lambda path: path.write_bytes(path.read_bytes().replace(b"{'descr'", b"({'descr")), "readable"),
+        # A header may ask for more than there is.
+        (lambda path: path.write_bytes(path.read_bytes().replace(b"(16, 32)", b"(99, 99)")), "readable"),
+    ],
+)
+def test_a_damaged_array_is_named(
+    make_root: MakeRoot, tmp_path: Path, damage: Callable[[Path], object], found: str
+) -> None:
+    copy = tmp_path / "copy"
+    prepare(make_root(["train/aachen_000000_000019"]), copy, packed=True)
+    damage(copy / "train/000000_semantic.npy")
+    with pytest.raises(DataError, match=found):
+        open_dataset(copy, "train").read(0)
+
+
 def test_label_space_of_a_copy_is_the_sources(make_root: MakeRoot, tmp_path: Path) -> None:
     prepare(make_root(), tmp_path / "copy", packed=True)
     labels = open_dataset(tmp_path / "copy", "val").labels

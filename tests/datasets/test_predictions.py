@@ -170,6 +170,13 @@ def test_all_faults_are_listed_at_once(data: Path, predictions: Path) -> None:
     assert len(lines) == len(expected) + 1
 
 
+def test_a_path_that_no_system_takes(data: Path, predictions: Path) -> None:
+    (path,) = sorted((predictions / "instance").glob("*.txt"))[:1]
+    path.write_text("masks/\0.png 26 0.5\n", encoding="utf-8")
+    with pytest.raises(MultisigmaError, match="an object must be written as MASK LABEL_ID CONFIDENCE"):
+        evaluate_predictions(predictions, data)
+
+
 def test_a_fault_of_the_truth_is_listed_too(data: Path, predictions: Path) -> None:
     path = sorted((data / "gtFine" / "val").glob("*/*labelIds.png"))[0]
     write_png(path, np.full(SIZE, 77, np.uint8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from multisigma.datasets.problems import DataError, Problem
 from multisigma.errors import MultisigmaError
 from multisigma.files import read_bytes
 
-__all__ = ["Encoding", "class_ids", "instance_ids", "read_map", "read_rgb", "read_values", "unit_vectors"]
+__all__ = ["Encoding", "class_ids", "instance_ids", "load_npy", "read_map", "read_rgb", "read_values", "unit_vectors"]
 
 Encoding = Literal["number", "class*1000+number", "class*256+number"]
 """The coding of objects in an instance file.
@@ -46,7 +47,7 @@ def read_map(path: Path) -> NDArray[Any]:
     Files with a palette hold ids, the indices of the palette. `.npy` files hold either. Raises `DataError`.
     """
     if path.suffix.lower() == ".npy":
-        values = _load_npy(path)
+        values = load_npy(path)
     else:
         try:
             with open_picture(path) as picture:
@@ -61,7 +62,8 @@ def read_map(path: Path) -> NDArray[Any]:
             raise _unreadable(path, error) from error
     if values.dtype == bool:
         values = values.astype(np.uint8)
-    if not np.issubdtype(values.dtype, np.integer) or values.ndim not in (2, 3) or values.shape[2:] not in ((), (3,)):
+    right_shape = values.ndim in (2, 3) and values.shape[2:] in ((), (3,)) and values.size
+    if not np.issubdtype(values.dtype, np.integer) or not right_shape:
         rule = "a map of labels must hold integers of shape (H, W), or RGB"
         found = f"{values.dtype} of shape {values.shape}"
         raise DataError(Problem(path, rule, found, "Save ids as a grey PNG of 8 or 16 bits."))
@@ -78,7 +80,7 @@ def read_values(path: Path) -> NDArray[Any]:
         DataError: The file cannot be read.
     """
     if path.suffix.lower() == ".npy":
-        return _load_npy(path)
+        return load_npy(path)
     try:
         content = np.frombuffer(read_bytes(path), np.uint8)
         # Only for its size; OpenCV reads formats that Pillow does not.
@@ -152,9 +154,12 @@ def instance_ids(
     inverse = inverse.reshape(stored.shape)
     if encoding == "number":
         assert classes is not None
-        # Pixels of each class in each object.
-        pairs = np.bincount(inverse.ravel() * 256 + classes.ravel(), minlength=256 * len(values)).reshape(-1, 256)
-        class_of, is_object = pairs.argmax(1), values != 0
+        # The commonest class of each object comes last; of equally common ones, that of the lowest id.
+        pairs, counts = np.unique(inverse.ravel() * 256 + classes.ravel(), return_counts=True)
+        objects, pair_classes = np.divmod(pairs, 256)
+        order = np.lexsort((-pair_classes, counts, objects))
+        class_of, is_object = np.zeros(len(values), np.int64), values != 0
+        class_of[objects[order]] = pair_classes[order]
         rest = classes.astype(np.int32)
     else:
         divisor = 1000 if encoding == "class*1000+number" else 256
@@ -205,11 +210,20 @@ def unit_vectors(path: Path, stored: NDArray[Any], axes: Sequence[str]) -> NDArr
         return np.where(length >= 0.5, vectors / np.maximum(length, np.float32(0.5)), np.float32(np.nan))
 
 
-def _load_npy(path: Path) -> NDArray[Any]:
+def load_npy(path: Path, mode: Literal["r", "c"] = "r") -> NDArray[Any]:
+    """Map a `.npy` file; mode "c" lets the array, not the file, be written to. Raises `DataError`."""
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        if not path.is_file():
+            raise FileNotFoundError(errno.ENOENT, "no such file")
+        # Mapped, because reading allocates whatever size the header asks for.
+        values = np.load(path, mmap_mode=mode, allow_pickle=False)
+    except Exception as error:
+        # numpy parses the header as Python.
         raise _unreadable(path, error) from error
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
+        found = f"values of {values.dtype}" if isinstance(values, np.ndarray) else "an archive"
+        raise DataError(Problem(path, "the file must hold one array of real numbers", found, "Save it by `np.save`."))
+    return np.asarray(values)
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

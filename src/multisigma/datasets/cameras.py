@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import reprlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -79,10 +81,11 @@ def camera_from_numbers(content: Mapping[str, Any], size: tuple[int, int], path:
     for key in ("fx", *defaults):
         value = content.get(key, defaults.get(key))
         positive = key in ("fx", "fy", "baseline")
-        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        good = good and abs(value) <= sys.float_info.max
         if not good or (positive and value <= 0):
             rule = f"`{prefix}{key}` must be a {'positive ' if positive else ''}number"
-            problems.append(Problem(path, rule, "none" if value is None else repr(value), remedy))
+            problems.append(Problem(path, rule, "none" if value is None else reprlib.repr(value), remedy))
         else:
             numbers[key] = float(value)
     if problems:

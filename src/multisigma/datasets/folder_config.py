@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import colorsys
 import difflib
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar, get_args
 
@@ -29,6 +29,8 @@ __all__ = ["FolderConfig", "Numbers", "read_config"]
 _T = TypeVar("_T")
 _FIELDS: Final = ("image", "semantic", "instance", "disparity", "depth", "normals")
 _KEYS: Final = ("root", *_FIELDS, "camera", "classes", "ignore", "splits")
+# More could take for ever to match.
+_MOST_STARS: Final = 4
 _NO_CLASSES: Final = LabelSpace("none", (Label("scene", 0, 0, "scene", 0, False, False, (128, 128, 128)),))
 
 
@@ -99,6 +101,11 @@ def read_config(path: Path) -> FolderConfig:
             similar = difflib.get_close_matches(wrong[0], ("{name}", "{split}"), 1)
             remedy = f"Did you mean `{similar[0]}`?" if similar else "Remove it."
             table.fail(key, "must have no placeholders but `{name}` and `{split}`", remedy, f"`{wrong[0]}`")
+        # The one camera file of all frames may stand anywhere.
+        if Path(pattern).is_absolute() and (key != "camera" or "{name}" in pattern):
+            table.fail(key, "must be relative to the key `root`", "Write the first folders there.", pattern[:80])
+        if pattern.count("*") > _MOST_STARS:
+            table.fail(key, f"must have at most {_MOST_STARS} `*`", "Write a simpler pattern.", pattern[:80])
     if not any(key in files for key in _FIELDS):
         table.fail("image", f"must be there, or another of {', '.join(_FIELDS[1:])}")
     if "disparity" in files and "depth" in files:
@@ -178,12 +185,14 @@ class _Table:
     def number(self, key: str, default: float) -> float:
         """Return a number, also one written as a fraction such as 1/256."""
         value = self.content.get(key, default)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
         try:
-            return float(Fraction(str(value).replace(" ", "")))
+            top, _, bottom = str(value).replace(" ", "").partition("/")
+            number = float(top) / float(bottom or 1)
         except (ValueError, ZeroDivisionError):
+            number = math.nan
+        if not math.isfinite(number):
             self.fail(key, "must be a number, or a fraction such as 1/256")
+        return number
 
     def choice(self, key: str, choices: Sequence[_T], default: _T) -> _T:
         value = self.content.get(key, default)
@@ -204,14 +213,25 @@ def _content(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         found, remedy = repr(content)[:60], "Write at least `image: folder` and `semantic: folder`."
         raise DataError(Problem(path, "the file must be a table of keys", found, remedy))
+    if text := next((text for text in _texts(content) if "\0" in text), None):
+        # No path may have one.
+        raise DataError(Problem(path, "a text must have no NUL character", repr(text)[:60], "Remove it."))
     return content
+
+
+def _texts(tree: Any) -> Iterator[str]:
+    """Yield all texts of a tree of values."""
+    if isinstance(tree, str):
+        yield tree
+    for part in [*tree, *tree.values()] if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from _texts(part)
 
 
 def _classes(table: _Table) -> tuple[LabelSpace, dict[int, int]]:
     """Return the label space, and the class id of each stored value."""
     ignored = table.content.get("ignore", IGNORE)
     ignored = ignored if isinstance(ignored, list) else [ignored]
-    if not all(type(value) is int for value in ignored):
+    if not all(type(value) is int and -(2**63) <= value < 2**63 for value in ignored):
         table.fail("ignore", "must be a whole number, or a list of them")
     if "classes" not in table.content:
         return _NO_CLASSES, {}
@@ -232,6 +252,8 @@ def _classes(table: _Table) -> tuple[LabelSpace, dict[int, int]]:
         name = row.get("name", str)
         like = known.get(name.casefold())
         value = row.get("value", int, row.content.get("id", position))
+        if not -(2**63) <= value < 2**63:
+            row.fail("value", "must be a whole number of 64 bits")
         class_id = row.get("id", int, value)
         if value in name_of:
             found = f"{value} of {name_of[value]!r} and {name!r}"

@@ -13,15 +13,17 @@ import dataclasses
 import json
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from multisigma.datasets.arrays import load_npy
 from multisigma.datasets.augment import apply_transform
 from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.fields import ClassMap, Directions, Disparity, Field, Image, InstanceMap
@@ -40,6 +42,14 @@ INDEX: Final = "packed.json"
 
 _FORMAT: Final = 1
 _TYPES: Final[dict[str, Any]] = {kind.__name__: kind for kind in (Image, ClassMap, InstanceMap, Disparity, Directions)}
+# Of each type of field, the kinds of its array's numbers, and the number of axes.
+_FORMS: Final = {
+    "Image": ("u", 3),
+    "ClassMap": ("u", 2),
+    "InstanceMap": ("iu", 2),
+    "Disparity": ("f", 2),
+    "Directions": ("f", 3),
+}
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,9 @@ class PackedDataset(SceneDataset):
         entry = self.frames[i]
         fields = {name: self._field(stored) for name, stored in entry["fields"].items() if only is None or name in only}
         camera = None if entry["camera"] is None else Camera(**entry["camera"])
+        if len(shapes := {field.shape for field in fields.values()}) > 1:
+            rule, found = "all fields of a frame must have the same size", " and ".join(f"{h}x{w}" for h, w in shapes)
+            raise DataError(Problem(self.folder / entry["name"], rule, found, "Pack the data again."))
         return Frame(entry["name"], fields, camera, self.space)
 
     def label_counts(self) -> dict[str, int]:
@@ -90,12 +103,12 @@ class PackedDataset(SceneDataset):
 
     def _field(self, stored: dict[str, Any]) -> Field:
         path = self.folder / stored["file"]
-        try:
-            # Copy on write: torch wants arrays that it may write to.
-            array = np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
-        except (OSError, ValueError, EOFError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise DataError(Problem(path, "the array must be readable", reason, "Pack the data again.")) from error
+        # Copy on write: torch wants arrays that it may write to.
+        array = load_npy(path, "c")
+        kinds, axes = _FORMS[stored["type"]]
+        if array.dtype.kind not in kinds or array.ndim != axes:
+            rule = f"an array of type {stored['type']} must have {axes} axes"
+            raise DataError(Problem(path, rule, f"{array.dtype} of shape {array.shape}", "Pack the data again."))
         options = dict(stored["options"])
         if "centroids" in options:
             options["centroids"] = {int(key): (x, y) for key, (x, y) in options["centroids"].items()}
@@ -155,7 +168,36 @@ def open_packed(root: Path, split: str) -> PackedDataset:
     if split not in index["splits"]:
         rule, splits = f"the split '{split}' must exist", ", ".join(index["splits"])
         raise DataError(Problem(root, rule, f"the splits {splits}", "Choose one of these."))
-    return PackedDataset(root / split, LabelSpace.from_json(index["labels"]), _read_json(root / split / "frames.json"))
+    path = root / split / "frames.json"
+    frames = _read_json(path)
+    try:
+        _check_frames(frames)
+        labels = LabelSpace.from_json(index["labels"])
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, MultisigmaError) as error:
+        rule, found = "the index must describe each frame as `pack` does", f"{type(error).__name__}: {error}"
+        raise DataError(Problem(path, rule, found, "Pack the data again.")) from error
+    return PackedDataset(root / split, labels, frames)
+
+
+def _check_frames(frames: Any) -> None:
+    """Raise an error unless frames are described as `_pack_frame` does."""
+    if not isinstance(frames, list):
+        raise TypeError("no list of frames")
+    for entry in frames:
+        if not isinstance(entry["name"], str):
+            raise TypeError("a name is no text")
+        if entry["camera"] is not None:
+            numbers = astuple(Camera(**entry["camera"]))
+            if not all(type(number) in (int, float) and abs(number) <= sys.float_info.max for number in numbers):
+                raise TypeError("a camera is not of numbers")
+        for stored in entry["fields"].values():
+            if Path(stored["file"]).name != stored["file"]:
+                raise ValueError(f"{stored['file']!r} is no file of the folder")
+            _TYPES[stored["type"]](np.zeros((1, 1)), **stored["options"])
+            for key, (x, y) in dict(stored["options"].get("centroids", {})).items():
+                int(key), float(x), float(y)
+            if type(stored["options"].get("void", 0)) is not int:
+                raise TypeError("`void` is no whole number")
 
 
 def find_packed_splits(root: Path) -> list[str]:
@@ -192,7 +234,9 @@ def _pack_frame(dataset: SceneDataset, i: int, folder: Path, size: tuple[int, in
 def _read_index(root: Path) -> dict[str, Any]:
     index = _read_json(root / INDEX)
     found = str(index.get("format")) if isinstance(index, dict) else type(index).__name__
-    if found != str(_FORMAT) or not {"splits", "labels"} <= index.keys():
+    splits = index.get("splits") if isinstance(index, dict) else None
+    are_names = isinstance(splits, list) and all(isinstance(split, str) for split in splits)
+    if found != str(_FORMAT) or not are_names or "labels" not in index:
         rule = f"a packed copy must have the format {_FORMAT}, with splits and labels"
         raise DataError(Problem(root / INDEX, rule, found, "Pack the data again with this version."))
     return index

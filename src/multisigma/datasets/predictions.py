@@ -259,7 +259,7 @@ def _read_list(path: Path, root: Path, labels: LabelSpace, problems: list[Proble
         def fault(rule: str, remedy: str, found: str = line, number: int = number) -> None:
             problems.append(Problem(path, f"line {number}: {rule}", repr(found), remedy))
 
-        if len(fields) != 3:
+        if len(fields) != 3 or "\0" in line:
             fault("an object must be written as MASK LABEL_ID CONFIDENCE", "A mask's path has no spaces.")
             continue
         mask, class_id, confidence = path.parent / fields[0], _number(fields[1]), _number(fields[2])

@@ -1,5 +1,6 @@
 """Ways to damage a file: its bytes, the parts of a PNG, the values of a JSON or YAML file, the file itself."""
 
+import copy
 import datetime
 import json
 import math
@@ -129,18 +130,23 @@ def _mutated(tree: Any, rng: random.Random) -> Any:
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         places = list(_places(tree))
         if not places:
-            return rng.choice(VALUES)
+            return _value(rng)
         parent, key = rng.choice(places)
         kind = rng.randrange(5)
         if kind == 0:
             del parent[key]
         elif kind == 1 and isinstance(parent, dict):
-            parent[rng.choice(["x", "fx", "id", "name", "files", ""])] = rng.choice(VALUES)
+            parent[rng.choice(["x", "fx", "id", "name", "files", ""])] = _value(rng)
         elif kind == 2:
             parent[key] = rng.choice([[parent[key]], {"files": parent[key]}, str(parent[key])])
         else:
-            parent[key] = rng.choice(VALUES)
+            parent[key] = _value(rng)
     return tree
+
+
+def _value(rng: random.Random) -> Any:
+    # A copy, because later changes may be within it.
+    return copy.deepcopy(rng.choice(VALUES))
 
 
 def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
@@ -155,7 +161,7 @@ def mutate_lines(data: bytes, rng: random.Random) -> bytes:
         return mutate_bytes(data, rng)
     lines = [line.split(b" ") for line in data.split(b"\n")]
     line = rng.choice(lines)
-    line[rng.randrange(len(line))] = str(rng.choice(VALUES)).encode()
+    line[rng.randrange(len(line))] = str(_value(rng)).encode()
     return b"\n".join(b" ".join(line) for line in lines)
 
 

@@ -70,7 +70,7 @@ def compare_with_scikit_learn(layout: str, seed: int, cases: int) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_bit_identical_to_scikit_learn(layout: str) -> None:
-    compare_with_scikit_learn(layout, seed=0, cases=70)
+    compare_with_scikit_learn(layout, seed=0, cases=40)
 
 
 @pytest.mark.slow

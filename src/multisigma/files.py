@@ -120,13 +120,15 @@ def read_yaml(path: Path) -> Any:
     """
     text = read_text(path)
     try:
-        return yaml.load(text, _PlainLoader)
+        return yaml.load(text, PlainLoader)
     except (ValueError, RecursionError, OverflowError) as error:
         # Of dates that are none, and of deep nesting.
         raise yaml.YAMLError(f"a value cannot be: {error}") from error
 
 
-class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]  # it has no types
+class PlainLoader(yaml.SafeLoader):  # type: ignore[misc]  # it has no types
+    """YAML of plain values, without aliases."""
+
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not read; write the value out")

@@ -2,15 +2,24 @@
 
 import ast
 import csv
+import importlib.util
 import re
 import runpy
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+
+from multisigma.datasets import Camera
+from multisigma.visualization.point_cloud import PointCloud
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -137,3 +146,58 @@ def test_picture_of_the_collapse(tmp_path: Path) -> None:
     ]
     example["draw"]({"one": [dict.fromkeys(columns, 1.0)], "other": [dict.fromkeys(columns, 2.0)]}, tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def example(name: str) -> Any:
+    """Import an example as a module."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def small_cloud() -> PointCloud:
+    rng = np.random.default_rng(0)
+    return PointCloud(
+        points=rng.uniform(1, 9, (50, 3)).astype(np.float32),
+        colours=rng.integers(0, 256, (50, 3), np.uint8),
+        pixels=np.zeros((50, 2), np.int32),
+        class_ids=np.full(50, 26, np.uint8),
+        instance_ids=np.arange(50, dtype=np.int32),
+        scores=rng.uniform(0, 1, 50).astype(np.float32),
+    )
+
+
+def test_the_message_of_the_ros_node_holds_the_cloud() -> None:
+    """The bytes are read back as sensor_msgs/PointField describes them."""
+    node, cloud = example("ros_cloud_node"), small_cloud()
+    message = node.cloud_message_fields(cloud)
+    types = {2: "B", 5: "<i", 6: "<I", 7: "<f"}
+    assert len(message["data"]) == message["row_step"] == 50 * message["point_step"]
+    for i in (0, 17, 49):
+        start = i * message["point_step"]
+        found = {
+            name: struct.unpack_from(types[datatype], message["data"], start + offset)[0]
+            for name, offset, datatype in message["fields"]
+        }
+        assert [found[axis] for axis in "xyz"] == cloud.points[i].tolist()
+        assert found["rgb"].to_bytes(4, "big") == bytes([0, *cloud.colours[i].tolist()])
+        assert (found["class"], found["instance"], found["score"]) == (26, i, cloud.scores[i])
+    camera = node.camera_of_projection([70, 0, 30.5, 0, 0, 71, 22.5, 0, 0, 0, 1, 0], 0.3)
+    assert camera == Camera(0.3, 70, 71, 30.5, 22.5)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 3), np.uint8)
+    padded = np.pad(pixels.reshape(2, 9), ((0, 0), (0, 7)))
+    image = SimpleNamespace(encoding="bgr8", height=2, width=3, step=16, data=padded.tobytes())
+    np.testing.assert_array_equal(node.pixels_of_message(image), pixels[..., ::-1])
+
+
+def test_a_turning_point_cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_cloud().write_ply(tmp_path / "cloud.ply")
+    arguments = [str(tmp_path / "cloud.ply"), str(tmp_path / "cloud.gif"), "--frames", "3", "--size", "20", "30"]
+    monkeypatch.setattr(sys, "argv", ["turning_point_cloud.py", *arguments])
+    example("turning_point_cloud").main()
+    with Image.open(tmp_path / "cloud.gif") as picture:
+        assert picture.size == (60, 20)
+        assert picture.n_frames > 1  # type: ignore[attr-defined]

@@ -20,6 +20,7 @@ from multisigma.training.run_folder import load_module
 from tests.evaluations import numbers_in
 from tests.frames import class_ids
 from tests.frames import disparity as disparity_of
+from tests.visualization.test_point_cloud import read_ply
 
 SMALL = [
     *("--encoder", "test_resnet", "--encoder-weights", "none", "--aspp-channels", "8", "--decoder-channels", "8"),
@@ -121,6 +122,70 @@ def test_a_camera_gives_metres(run: Path, root: Path, tmp_path: Path) -> None:
     )
 
 
+def test_points_and_a_calibration(run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A field of view gives points; distances that were measured to be twice the predicted ones double them."""
+    image = min((root / "leftImg8bit" / "val").glob("*/*.png"))
+    options = [image, "--fov", "48.5", "--points", "--farthest", "1000", "--max-angle", "90"]
+    assert predict(run, tmp_path / "out", *options, "--interval", "0.9") == 0
+    (cloud,) = (tmp_path / "out" / "points").iterdir()
+    assert cloud.name == f"{image.stem}.ply"
+    table = read_ply(cloud.read_bytes())
+    assert len(table) > 100
+    assert set(table.dtype.names or ()) >= {"class", "instance", "score", "nearest", "farthest"}
+    (content,) = (json.loads(path.read_text()) for path in (tmp_path / "out" / "scenes").iterdir())
+    assert content["tasks"]["depth"]["scale_from"] == "training camera"
+    camera = content["camera"]
+    assert camera["baseline"] == SceneModel.load(run, "cpu").info.camera.baseline == 0.22  # type: ignore[union-attr]
+    rows = ["image,column,row,metres"]
+    for point in table[:: len(table) // 5]:
+        column, row = (
+            camera[f] * point[a] / point["z"] + camera[c] for f, a, c in (("fx", "x", "u0"), ("fy", "y", "v0"))
+        )
+        rows.append(f"{image},{column:.3f},{row:.3f},{2 * point['z']}")
+    (tmp_path / "distances.csv").write_text("\n".join(rows))
+    capsys.readouterr()
+    calibration = tmp_path / "calibration.json"
+    arguments = [tmp_path / "distances.csv", "--model", run, "--device", "cpu", "--fov", "48.5", "--out", calibration]
+    assert main(["calibrate", *map(str, arguments)]) == 0
+    assert "distances times 2.0" in capsys.readouterr().out
+    assert predict(run, tmp_path / "doubled", *options, "--calibration", str(calibration)) == 0
+    scale = json.loads(calibration.read_text())["scale"]
+    doubled = read_ply((tmp_path / "doubled" / "points" / cloud.name).read_bytes())
+    # Points beyond the largest depth are gone.
+    np.testing.assert_allclose(doubled["z"][:50], scale * table["z"][table["z"] * scale <= 1000][:50], rtol=1e-4)
+
+
+def test_a_model_without_a_camera_is_doubted(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    info = json.loads((run / "model.json").read_text())
+    (tmp_path / "run" / "model.json").write_text(json.dumps(info | {"camera": None}))
+    image = min((root / "leftImg8bit" / "val").glob("*/*.png"))
+    assert predict(tmp_path / "run", tmp_path / "out", image, "--fov", "48.5") == 0
+    assert "distances are right only up to a factor" in capsys.readouterr().err
+    (content,) = (json.loads(path.read_text()) for path in (tmp_path / "out" / "scenes").iterdir())
+    assert content["tasks"]["depth"]["scale_from"] == "assumption"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("image,column,row\na.png,1,2\n", "line 2: must have an image and three numbers"),
+        ("image,column,row,metres\na.png,1,2,far\n", "line 2: must have an image and three numbers"),
+        ("image,column,row,metres\n", "must have a measured distance. Found none"),
+        ("image,column,row,metres\na.png,1,2,5\n", "a.png"),
+    ],
+)
+def test_faults_of_a_file_of_distances_are_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    path = tmp_path / "distances.csv"
+    path.write_text(text)
+    assert main(["calibrate", str(path), "--model", str(run), "--device", "cpu", "--fov", "60"]) == 2
+    assert words in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -128,7 +193,17 @@ def test_a_camera_gives_metres(run: Path, root: Path, tmp_path: Path) -> None:
         (["{root}/nowhere.png", "--out", "{tmp}/out"], "nowhere.png: there is no such file"),
         (["{root}/camera", "--out", "{tmp}/out"], "the folder must hold images"),
         (["{root}/leftImg8bit", "--out", "{tmp}/out", "--device", "tpu"], "`device` must be a device of this machine"),
-        (["{root}/leftImg8bit", "--out", "{tmp}/out", "--camera", "{root}/none.json"], "none.json: the file must be"),
+        (
+            ["{root}/leftImg8bit", "--out", "{tmp}/out", "--camera", "{root}/none.json"],
+            "none.json: the camera file must be readable text",
+        ),
+        (["{root}/leftImg8bit", "--out", "{tmp}/out", "--fov", "180"], "--fov must be above 0 and below 180"),
+        (["{root}/leftImg8bit", "--out", "{tmp}/out", "--points"], "--points must go with a camera. Found none."),
+        (["{root}/leftImg8bit", "--out", "{tmp}/out", "--points", "--interval", "1"], "--interval must be from 0"),
+        (
+            ["{root}/leftImg8bit", "--out", "{tmp}/out", "--fov", "60", "--camera", "x.json"],
+            "Options --camera and --fov exclude each other.",
+        ),
     ],
 )
 def test_errors(

@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "train the network",
     "evaluate": "measure a trained run on a split",
     "predict": "predict pictures of your own",
+    "calibrate": "fit a model's distances to a few that were measured",
     "export": "write a model as ONNX or as a program of torch.export",
     "pack": "make a run's model ready to be shared, with a model card",
     "report": "write a run's report",

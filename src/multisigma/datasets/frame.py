@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar, overload
@@ -36,6 +37,58 @@ class Camera:
     fy: float
     u0: float
     v0: float
+
+    @classmethod
+    def from_field_of_view(cls, degrees: float, size: tuple[int, int], baseline: float) -> Camera:
+        """Return a camera with square pixels and its principal point in the middle of the image.
+
+        Args:
+            degrees: Horizontal field of view, from the left edge of the image to the right, above 0 and below 180.
+            size: Height and width of the image.
+            baseline: Distance of a second camera, metres.
+
+        Raises:
+            MultisigmaError: The angle is out of its range.
+
+        Example:
+            >>> Camera.from_field_of_view(90, (480, 640), 0.2).fx
+            320.0
+        """
+        if not 0 < degrees < 180:
+            raise MultisigmaError(f"The field of view must be above 0 and below 180 degrees. Found {degrees:g}.")
+        height, width = size
+        focal = round(width / 2 / math.tan(math.radians(degrees) / 2), 9)
+        return cls(baseline, focal, focal, (width - 1) / 2, (height - 1) / 2)
+
+    def back_project(self, depth: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the point in space of each pixel's centre.
+
+        Args:
+            depth: Depth of each pixel along the camera's axis, metres; shape (H, W).
+
+        Returns:
+            Metres (x right, y down, z forward), shape (H, W, 3).
+        """
+        height, width = depth.shape
+        x, y = (np.arange(width) - self.u0) / self.fx, (np.arange(height) - self.v0) / self.fy
+        with np.errstate(invalid="ignore"):  # infinity times 0
+            return np.stack([x * depth, y[:, None] * depth, depth], -1).astype(np.float32)
+
+    def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the pixel of each point in space; pixel centres lie at integers.
+
+        Args:
+            points: Metres (x right, y down, z forward), shape (..., 3); z must not be 0.
+
+        Returns:
+            Columns and rows, shape (..., 2).
+        """
+        x, y, z = np.moveaxis(np.asarray(points, np.float64), -1, 0)
+        return np.stack([self.fx * x / z + self.u0, self.fy * y / z + self.v0], -1)
+
+    def cropped(self, left: float, top: float) -> Camera:
+        """Return the camera of a crop that begins at a column and a row."""
+        return replace(self, u0=self.u0 - left, v0=self.v0 - top)
 
     def resized(self, x: float, y: float) -> Camera:
         """Return the camera of the frame at another size.

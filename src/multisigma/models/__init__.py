@@ -4,20 +4,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from multisigma.models.distances import DistanceCalibration, calibrate
     from multisigma.models.model_info import ModelInfo
     from multisigma.models.onnx_scene_model import OnnxSceneModel
     from multisigma.models.scene_model import SceneModel
     from multisigma.models.scene_network import SceneNetwork
     from multisigma.models.scene_prediction import ScenePrediction
 
-__all__ = ["ModelInfo", "OnnxSceneModel", "SceneModel", "SceneNetwork", "ScenePrediction"]
+__all__ = [
+    "DistanceCalibration",
+    "ModelInfo",
+    "OnnxSceneModel",
+    "SceneModel",
+    "SceneNetwork",
+    "ScenePrediction",
+    "calibrate",
+]
 
 _MODULES = {
+    "DistanceCalibration": "distances",
     "ModelInfo": "model_info",
     "OnnxSceneModel": "onnx_scene_model",
     "SceneModel": "scene_model",
     "SceneNetwork": "scene_network",
     "ScenePrediction": "scene_prediction",
+    "calibrate": "distances",
 }
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import multisigma
 from multisigma.class_paths import is_foreign
+from multisigma.datasets.frame import Camera
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.errors import MultisigmaError
 from multisigma.files import parse_versioned_json, read_versioned_json, write_text
@@ -60,6 +61,8 @@ class ModelInfo:
             task name; see `calibrate_scores`.
         calibration: How well calibrated the model is on validation frames: calibration errors and coverages of
             intervals in per cent, by the keys of `metrics.json`.
+        camera: The camera of the frames that the model learned from, at the working height. Its baseline is that of
+            the predicted disparities. None if the frames had no camera, or cameras of several baselines.
         multisigma_version: The release that made the model.
         weights_sha256: Checksum of the file of the weights, which `SceneModel.save` fills in; empty if it is not known.
     """
@@ -84,6 +87,7 @@ class ModelInfo:
     temperatures: Mapping[str, float] = field(default_factory=dict)
     score_calibrations: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     calibration: Mapping[str, float] = field(default_factory=dict)
+    camera: Camera | None = None
     multisigma_version: str = multisigma.__version__
     weights_sha256: str = field(default="", compare=False)
 
@@ -112,6 +116,7 @@ class ModelInfo:
             "temperatures": dict(self.temperatures),
             "score_calibrations": {name: list(pair) for name, pair in self.score_calibrations.items()},
             "calibration": dict(self.calibration),
+            "camera": self.camera and asdict(self.camera),
             "labels": self.labels.to_json(),
         }
 
@@ -204,6 +209,8 @@ class ModelInfo:
             temperatures=get("temperatures", "positive numbers by task", _positive_numbers),
             score_calibrations=get("score_calibrations", "a positive slope and an intercept by task", _lines),
             calibration=get("calibration", "numbers by key", _numbers),
+            # Models of earlier releases do not have it.
+            camera=get("camera", "the numbers of a camera, or null", _camera) if "camera" in content else None,
             multisigma_version=get("multisigma_version", "a version", _text),
             # Earlier releases wrote none.
             weights_sha256=get("weights_sha256", "a checksum", str) if "weights_sha256" in content else "",
@@ -267,3 +274,13 @@ def _lines(values: Any) -> dict[str, tuple[float, float]]:
     if any(slope <= 0 for slope, _ in lines.values()):
         raise ValueError
     return lines
+
+
+def _camera(values: Any) -> Camera | None:
+    if values is None:
+        return None
+    numbers = _numbers(values)
+    known = {field.name for field in fields(Camera)}
+    if set(numbers) != known or any(numbers[name] <= 0 for name in ("baseline", "fx", "fy")):
+        raise ValueError
+    return Camera(**numbers)

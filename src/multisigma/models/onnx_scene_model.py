@@ -20,6 +20,8 @@ from multisigma.tasks import Task
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+    from multisigma.models.distances import DistanceCalibration
+
 __all__ = ["METADATA_KEY", "OnnxSceneModel"]
 
 METADATA_KEY = "multisigma"
@@ -99,7 +101,13 @@ class OnnxSceneModel:
         return cls(session, info, info.load_tasks(path, trust_code))
 
     def predict(
-        self, image: AnyImage, camera: Camera | None = None, height: int | None = None, *, learned_noise: bool = False
+        self,
+        image: AnyImage,
+        camera: Camera | None = None,
+        height: int | None = None,
+        *,
+        learned_noise: bool = False,
+        calibration: DistanceCalibration | None = None,
     ) -> ScenePrediction:
         """Predict one image as `SceneModel.predict` does.
 
@@ -110,6 +118,7 @@ class OnnxSceneModel:
             camera: The camera at the size of the image, for depth in metres.
             height: Working height in pixels; None for the model's own.
             learned_noise: Whether results get the sigma that training has learned, for metrics of calibration.
+            calibration: The scale of the distances of this camera, from `calibrate`.
 
         Raises:
             MultisigmaError: The image cannot be read, `height` is not positive, or the file is fixed to another.
@@ -127,7 +136,9 @@ class OnnxSceneModel:
         rgb = np.ascontiguousarray(working.transpose(2, 0, 1))[None]
         outputs = self.session.run(list(self.info.outputs), {"rgb": rgb})
         arrays = {name: output[0] for name, output in zip(self.info.outputs, outputs, strict=True)}
-        return postprocess(pixels, arrays, self.info, self.tasks, camera, learned_noise=learned_noise)
+        return postprocess(
+            pixels, arrays, self.info, self.tasks, camera, learned_noise=learned_noise, calibration=calibration
+        )
 
     def _warn_of_stretch(self, rows: int, columns: int, height: int, width: int) -> None:
         """Warn once if an image is stretched."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,6 +15,9 @@ from multisigma.models.model_info import ModelInfo
 from multisigma.models.scene_prediction import ScenePrediction
 from multisigma.tasks import PostprocessContext, Task
 from multisigma.tasks import postprocess as postprocess_tasks
+
+if TYPE_CHECKING:
+    from multisigma.models.distances import DistanceCalibration
 
 __all__ = ["postprocess", "to_height"]
 
@@ -64,6 +68,7 @@ def postprocess(
     camera: Camera | None = None,
     *,
     learned_noise: bool = False,
+    calibration: DistanceCalibration | None = None,
 ) -> ScenePrediction:
     """Return the results of all tasks for one image, at the size of the image, from the outputs of the network.
 
@@ -77,6 +82,7 @@ def postprocess(
         tasks: The tasks; None to load those that `info` names.
         camera: The camera at the size of the image, for depth in metres.
         learned_noise: Whether results get the sigma that training has learned, for metrics of calibration.
+        calibration: The scale of the distances of this camera, from `calibrate`.
 
     Raises:
         MultisigmaError: `tasks` is None and a task is not built in.
@@ -99,6 +105,9 @@ def postprocess(
         {name: scale * (ratio if name in in_pixels else 1) for name, scale in scales.items()}
         for scales in (info.noise_scales, info.sigmas if learned_noise else {})
     )
+    baseline = None if info.camera is None else info.camera.baseline
+    if camera is not None and calibration is not None:
+        baseline = (baseline or camera.baseline) * calibration.scale
     context = PostprocessContext(
         labels=info.labels,
         camera=camera and camera.resized(x, y),
@@ -106,6 +115,8 @@ def postprocess(
         temperatures=info.temperatures,
         score_calibrations=info.score_calibrations,
         sigmas=sigmas,
+        baseline=baseline,
+        calibrated=calibration is not None,
     )
     results = postprocess_tasks(tasks, outputs, context)
     resized = {name: result.resized(*image.shape[:2]) for name, result in results.items()}

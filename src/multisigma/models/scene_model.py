@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import safetensors.torch
@@ -24,6 +24,9 @@ from multisigma.models.postprocess import postprocess, to_height
 from multisigma.models.scene_network import SceneNetwork
 from multisigma.models.scene_prediction import ScenePrediction
 from multisigma.tasks import Task
+
+if TYPE_CHECKING:
+    from multisigma.models.distances import DistanceCalibration
 
 __all__ = ["CARD_FILE", "DEFAULT_FOLDER", "INFO_FILE", "WEIGHTS_FILE", "SceneModel", "default_device"]
 
@@ -95,6 +98,7 @@ class SceneModel(nn.Module):
         height: int | None = None,
         *,
         learned_noise: bool = False,
+        calibration: DistanceCalibration | None = None,
     ) -> ScenePrediction:
         """Predict one image, in evaluation mode.
 
@@ -106,6 +110,7 @@ class SceneModel(nn.Module):
             camera: The camera at the size of the image, for depth in metres.
             height: Working height in pixels; None for the model's own.
             learned_noise: Whether results get the sigma that training has learned, for metrics of calibration.
+            calibration: The scale of the distances of this camera, from `calibrate`.
 
         Raises:
             MultisigmaError: The image cannot be read, and the message names the file; or `height` is not positive.
@@ -116,7 +121,9 @@ class SceneModel(nn.Module):
         with _evaluation_mode(self):
             outputs = self(rgb)
         arrays = {name: output[0].float().cpu().numpy() for name, output in outputs.items()}
-        return postprocess(pixels, arrays, self.info, self.tasks, camera, learned_noise=learned_noise)
+        return postprocess(
+            pixels, arrays, self.info, self.tasks, camera, learned_noise=learned_noise, calibration=calibration
+        )
 
     def save(self, folder: str | Path, half: bool = False) -> None:
         """Write `model.json` and `model.safetensors` into a folder, which is made if it does not exist.

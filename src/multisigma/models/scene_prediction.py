@@ -20,9 +20,13 @@ from multisigma.datasets.label_space import LabelSpace
 from multisigma.datasets.predictions import write_predictions
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_bytes, write_text
-from multisigma.tasks import Task, TaskResult
+from multisigma.tasks import DepthResult, InstanceResult, SemanticResult, Task, TaskResult
+from multisigma.visualization.point_cloud import PointCloud, sight_angles
 
-__all__ = ["ScenePrediction"]
+__all__ = ["MAX_ANGLE", "ScenePrediction"]
+
+MAX_ANGLE = 88.0
+"""Degrees; at larger angles between the line of sight and a surface, most points float between two objects."""
 
 
 class ScenePrediction(Mapping[str, Any]):
@@ -121,6 +125,65 @@ class ScenePrediction(Mapping[str, Any]):
             "label_space": self.labels.name,
             "tasks": {name: result.summary() for name, result in self._results.items()},
         }
+
+    def point_cloud(
+        self, *, interval: float | None = None, farthest: float | None = 80.0, max_angle: float | None = MAX_ANGLE
+    ) -> PointCloud:
+        """Return the pixels as labelled points in space.
+
+        Pixels of the sky, and those without a finite depth, have no point.
+
+        Args:
+            interval: Probability of an interval of each point's depth, such as 0.9; None for no interval.
+            farthest: Largest depth in metres of a point; None for any.
+            max_angle: Largest angle in degrees between the line of sight and the normal of a surface. Where one object
+                ends before another, disparity changes from one to the other over some pixels; their points, which
+                would float between the objects, have larger angles. None keeps them.
+
+        Raises:
+            MultisigmaError: The model has no task depth, or the prediction no camera; or `interval` is not from 0 to
+                below 1, or the model has no scale for it.
+
+        Example:
+            scene.point_cloud(interval=0.9).write_ply("street.ply")
+        """
+        depth: DepthResult | None = self._results.get("depth")  # type: ignore[assignment]
+        if depth is None or depth.camera is None:
+            missing = "task 'depth' in the model" if depth is None else "camera"
+            raise MultisigmaError(
+                f"A point cloud must have depth in metres. Found no {missing}. Give a camera file or a field of view, "
+                "and a model with the task 'depth'."
+            )
+        shape = depth.disparity.shape
+        semantic: SemanticResult | None = self._results.get("semantic")  # type: ignore[assignment]
+        instance: InstanceResult | None = self._results.get("instance")  # type: ignore[assignment]
+        class_ids = np.zeros(shape, np.uint8) if semantic is None else semantic.ids
+        scores = np.ones(shape, np.float32) if semantic is None else semantic.probability.astype(np.float32)
+        instance_ids = np.zeros(shape, np.int32)
+        if instance is not None and instance.regions is not None:
+            instance_ids = instance.ids().astype(np.int32)
+            of_objects = np.array([0.0, *(region.confidence for region in instance.regions)], np.float32)
+            scores = np.where(instance_ids > 0, of_objects[instance_ids], scores)
+        metres = depth.metres
+        kept = np.isfinite(metres) & (class_ids != (-1 if self.labels.sky is None else self.labels.sky))
+        if farthest is not None:
+            kept &= metres <= farthest
+        if max_angle is not None:
+            kept &= sight_angles(depth.disparity, depth.camera.fx) <= max_angle
+        rows, columns = np.nonzero(kept)
+        nearest, beyond = (None, None) if interval is None else (bound[kept] for bound in depth.interval(interval))
+        classes = [self.labels.by_id[i] for i in np.unique(class_ids[kept]).tolist() if i in self.labels.by_id]
+        return PointCloud(
+            depth.camera.back_project(metres)[kept],
+            self.image[kept],
+            np.stack([columns, rows], -1).astype(np.int32),
+            class_ids[kept],
+            instance_ids[kept],
+            scores[kept],
+            nearest,
+            beyond,
+            (f"scale of the metres from: {depth.scale_from}", *(f"class {label.id} {label.name}" for label in classes)),
+        )
 
     def save(self, folder: str | Path, name: str) -> None:
         """Write the prediction as files; `evaluate --predictions FOLDER` reads the first three kinds.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from multisigma.visualization.picture import Picture
 if TYPE_CHECKING:
     from torch import Tensor
 
+ScaleFrom = Literal["training camera", "calibration", "assumption"]
+
 
 @dataclass(frozen=True, slots=True)
 class DepthResult(TaskResult):
@@ -36,6 +38,8 @@ class DepthResult(TaskResult):
         sigma: Scale of the noise that training has learned, pixels; None outside evaluation.
         noise: The distribution of the errors. The scale is the mean absolute error of a Laplace distribution, and the
             root mean square error of a normal one.
+        scale_from: Where the scale of the metres comes from: 'training camera', 'calibration', or 'assumption', which
+            takes the camera's baseline for that of the training frames. None without a camera.
     """
 
     disparity: NDArray[np.float32]
@@ -43,6 +47,7 @@ class DepthResult(TaskResult):
     noise_scale: float | None = None
     sigma: float | None = None
     noise: Noise = "laplace"
+    scale_from: ScaleFrom | None = None
 
     @property
     def values(self) -> NDArray[np.float32]:
@@ -106,6 +111,7 @@ class DepthResult(TaskResult):
             self.noise_scale and self.noise_scale * x,
             self.sigma and self.sigma * x,
             self.noise,
+            self.scale_from,
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -119,6 +125,7 @@ class DepthResult(TaskResult):
             "disparity_px": {f"{share:.0%}": round(value, 3) for share, value in quantiles},
             "median_m": None if self.camera is None else finite(float(np.median(self.metres))),
             "noise_scale_px": finite(self.noise_scale),
+            "scale_from": self.scale_from,
         }
 
 
@@ -145,7 +152,16 @@ class Depth(RegressionTask):
     ) -> DepthResult:
         disparity = np.maximum(output[0], np.float32(0))
         scales = context.noise_scales.get(self.name), context.sigmas.get(self.name)
-        return DepthResult(disparity, context.camera, *scales, self.noise)
+        camera, baseline = context.camera, context.baseline
+        if camera is None:
+            return DepthResult(disparity, None, *scales, self.noise)
+        if baseline is None:
+            return DepthResult(disparity, camera, *scales, self.noise, "assumption")
+        # One image does not show the baseline: disparities are those of the training pair. See docs/point-clouds.md.
+        ratio = camera.baseline / baseline
+        noise_scale, sigma = (scale and scale * ratio for scale in scales)
+        scale_from: ScaleFrom = "calibration" if context.calibrated else "training camera"
+        return DepthResult(disparity * np.float32(ratio), camera, noise_scale, sigma, self.noise, scale_from)
 
     def baseline(self) -> RowMean:
         return RowMean()

@@ -32,6 +32,8 @@ class PostprocessContext:
             `calibrate_scores`.
         sigmas: The noise scale that training has learned for each task, by task name; given in evaluation alone, whose
             calibration measures it.
+        baseline: Baseline of the stereo pair that the predicted disparities are those of, metres; None if not known.
+        calibrated: Whether the baseline comes from distances that were measured with the camera.
     """
 
     labels: LabelSpace = CITYSCAPES
@@ -40,6 +42,8 @@ class PostprocessContext:
     temperatures: Mapping[str, float] = field(default_factory=dict)
     score_calibrations: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     sigmas: Mapping[str, float] = field(default_factory=dict)
+    baseline: float | None = None
+    calibrated: bool = False
 
 
 class TaskResult(ABC):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.evenly import evenly
+from multisigma.datasets.frame import Camera
 from multisigma.datasets.module import WholeFrames, whole_frame_loader
 from multisigma.datasets.scene import in_classes_of
 from multisigma.metrics import Counts, IntervalCoverage, Reliability, ScoreReliability
@@ -29,6 +30,9 @@ from multisigma.training.weightings import has_tasks_likelihoods
 
 if TYPE_CHECKING:
     from multisigma.training.scene_module import SceneModule
+
+# Frames whose cameras are compared.
+_CAMERAS = 20
 
 
 def write_model(
@@ -47,6 +51,7 @@ def write_model(
     """
     device = torch.device("cpu") if module.config.accelerator == "cpu" else default_device()
     info = describe_model(module, train_data.read(0, ["image"]).size[0])
+    info = replace(info, camera=training_camera(train_data))
     model = SceneModel(info, module.tasks, module.network).eval()
     if val_data is not None:
         noise_scales, temperatures = calibrate(module.eval().to(device), val_data)
@@ -55,6 +60,22 @@ def write_model(
     module.cpu()
     model.save(folder)
     return model
+
+
+def training_camera(data: SceneDataset) -> Camera | None:
+    """Return the camera of the frames that a model learned from; None if some have none, or baselines differ.
+
+    Args:
+        data: The frames, of which some are read.
+
+    Returns:
+        The median of each number over cameras whose baselines differ by at most a tenth.
+    """
+    cameras = [data.read(i, ["image"]).camera for i in evenly(range(len(data)), _CAMERAS)]
+    known = np.array([astuple(camera) for camera in cameras if camera is not None])
+    if len(known) < len(cameras) or np.ptp(known[:, 0]) > 0.1 * known[:, 0].min():
+        return None
+    return Camera(*np.median(known, 0).tolist())
 
 
 def model_folder(run: Path, checkpoint: str) -> Path:

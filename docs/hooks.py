@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os.path
 import re
 from pathlib import Path
@@ -33,6 +34,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             text = target.read_text(encoding="utf-8") if target.is_file() else _listing(target)
             if target.suffix == ".md":
                 waiting.append(target)
+            elif target.suffix == ".ipynb":
+                text = _notebook(text)
             else:
                 text = f"# {target.relative_to(ROOT)}\n\n~~~~{target.suffix[1:]}\n{text}~~~~\n"
             files.append(File.generated(config, _uri(target), content=text))
@@ -60,6 +63,12 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
     return FORMULA.sub(
         lambda match: convert(html.unescape(match[2]), display="block" if match[1] == "div" else "inline"), content
     )
+
+
+def _notebook(text: str) -> str:
+    """Return a notebook's cells as Markdown."""
+    cells = ((cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"])
+    return "\n\n".join(f"```python\n{source}\n```" if kind == "code" else source for kind, source in cells)
 
 
 def _is_outside(target: Path) -> bool:

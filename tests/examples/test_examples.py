@@ -3,6 +3,7 @@
 import ast
 import csv
 import importlib.util
+import json
 import re
 import runpy
 import struct
@@ -201,3 +202,18 @@ def test_a_turning_point_cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with Image.open(tmp_path / "cloud.gif") as picture:
         assert picture.size == (60, 20)
         assert picture.n_frames > 1  # type: ignore[attr-defined]
+
+
+def test_notebook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its cells run one after the other. Jupyter would show more, and compute the same."""
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    notebook = json.loads((EXAMPLES / "street.ipynb").read_text(encoding="utf-8"))
+    names: dict[str, object] = {}
+    for i, cell in enumerate(notebook["cells"]):
+        assert not cell.get("outputs"), "store the notebook without outputs"
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), f"cell {i}", "exec"), names)
+    text = capsys.readouterr().out
+    assert "the road ahead is" in text
+    sigma = last_sigma(text.replace("{", "sigma {"))
+    assert sigma == pytest.approx({"noisy": 10, "clean": 0.5}, rel=0.1)

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from multisigma import SceneModel
 from multisigma.cli import main
 from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.open import open_dataset
+from multisigma.models import scene_model
 
 SMALL = [
     *("--encoder", "test_resnet", "--encoder-weights", "none", "--aspp-channels", "8", "--decoder-channels", "8"),
@@ -189,3 +191,19 @@ def test_a_class_of_a_users_own(
         message = capsys.readouterr().err
         assert words in message
         assert "Traceback" not in message
+
+
+def test_training_starts_from_the_model_that_the_package_ships(
+    streets: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = streets / "street.yaml"
+    path.write_text(f"image: images/{{split}}\nsemantic: labels/{{split}}\nclasses: [{', '.join(ELEVEN)}]\n")
+    monkeypatch.setattr(scene_model, "DEFAULT_FOLDER", streets / "first")
+    again = ["train", "--data", str(path), "--out", str(streets / "second"), *SMALL, "--init", "default"]
+    assert main(again) == 2
+    assert main(["train", "--data", str(path), "--out", str(streets / "first"), *SMALL]) == 0
+    with caplog.at_level("INFO", "multisigma"):
+        assert main([*again, "--learning-rate", "1e-12"]) == 0
+    assert "from default: loaded encoder, aspp, decoder of semantic; afresh start no parts" in caplog.text
+    first, second = (dict(SceneModel.load(streets / name, "cpu").named_parameters()) for name in ("first", "second"))
+    assert all(torch.allclose(second[name], value) for name, value in first.items())

@@ -271,7 +271,7 @@ def _classes(table: _Table) -> tuple[LabelSpace, dict[int, int]]:
                 categories.setdefault(category, len(categories)),
                 row.get("instances", bool, False),
                 not evaluated,
-                _color(row) if "color" in row.content else like.color if like else _hue(position),
+                _color(row) if "color" in row.content else like.color if like else color_of_position(position),
             )
         )
         if row.get("sky", bool, name.casefold() == "sky"):
@@ -295,7 +295,7 @@ def _color(row: _Table) -> tuple[int, int, int]:
     return color[0], color[1], color[2]
 
 
-def _hue(position: int) -> tuple[int, int, int]:
+def color_of_position(position: int) -> tuple[int, int, int]:
     """Return a colour by position. Hues advance by the golden ratio, so that neighbours differ clearly."""
     red, green, blue = colorsys.hsv_to_rgb((0.13 + 0.618034 * position) % 1, 0.55 + 0.25 * (position % 2), 0.9)
     return round(255 * red), round(255 * green), round(255 * blue)

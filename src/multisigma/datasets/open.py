@@ -14,12 +14,14 @@ from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.folder import list_folder, list_splits
 from multisigma.datasets.folder_config import read_config
 from multisigma.datasets.kitti import find_kitti_splits, is_kitti, open_kitti
+from multisigma.datasets.nyuv2 import SPLITS as NYUV2_SPLITS
+from multisigma.datasets.nyuv2 import is_nyuv2, open_nyuv2
 from multisigma.datasets.packed import INDEX, find_packed_splits, open_packed
 from multisigma.errors import MultisigmaError
 
 __all__ = ["Layout", "find_splits", "layout_of", "open_dataset"]
 
-Layout = Literal["class", "folder", "packed", "kitti", "cityscapes"]
+Layout = Literal["class", "folder", "packed", "nyuv2", "kitti", "cityscapes"]
 """The layouts of data sets that `open_dataset` knows."""
 
 _CLASS_PATH = re.compile(r"([^\W\d]\w*\.)+[^\W\d]\w*")
@@ -31,8 +33,8 @@ def layout_of(data: str | Path) -> Layout:
     """Return which layout a path or a name means.
 
     Args:
-        data: A class as 'package.module.Class', a YAML file that describes folders, or the root of a packed copy or of
-            KITTI 2015. Any other path is taken as a root in the Cityscapes format.
+        data: A class as 'package.module.Class', a YAML file that describes folders, or the root of a packed copy, of
+            KITTI 2015 or of NYU Depth V2. Any other path is taken as a root in the Cityscapes format.
     """
     path = Path(data)
     if _CLASS_PATH.fullmatch(str(data)) and not path.exists() and path.suffix.lower() not in _YAML:
@@ -41,6 +43,8 @@ def layout_of(data: str | Path) -> Layout:
         return "folder"
     if (path / INDEX).is_file():
         return "packed"
+    if is_nyuv2(path):
+        return "nyuv2"
     return "kitti" if is_kitti(path) else "cityscapes"
 
 
@@ -65,6 +69,8 @@ def open_dataset(
             return list_folder(read_config(Path(data)), split, missing_labels)
         case "packed":
             return open_packed(Path(data), split)
+        case "nyuv2":
+            return open_nyuv2(Path(data), split)
         case "kitti":
             return open_kitti(Path(data), split, missing_labels)
         case "cityscapes":
@@ -89,6 +95,8 @@ def find_splits(data: str | Path) -> list[str]:
             return list_splits(read_config(Path(data)))
         case "packed":
             return find_packed_splits(Path(data))
+        case "nyuv2":
+            return sorted(NYUV2_SPLITS)
         case "kitti":
             return find_kitti_splits(Path(data))
         case "cityscapes":

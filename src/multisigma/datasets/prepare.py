@@ -43,7 +43,7 @@ def prepare(
         raise DataError(Problem(out, rule, f"{size[0]}x{size[1]}", "Give a size such as 128x256."))
     layout = layout_of(data)
     source = Path(data).parent if layout == "folder" else Path(data)
-    if layout not in ("class", "folder") and out.resolve().is_relative_to(source.resolve()):
+    if layout not in ("class", "folder", "nyuv2") and out.resolve().is_relative_to(source.resolve()):
         rule = f"the copy must lie outside of its source {source}"
         raise DataError(Problem(out, rule, "a folder inside it", "Choose another folder."))
     record = source / RECORD_FILE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -198,18 +199,78 @@ class SceneModel(nn.Module):
         Example:
             scene = SceneModel.default().predict("street.jpg")
         """
-        if not (DEFAULT_FOLDER / WEIGHTS_FILE).is_file():
-            raise MultisigmaError(
-                f"{DEFAULT_FOLDER}: the package must hold a model, if none is named. Found no {WEIGHTS_FILE}. Name a "
-                "run or a saved model, or install a release of multisigma, which has one."
-            )
-        model = cls.load(DEFAULT_FOLDER, device)
+        model = cls.load(default_folder(), device)
         millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
         _log.info(
             "model: the one that multisigma ships (%s, %.1f million parameters), see %s",
             *(model.info.encoder, millions, DEFAULT_FOLDER / CARD_FILE),
         )
         return model
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        revision: str | None = None,
+        device: str | torch.device | None = None,
+        trust_code: bool = False,
+        token: str | None = None,
+    ) -> Self:
+        """Load a model from the Hugging Face Hub, in evaluation mode, and log the commit that was loaded.
+
+        Only `model.json` and `model.safetensors` are downloaded, into the hub's cache. A folder of this machine is
+        loaded as by `load`, and then nothing is fetched.
+
+        Args:
+            name: Name of the model on the hub, as 'owner/name'; or a folder.
+            revision: Commit, tag or branch. Only a commit always means the same weights. None for the main branch.
+            device: As for `load`.
+            trust_code: As for `load`. The code is that of this machine's packages; none is downloaded.
+            token: Access token, for private models; None for the one that `hf auth login` stored.
+
+        Raises:
+            MultisigmaError: There is no such model or revision, the hub cannot be reached, or as for `load`.
+        """
+        if Path(name).is_dir():
+            return cls.load(name, device, trust_code)
+        # Here, because it takes a second, and most uses need no hub.
+        from multisigma.models.hub import download
+
+        folder, commit = download(str(name), (INFO_FILE, WEIGHTS_FILE), revision, token)
+        _log.info("model: %s of the Hugging Face Hub, revision %s", name, commit)
+        return cls.load(folder, device, trust_code)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        card: str | Path,
+        *,
+        half: bool = True,
+        private: bool = False,
+        revision: str | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Upload the model with its card to the Hugging Face Hub, in one commit.
+
+        Args:
+            repo_id: Name of the model on the hub, as 'owner/name'. It is made if it does not exist.
+            card: The model card, such as the `MODEL_CARD.md` of `multisigma pack`. Licences beside it go along.
+            half: As for `save`.
+            private: Whether a new model is private.
+            revision: Branch to commit to; None for the main one.
+            token: Access token; None for the one that `hf auth login` stored.
+
+        Returns:
+            The commit, which `from_pretrained` takes as the revision.
+
+        Raises:
+            MultisigmaError: The card cannot be read, or the hub refuses.
+        """
+        from multisigma.models.hub import upload
+
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(folder, half)
+            return upload(Path(folder), repo_id, Path(card), private=private, revision=revision, token=token)
 
     def to_device(self, device: str | torch.device | None) -> None:
         """Move the model; None for CUDA, else MPS, else the CPU.
@@ -244,6 +305,16 @@ def default_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def default_folder() -> Path:
+    """Return the folder of the model that the package ships. Raises `MultisigmaError` if it has no weights."""
+    if not (DEFAULT_FOLDER / WEIGHTS_FILE).is_file():
+        raise MultisigmaError(
+            f"{DEFAULT_FOLDER}: the package must hold a model, if none is named. Found no {WEIGHTS_FILE}. Name a "
+            "run or a saved model, or install a release of multisigma, which has one."
+        )
+    return DEFAULT_FOLDER
 
 
 def require_files(folder: Path) -> None:

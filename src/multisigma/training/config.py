@@ -122,7 +122,11 @@ class TrainConfig:
         "pretrained weights of the encoder: hub (fetched), packaged (the extra 'weights', for tf_efficientnet_lite0), "
         "none (random), or a file",
     )
-    init: str | None = option(None, "run folder or saved model whose weights the network starts from, where they fit")
+    init: str | None = option(
+        None,
+        "run folder or saved model whose weights the network starts from, where they fit; 'default' for the model that "
+        "the package ships",
+    )
     output_stride: int = option(8, "output stride of the encoder: 8, 16 or 32")
     aspp_channels: int = option(256, "channels of each branch of the ASPP")
     dilations: Names = option(Names("1", "12", "24", "36"), "dilations of the ASPP, with commas")

@@ -76,19 +76,14 @@ class Answers(BaseHTTPRequestHandler):
         return self.answer({"error": self.path}, 404)
 
     def do_GET(self) -> None:
-        described = re.fullmatch(r"/api/models/me/street/revision/([^/?]+)(\?.*)?", self.path)
         file = re.fullmatch(r"/me/street/resolve/([^/]+)/(\S+)", self.path)
-        revision = (described or file or ["", ""])[1]
+        revision = file[1] if file else ""
         commit = self.server.branches.get(revision, revision)
         files = self.server.commits.get(commit)
-        if files is None:
+        if file is None or files is None:
             return self.answer(
                 {"error": "Not Found"}, 404, X_Error_Code="RevisionNotFound", X_Error_Message="no revision"
             )
-        if described:
-            siblings = [{"rfilename": name} for name in files]
-            return self.answer({"id": "me/street", "sha": commit, "siblings": siblings})
-        assert file
         if self.command == "GET":
             self.server.downloaded.append(file[2])
         content = files[file[2]]
@@ -108,8 +103,8 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
         def __init__(self, token: str | None) -> None:
             super().__init__(endpoint, token or False)
 
-        def snapshot_download(self, *args: Any, **options: Any) -> Any:
-            return super().snapshot_download(*args, cache_dir=tmp_path / "cache", **options)
+        def hf_hub_download(self, *args: Any, **options: Any) -> Any:
+            return super().hf_hub_download(*args, cache_dir=tmp_path / "cache", **options)
 
     monkeypatch.setattr("multisigma.models.hub.HfApi", LocalApi)
     yield server

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from huggingface_hub.errors import OfflineModeIsEnabled as Offline
 
 from multisigma.errors import MultisigmaError
 
@@ -52,13 +50,13 @@ def upload(folder: Path, repo_id: str, card: Path, *, private: bool, revision: s
         commit = api.upload_folder(
             repo_id=repo_id, folder_path=folder, revision=revision, commit_message="Upload of multisigma"
         )
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except Exception as error:  # of the transport, which differs between versions of huggingface_hub
         raise _refused(repo_id, error, "Log in by `hf auth login`, and check the name.") from error
     return str(commit.oid)
 
 
-def download(repo_id: str, files: Collection[str], revision: str | None, token: str | None) -> tuple[Path, str]:
-    """Download some files of a model, or take them from the hub's cache on this machine.
+def download(repo_id: str, files: Sequence[str], revision: str | None, token: str | None) -> tuple[Path, str]:
+    """Download some files of a model, all of one commit, or take them from the hub's cache on this machine.
 
     Args:
         repo_id: Name of the model on the hub, as 'owner/name'.
@@ -72,13 +70,17 @@ def download(repo_id: str, files: Collection[str], revision: str | None, token: 
     Raises:
         MultisigmaError: There is no such model or revision, or the hub cannot be reached.
     """
+    api = HfApi(token=token)
     try:
-        folder = Path(HfApi(token=token).snapshot_download(repo_id, revision=revision, allow_patterns=list(files)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, Offline, OSError) as error:
+        # The cache has a folder for each commit. A branch may move on between two files, a commit may not.
+        folder = Path(api.hf_hub_download(repo_id, files[0], revision=revision)).parent
+        for name in files[1:]:
+            api.hf_hub_download(repo_id, name, revision=folder.name)
+    except Exception as error:
         raise _refused(repo_id, error, "Check the name, the revision and the network.") from error
     return folder, folder.name
 
 
 def _refused(repo_id: str, error: Exception, remedy: str) -> MultisigmaError:
-    reason = str(error).strip().splitlines()[0]
+    reason = " ".join(str(error).split())[:300]
     return MultisigmaError(f"{repo_id!r} on the Hugging Face Hub: {reason} {remedy}")

@@ -15,7 +15,10 @@ from multisigma.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted(page for page in (ROOT / "docs" / "guides").glob("*.md") if page.name != "index.md")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 BLOCK = re.compile(r"^```(\w*)(?: title=\"(.*)\")?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Hours of training, and a network with fetched weights, become seconds.
 SHORTER = {

@@ -177,7 +177,7 @@ class NYUv2Dataset(SceneDataset):
         # MATLAB's axes are reversed: (H, W, 3, N) becomes (N, 3, W, H).
         frames = len(file["images"]) if "images" in file else 0
         for name, dimensions in (("images", 4), ("labels", 3), ("instances", 3), ("rawDepths", 3)):
-            shape = file[name].shape if name in file else ()
+            shape: tuple[int, ...] = file[name].shape if name in file else ()
             if len(shape) != dimensions or len(shape) < 3 or shape[0] != frames:
                 rule = f"the variable `{name}` must have {dimensions} axes, the last one for the frames"
                 raise DataError(Problem(self.path, rule, str(shape[::-1]) if shape else "none", "Download it again."))

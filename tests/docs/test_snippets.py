@@ -22,7 +22,7 @@ GUIDES = ROOT / "docs" / "guides"
 
 
 def has_blocks(page: Path) -> bool:
-    """Whether Python blocks of a page run by themselves. In a guide, commands may have to run first: `test_guides.py`."""
+    """Whether Python blocks of a page run by themselves. In a guide, commands may come first: `test_guides.py`."""
     text = page.read_text()
     return bool(BLOCK.search(text)) and not (page.parent == GUIDES and "\nmultisigma " in text)
 

@@ -39,8 +39,9 @@ def around_the_readme() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if has_blocks(page)], ids=lambda page: page.name)
-def test_python_blocks_run(page: Path) -> None:
+def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of a page run one after the other, as a reader would paste them."""
+    monkeypatch.chdir(tmp_path)
     text, names = page.read_text(), around_the_readme() if page.name == "README.md" else {}
     torch.manual_seed(0)
     for block in BLOCK.finditer(text):

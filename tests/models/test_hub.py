@@ -59,15 +59,13 @@ class Answers(BaseHTTPRequestHandler):
             self.server.branches[branch[1]] = self.server.branches.get("main", "")
             return self.answer({})
         if self.path.startswith("/api/models/me/street/preupload/"):
-            files = [
-                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in json.loads(body)["files"]
-            ]
-            return self.answer({"files": files})
+            names = [file["path"] for file in json.loads(body)["files"]]
+            modes = [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]
+            return self.answer({"files": modes})
         if branch := re.fullmatch(r"/api/models/me/street/commit/(\S+)", self.path):
             rows = [json.loads(line) for line in body.splitlines()]
-            files = {
-                row["value"]["path"]: base64.b64decode(row["value"]["content"]) for row in rows if row["key"] == "file"
-            }
+            values = [row["value"] for row in rows if row["key"] == "file"]
+            files = {value["path"]: base64.b64decode(value["content"]) for value in values}
             commit = sha1(body.encode()).hexdigest()
             self.server.commits[commit] = files
             self.server.branches[branch[1]] = commit

@@ -162,7 +162,7 @@ def example(name: str) -> Any:
 def small_cloud() -> PointCloud:
     rng = np.random.default_rng(0)
     return PointCloud(
-        points=rng.uniform(1, 9, (50, 3)).astype(np.float32),
+        points=rng.uniform((-2, -1, 5), (2, 1, 9), (50, 3)).astype(np.float32),
         colours=rng.integers(0, 256, (50, 3), np.uint8),
         pixels=np.zeros((50, 2), np.int32),
         class_ids=np.full(50, 26, np.uint8),

@@ -3,7 +3,8 @@
 import importlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from multisigma.cli import main
 from multisigma.cli.experiment import EXPERIMENTS
 from multisigma.datasets.open import open_dataset
 from multisigma.errors import MultisigmaError
-from multisigma.experiments import likelihoods
+from multisigma.experiments import likelihoods, optimum, verdicts
 from multisigma.experiments import study as study_module
 from multisigma.experiments.budgets import BUDGETS
 from multisigma.experiments.execute import execute, hash_of_data
@@ -31,7 +32,10 @@ from multisigma.tasks.base import RegressionTask
 from multisigma.training.train import train
 from multisigma.training.weightings import WEIGHTINGS
 from multisigma.weighting import Laplace, Softmax, UncertaintyWeighting
-from tests.experiments.fakes import fake_result, write_fake
+from tests.experiments.fakes import FRAMES, fake_result, write_fake
+
+CONFIG = BUDGETS["smoke"].config
+OF_NO_RUNS = ("optimum", "table2", "figure4", "figure9")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,8 @@ def test_page_from_made_up_results(name: str, tmp_path: Path, monkeypatch: pytes
     work(experiment, Study(tmp_path, budget, 2, "data"))
     assert main(["experiment", name, "--out", str(tmp_path), "--budget", budget, "--seeds", "2"]) == 0
     page = (tmp_path / f"{name}.md").read_text()
-    assert f"multisigma experiment {name} --data ROOT --out DIR --budget {budget} --seeds 2" in page
+    assert f"multisigma experiment {name} --" in page
+    assert name in OF_NO_RUNS or f" --out DIR --budget {budget} --seeds 2" in page
     assert "nan" not in page
     for line in page.splitlines():
         if line.startswith("!["):
@@ -75,7 +80,7 @@ def test_page_without_results(name: str, tmp_path: Path) -> None:
 def test_smoke(name: str, root: Path, smoke: Path) -> None:
     options = ["--data", str(root), "--out", str(smoke), "--budget", "smoke", "--seeds", "1"]
     assert main(["experiment", name, *options]) == 0
-    assert "All runs agree" in (smoke / f"{name}.md").read_text()
+    assert name in OF_NO_RUNS or "All runs agree" in (smoke / f"{name}.md").read_text()
 
 
 def test_a_run(root: Path, tmp_path: Path) -> None:
@@ -237,6 +242,38 @@ def test_noisy_labels_are_seen_by_the_training_alone(root: Path) -> None:
     for make in (lambda: NoisyDepth(-1.0), lambda: NoisySemantic(1.5)):
         with pytest.raises(MultisigmaError, match="must be"):
             make()
+
+
+def test_the_learned_noise_is_at_its_optimum() -> None:
+    for name, curve in optimum.train().items():
+        assert curve.learned[-1] == pytest.approx(curve.optimal[-1], rel=0.01), name
+        known = optimum.TOYS[name].sigma
+        # 2,000 samples.
+        assert known != known or curve.learned[-1] == pytest.approx(known, rel=0.1), name
+
+
+def test_verdicts_follow_the_intervals() -> None:
+    """Errors of depth that are half as large, less a per cent for each seed, are a gain of 51 per cent in the mean."""
+    study = cast(Study, SimpleNamespace(frames=lambda: ([], FRAMES)))
+    worse = [replace(fake_result(CONFIG), config=replace(CONFIG, seed=seed)) for seed in range(3)]
+    better = [
+        replace(
+            result,
+            counts={
+                "depth": {
+                    frame: {**counts, "disparity_sums": counts["disparity_sums"] * (0.5 - 0.01 * result.config.seed)}
+                    for frame, counts in result.counts["depth"].items()
+                }
+            },
+        )
+        for result in worse
+    ]
+    gains = verdicts.gains_over(study, better, worse)
+    assert set(gains) == {"depth"}
+    assert gains["depth"].mean == pytest.approx(51.0)
+    assert verdicts.of_gains(gains) == "held"
+    assert verdicts.of_gains(verdicts.gains_over(study, worse, better)) == "not held"
+    assert verdicts.of_gains(verdicts.gains_over(study, better[:1], worse[:1])) == "undecided"
 
 
 def test_a_preference_multiplies_a_task() -> None:

@@ -13,11 +13,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from multisigma.claims import Claims
+from multisigma.cli import main
 from multisigma.errors import MultisigmaError
+from multisigma.experiments import figure7, table1
 from multisigma.experiments import study as study_module
-from multisigma.experiments import table1
 from multisigma.experiments.results import Result, result_path
 from multisigma.experiments.study import Study, make_page, run_study, work
 from multisigma.experiments.tuning import Method, candidates, chosen, tuned_runs
@@ -118,6 +120,40 @@ def test_killed_five_times_and_shared_by_two(
     assert page_of(folder) == page_of(whole)
 
 
+@pytest.mark.slow
+def test_training_runs_killed_five_times_and_shared_by_two(tmp_path: Path) -> None:
+    """The same with runs that train: curves and numbers are those of a study that nobody disturbed."""
+    root, killed, whole = (tmp_path / name for name in ("streets", "killed", "whole"))
+    generate(root, 4, 2, 64, 128, seed=0, processes=1, samples_page=False)
+    rng = random.Random(1)
+
+    def begin() -> multiprocessing.process.BaseProcess:
+        study = Study(killed, "smoke", 4, str(root))
+        process = multiprocessing.get_context("fork").Process(target=_train, args=(study,))
+        process.start()
+        return process
+
+    for _ in range(5):
+        process = begin()
+        time.sleep(rng.uniform(0.2, 3))
+        process.kill()
+        assert exit_codes([process]) in ([-signal.SIGKILL], [0])
+    assert exit_codes([begin(), begin()]) == [0, 0]
+    run_study(figure7, Study(whole, "smoke", 4, str(root)))
+    first, second = (sorted((folder / "runs").glob("*.gz")) for folder in (killed, whole))
+    assert [path.name for path in first] == [path.name for path in second]
+    for one, other in zip(map(Result.read, first), map(Result.read, second), strict=True):
+        assert one.curves == other.curves
+        assert [m.value for m in one.measurements] == pytest.approx([m.value for m in other.measurements], nan_ok=True)
+    assert not list((killed / "runs").glob("*.lock"))
+
+
+def _train(study: Study) -> None:
+    # A forked process must not use the pool of threads of its parent.
+    torch.set_num_threads(1)
+    run_study(figure7, study)
+
+
 def test_two_processes_do_nothing_twice(
     tmp_path: Path, without_training: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +247,17 @@ def test_a_method_is_chosen_on_one_half_and_reported_with_other_seeds(tmp_path: 
     rest = tuned_runs(study, [method])[6:]
     assert [config.seed for config in rest] == [1, 2]
     assert {replace(config, seed=0) for config in map(_hashable, rest)} == {_hashable(best)}
+
+
+def test_the_papers_protocol_has_one_learning_rate(tmp_path: Path, without_training: None) -> None:
+    study = Study(tmp_path, "cpu", 2, "data", tuned=False)
+    method = Method("equal", study.config("equal"))
+    assert candidates(study, method) == [chosen(study, method)] == [study.config("equal", seed=0)]
+    run_study(table1, study)
+    assert main(["experiment", "table1", "--out", str(tmp_path), "--seeds", "2", "--protocol", "paper"]) == 0
+    page = (tmp_path / "table1-one-rate.md").read_text()
+    assert "--seeds 2 --protocol paper" in page
+    assert "## Choices" not in page
 
 
 def _hashable(config: TrainConfig | None) -> TrainConfig:

@@ -13,7 +13,7 @@ from multisigma import MultisigmaError
 from multisigma.models import SceneNetwork
 from multisigma.models.aspp import ASPP
 from multisigma.models.complexity import complexity
-from multisigma.models.encoder import make_encoder
+from multisigma.models.encoder import make_encoder, split_encoder
 
 TASKS = {"semantic": 19, "instance": 2, "depth": 1}
 
@@ -43,6 +43,7 @@ def test_any_subset_of_tasks(tasks: tuple[str, ...]) -> None:
 
 def test_the_papers_network() -> None:
     network = SceneNetwork(TASKS, encoder_weights="none")
+    assert network.aspp is not None
     assert network.aspp.channels == 1280
     kernels = [(branch[0].kernel_size, branch[0].dilation) for branch in network.aspp.branches]  # type: ignore[index]
     assert kernels == [((1, 1), (1, 1)), ((3, 3), (12, 12)), ((3, 3), (24, 24)), ((3, 3), (36, 36))]
@@ -116,6 +117,41 @@ def test_a_frozen_part_keeps_weights_and_statistics(encoder: str) -> None:
     assert not any(name.startswith(("conv_stem", "conv1", "bn1", "stem", "layer1", "layer2")) for name in learned)
     assert any(name.startswith(coarse[-1]) for name in learned)
     assert {name.split(".")[0] for name in changed} == {"encoder", "aspp", "skip", "decoders"}
+
+
+@pytest.mark.parametrize("encoder", ["test_resnet", "test_convnext", "tf_efficientnet_lite0", "mobilenetv3_small_100"])
+def test_the_two_parts_of_an_encoder_are_the_encoder(encoder: str) -> None:
+    whole = make_encoder(encoder, 32, "none").module.eval()
+    image = torch.rand(1, 3, 64, 64)
+    stages = len(whole.feature_info.info)
+    for shared in range(1, stages + 1):
+        first, second = split_encoder(whole, shared)
+        torch.testing.assert_close(second(first(image)), whole(image)[-1])
+        # Cut at the features that timm lists.
+        assert first(image).shape[1] == whole.feature_info.info[shared - 1]["num_chs"]
+    with pytest.raises(MultisigmaError, match=f"`shared_stages` must be from 1 to the encoder's {stages}"):
+        split_encoder(whole, 0)
+
+
+def test_tasks_with_branches_of_their_own() -> None:
+    network = small(shared_stages=2)
+    outputs = network(torch.rand(2, 3, 33, 97) * 255)
+    assert {name: output.shape[1:] for name, output in outputs.items()} == {
+        name: (channels, 33, 97) for name, channels in TASKS.items()
+    }
+    # A task's loss reaches the shared stages and its own branch alone.
+    outputs["depth"].abs().mean().backward()
+    reached = {name.split(".")[1] for name, p in network.named_parameters() if p.grad is not None and "branch" in name}
+    assert reached == {"depth"}
+    assert all(p.grad is not None for p in network.encoder.parameters())
+    one, other = (complexity(small(shared_stages=stages), 64, 128) for stages in (1, 4))
+    assert sum(part.parameters for part in one) > sum(part.parameters for part in other)
+    assert sum(part.multiply_adds for part in one) > sum(part.multiply_adds for part in other)
+    assert [part.part for part in one[:2]] == ["encoder", "branch: semantic"]
+    with pytest.raises(MultisigmaError, match="`shared_stages` must be None with `skip_channels`"):
+        small(shared_stages=2, skip_channels=4)
+    with pytest.raises(MultisigmaError, match="`frozen_stride` must be 0 with `shared_stages`"):
+        network.freeze(8)
 
 
 def test_a_stride_without_features_cannot_be_frozen() -> None:
@@ -227,6 +263,7 @@ def test_the_encoders_own_statistics_normalise(encoder: str) -> None:
     config = timm.get_pretrained_cfg(encoder)
     rgb = torch.randint(0, 256, (1, 3, 32, 64), dtype=torch.uint8)
     mean, std = (torch.tensor(values)[:, None, None] for values in (config.mean, config.std))
+    assert network.aspp is not None
     expected = network.aspp(network.encoder((rgb / 255 - mean) / std)[-1])
     torch.testing.assert_close(network.forward_features(rgb), expected, rtol=1e-4, atol=1e-4)
     assert not {"mean", "std"} & set(network.state_dict())

@@ -45,6 +45,7 @@ def test_presets_set_every_field_that_has_a_meaning_in_the_paper(name: str) -> N
         "init",
         "skip_channels",
         "separable",
+        "shared_stages",
         "frozen_stride",
         "encoder_learning_rate",
         "photometric",

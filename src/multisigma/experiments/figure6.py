@@ -72,7 +72,7 @@ def page(study: Study) -> Page:
     made.heading("Iterations until the noises agree")
     made.table(
         ["factor", *TASKS],
-        [[f"{factor:g}", *(_agreement(first, task, factor) for task in TASKS)] for factor in FACTORS],
+        [[f"{factor:g}", *(number(agreement_of(first, task, factor), 3) for task in TASKS)] for factor in FACTORS],
     )
     made.text(
         f"From this iteration on, the noises of all starts lie within the factor, of {study.budget.config.iterations} "
@@ -89,8 +89,9 @@ def page(study: Study) -> Page:
     return made
 
 
-def _agreement(first: dict[float, Result], task: str, factor: float) -> str:
+def agreement_of(first: dict[float, Result], task: str, factor: float) -> float:
+    """Return the iteration from which the noises of a task agree; nan if there is none, or fewer than two starts."""
     if len(first) < 2:
-        return "-"
+        return float("nan")
     noises = [learned_noise(result, task) for result in first.values()]
-    return number(agreement(np.stack([values for _, values in noises]), noises[0][0], factor), 3)
+    return agreement(np.stack([values for _, values in noises]), noises[0][0], factor)

@@ -26,7 +26,7 @@ class GradientProbe(lightning.Callback):
         times: Number of rows.
     """
 
-    def __init__(self, iterations: int, times: int = 20) -> None:
+    def __init__(self, iterations: int, times: int = 10) -> None:
         self.every = max(1, iterations // times)
         self.rows: list[dict[str, float]] = []
 

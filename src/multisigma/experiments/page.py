@@ -89,7 +89,8 @@ def add_origin(page: Page, name: str, study: Study) -> None:
     frames = f"{len(report)} validation frames; choices are made on {len(choose)} frames of other cities"
     page.heading("How it was made")
     page.text(
-        f"```\nmultisigma experiment {name} --data ROOT --out DIR --budget {study.budget_name} --seeds {study.seeds}\n"
+        f"```\nmultisigma experiment {name} --data ROOT --out DIR --budget {study.budget_name} --seeds {study.seeds}"
+        f"{'' if study.tuned else ' --protocol paper'}\n"
         f"```\n\nFrom {len(results)} runs, {number(sum(seconds) / 3600, 2)} hours of computing together. "
         f"Budget `{study.budget_name}`: {study.budget.data}, {study.budget.config.iterations} iterations of "
         f"{study.budget.config.batch_size}, encoder {study.budget.config.encoder}. Reported on {frames}. "

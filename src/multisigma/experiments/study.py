@@ -55,14 +55,25 @@ class Study:
         seeds: Number of seeds that are reported.
         data: The data of new runs; None if only results that are there are read.
         trust_code: Take results with tasks or weightings that are not built in, whose code then runs.
+        tuned: Whether each method chooses from the budget's learning rates; if not, all have the middle one.
+        models: Finished models that some pages show: folders, or 'default' for the one that the package ships.
     """
 
     def __init__(
-        self, folder: Path, budget: str, seeds: int, data: str | None = None, trust_code: bool = False
+        self,
+        folder: Path,
+        budget: str,
+        seeds: int,
+        data: str | None = None,
+        trust_code: bool = False,
+        *,
+        tuned: bool = True,
+        models: Sequence[str] = ("default",),
     ) -> None:
         self.trust_code = trust_code
         self.folder, self.budget, self.seeds, self.data = folder, BUDGETS[budget], seeds, data
-        self.budget_name = budget
+        self.budget_name, self.tuned, self.models = budget, tuned, models
+        self.learning_rates = self.budget.learning_rates if tuned else (self.budget.config.learning_rate,)
         self._results: dict[Path, Result] = {}
 
     def config(
@@ -118,7 +129,9 @@ class Study:
         return halves(names)
 
 
-def run_study(experiment: Experiment, study: Study, jobs: int = 1, progress: Progress = SILENT) -> None:
+def run_study(
+    experiment: Experiment, study: Study, jobs: int = 1, progress: Progress = SILENT, ray: str | None = None
+) -> None:
     """Do the runs of an experiment that are missing. Other processes may do the same in the same folder.
 
     Args:
@@ -126,9 +139,10 @@ def run_study(experiment: Experiment, study: Study, jobs: int = 1, progress: Pro
         study: Its results, with data.
         jobs: Processes of this machine. With one, this process does the runs.
         progress: Takes how many runs are done and how many are running.
+        ray: Address of a Ray cluster whose workers do the runs instead, as many as `jobs`; None for this machine.
 
     Raises:
-        MultisigmaError: The data is at fault, or is not that of the results in the folder.
+        MultisigmaError: The data is at fault, or is not that of the results in the folder; or the cluster fails.
     """
     if study.data is None:
         raise MultisigmaError("Option --data must be given to do runs. Found none.")
@@ -137,7 +151,12 @@ def run_study(experiment: Experiment, study: Study, jobs: int = 1, progress: Pro
     remove_leftovers(study.folder / "runs")
     _remove_finished_runs(study.folder / "runs")
     report = _Report(experiment, study, progress)
-    if jobs == 1:
+    if ray is not None:
+        # Here, because it imports this module.
+        from multisigma.experiments.ray_cluster import work_on_ray
+
+        work_on_ray(experiment, study, jobs, ray, report, _POLL)
+    elif jobs == 1:
         work(experiment, study, report)
     else:
         _work_in_processes(experiment, study, jobs, report)
@@ -146,13 +165,18 @@ def run_study(experiment: Experiment, study: Study, jobs: int = 1, progress: Pro
 
 def make_page(experiment: Experiment, study: Study) -> Page:
     """Return the page of an experiment from the results that are there."""
+    load(experiment, study)
+    return experiment.page(study)
+
+
+def load(experiment: Experiment, study: Study) -> None:
+    """Read the results of an experiment that are there."""
     planned = -1
     # Later runs follow from the results of earlier ones.
     while planned < len(configs := experiment.plan(study)):
         planned = len(configs)
         for config in configs:
             study.find(config)
-    return experiment.page(study)
 
 
 def _check_data(study: Study) -> None:
@@ -217,6 +241,8 @@ class _Report:
 
     def __call__(self) -> None:
         planned = {result_path(self.study.folder / "runs", config) for config in self.experiment.plan(self.study)}
+        if not planned:
+            return
         done = sum(path.is_file() for path in planned)
         running = sum(self.claims.is_held(_lock(path)) for path in planned)
         if len(planned) != self.total:
@@ -237,6 +263,7 @@ def _work_in_processes(experiment: Experiment, study: Study, jobs: int, report: 
         study.seeds,
         study.data,
         study.trust_code,
+        study.tuned,
         max(1, cores // jobs),
     )
     processes = [context.Process(target=_worker, args=(*arguments, os.getpid())) for _ in range(jobs)]
@@ -257,7 +284,15 @@ def _work_in_processes(experiment: Experiment, study: Study, jobs: int, report: 
 
 
 def _worker(
-    name: str, folder: Path, budget: str, seeds: int, data: str, trust_code: bool, threads: int, parent: int
+    name: str,
+    folder: Path,
+    budget: str,
+    seeds: int,
+    data: str,
+    trust_code: bool,
+    tuned: bool,
+    threads: int,
+    parent: int,
 ) -> None:
     """Do runs in a process of its own; it ends if its parent does."""
     import importlib
@@ -265,7 +300,8 @@ def _worker(
     torch.set_num_threads(threads)
     experiment: Any = importlib.import_module(name)
     try:
-        work(experiment, Study(folder, budget, seeds, data, trust_code), partial(_end_with, parent))
+        study = Study(folder, budget, seeds, data, trust_code, tuned=tuned)
+        work(experiment, study, partial(_end_with, parent))
     except MultisigmaError as error:
         _log.error("%s", error)
         sys.exit(1)

@@ -38,7 +38,7 @@ def candidates(study: Study, method: Method) -> list[TrainConfig]:
             seed=0,
             weighting_options={**(method.config.weighting_options or {}), **variant} or None,
         )
-        for rate in study.budget.learning_rates
+        for rate in study.learning_rates
         for variant in method.variants
     ]
 
@@ -81,7 +81,7 @@ def add_tuning(page: Page, study: Study, methods: Sequence[Method]) -> None:
     if all(len(candidates(study, method)) == 1 for method in methods):
         return
     choose, _ = study.frames()
-    rates = study.budget.learning_rates
+    rates = study.learning_rates
     page.heading("Choices")
     page.text(
         f"Each method chose its learning rate from {', '.join(f'{rate:g}' for rate in rates)} (and its temperature, "

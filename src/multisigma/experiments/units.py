@@ -17,7 +17,7 @@ from multisigma.experiments import table1
 from multisigma.experiments.comparison import MAIN
 from multisigma.experiments.page import Page, add_origin, estimate
 from multisigma.experiments.results import Result
-from multisigma.experiments.statistics import gain, over_seeds, t_interval
+from multisigma.experiments.statistics import Estimate, gain, over_seeds, t_interval
 from multisigma.experiments.study import Study
 from multisigma.metrics.regression import TargetOf
 from multisigma.tasks import Depth, Instance, PostprocessContext
@@ -148,7 +148,7 @@ def page(study: Study) -> Page:
         for unit, change in UNITS.items():
             found = study.found(study.of_seeds(weightings(study, change)[name]))
             numbers = [estimate(over_seeds(found, key, frames)) for key in MAIN]
-            rows.append([name, unit, *numbers, estimate(_mean_gain(found, base, frames), 3)])
+            rows.append([name, unit, *numbers, estimate(mean_gain(found, base, frames), 3)])
     made.table(["weighting", "unit", "IoU %", "instance px", "depth px", "mean gain over pixels, %"], rows)
     made.text(
         "Mean gain: over the three tasks, of each seed against the same seed in pixels. Near 0 means that nothing "
@@ -158,7 +158,7 @@ def page(study: Study) -> Page:
     return made
 
 
-def _mean_gain(found: Sequence[Result], base: Sequence[Result], frames: Sequence[str]) -> tuple[float, float, float]:
+def mean_gain(found: Sequence[Result], base: Sequence[Result], frames: Sequence[str]) -> Estimate:
     """Return the mean over tasks of the gain over the same seed in pixels, over seeds."""
     before = {result.config.seed: result for result in base}
     return t_interval(

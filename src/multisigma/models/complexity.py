@@ -28,12 +28,17 @@ def complexity(network: SceneNetwork, height: int, width: int) -> list[PartCompl
         width: Width of the input image.
 
     Returns:
-        The encoder, the ASPP, the skip connection if there is one, and each task's decoder.
+        The encoder, the ASPP, the skip connection if there is one, and each task's decoder; where tasks have encoder
+        stages and an ASPP of their own, these as their branches.
     """
     shadow = copy.deepcopy(network).to("meta").eval()
-    parts: dict[str, tuple[str, nn.Module]] = {"encoder": ("encoder", shadow.encoder), "aspp": ("aspp", shadow.aspp)}
+    parts: dict[str, tuple[str, nn.Module]] = {"encoder": ("encoder", shadow.encoder)}
+    if shadow.aspp is not None:
+        parts["aspp"] = ("aspp", shadow.aspp)
     if shadow.skip is not None:
         parts["skip"] = ("skip", shadow.skip)
+    for name, branch in (shadow.branches or nn.ModuleDict()).items():
+        parts[f"branch: {name}"] = (f"branches.{name}", branch)
     for name, decoder in shadow.decoders.items():
         parts[f"decoder: {name}"] = (f"decoders.{name}", decoder)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

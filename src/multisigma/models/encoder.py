@@ -146,6 +146,37 @@ def modules_up_to(encoder: Any, stride: int) -> list[nn.Module]:
     return [module for _, module in encoder.named_modules()][: last + 1]
 
 
+def split_encoder(encoder: Any, stages: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """Cut a timm encoder in two, whose composition gives the encoder's last features.
+
+    Args:
+        encoder: The module of `make_encoder`. Its parts stay the same objects.
+        stages: Stages of the first part, from 1 for the stem: those whose features timm lists.
+
+    Raises:
+        MultisigmaError: The encoder has fewer stages, or does not run its layers one after the other.
+    """
+    if hasattr(encoder, "blocks"):
+        # EfficientNet and MobileNet: the stem's layers, then the blocks.
+        stem = [(name, child) for name, child in encoder.named_children() if name != "blocks"]
+        layers = dict(stem) | {f"blocks.{i}": block for i, block in enumerate(encoder.blocks)}
+    elif isinstance(encoder, nn.ModuleDict):
+        layers = {name.replace("_", "."): child for name, child in encoder.items()}
+    else:
+        raise MultisigmaError(
+            "Parameter `shared_stages` must go with an encoder that runs its layers one after the other, such as "
+            f"resnet50 or {PACKAGED_ENCODER}. Found {type(encoder).__name__}."
+        )
+    ends = [stage["module"] for stage in encoder.feature_info.info]
+    if not 1 <= stages <= len(ends):
+        raise MultisigmaError(
+            f"Parameter `shared_stages` must be from 1 to the encoder's {len(ends)} stages. Found {stages}."
+        )
+    cut = list(layers).index(ends[stages - 1]) + 1
+    parts = list(layers.values())
+    return nn.Sequential(*parts[:cut]), nn.Sequential(*parts[cut:])
+
+
 def _known(name: str) -> str:
     """Return the architecture of an encoder's name; raise `MultisigmaError` if timm has no such encoder."""
     on_hub = name.startswith("hf-hub:")

@@ -51,6 +51,7 @@ class ModelInfo:
         decoder_kernel: First kernel of each decoder.
         skip_channels: Channels of the encoder's fine features that join the ASPP's; 0 for none.
         separable: Whether the 3x3 convolutions of ASPP and decoders are separable.
+        shared_stages: Stages of the encoder that the tasks share; None if they share it and the ASPP.
         labels: The classes.
         sigmas: The noise scale that training has learned for each task's own likelihood, by task name; empty if the
             weighting learns none.
@@ -80,6 +81,7 @@ class ModelInfo:
     decoder_kernel: int = 3
     skip_channels: int = 0
     separable: bool = False
+    shared_stages: int | None = None
     task_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     labels: LabelSpace = CITYSCAPES
     sigmas: Mapping[str, float] = field(default_factory=dict)
@@ -111,6 +113,7 @@ class ModelInfo:
             "decoder_kernel": self.decoder_kernel,
             "skip_channels": self.skip_channels,
             "separable": self.separable,
+            "shared_stages": self.shared_stages,
             "sigmas": dict(self.sigmas),
             "noise_scales": dict(self.noise_scales),
             "temperatures": dict(self.temperatures),
@@ -203,6 +206,7 @@ class ModelInfo:
             decoder_kernel=count("decoder_kernel"),
             skip_channels=get("skip_channels", "an integer of at least 0", lambda value: _count(value, 0)),
             separable=get("separable", "true or false", _flag),
+            shared_stages=None if content.get("shared_stages") is None else count("shared_stages"),
             labels=labels,
             sigmas=get("sigmas", "numbers by task", _numbers),
             noise_scales=get("noise_scales", "numbers by task", _numbers),

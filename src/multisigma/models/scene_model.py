@@ -71,6 +71,7 @@ class SceneModel(nn.Module):
             decoder_kernel=info.decoder_kernel,
             skip_channels=info.skip_channels,
             separable=info.separable,
+            shared_stages=info.shared_stages,
             mean=info.mean,
             std=info.std,
         )

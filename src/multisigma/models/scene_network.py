@@ -1,7 +1,9 @@
 """The scene-understanding network of section 4 and appendix A: a shared encoder and ASPP, a decoder for each task."""
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import Self
+from functools import partial
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from torch.nn import functional as F
 from multisigma.errors import MultisigmaError
 from multisigma.models.aspp import ASPP
 from multisigma.models.decoder import Skip, make_decoder
-from multisigma.models.encoder import make_encoder, modules_up_to
+from multisigma.models.encoder import make_encoder, modules_up_to, split_encoder
 
 
 class SceneNetwork(nn.Module):
@@ -28,11 +30,14 @@ class SceneNetwork(nn.Module):
         skip_channels: Channels of the encoder's features at stride 4 that join the ASPP's, as in DeepLabV3+. 0 for
             none, as in the paper.
         separable: Whether the 3x3 convolutions of ASPP and decoders are separable, as in DeepLabV3+; not in the paper.
+        shared_stages: Stages of the encoder that the tasks share, from 1 for the stem; each task has the other stages
+            and the ASPP for itself. None to share all, as in the paper.
         mean: Mean of red, green and blue that normalises an image, on the scale 0 to 255; None for the encoder's own.
         std: Standard deviation likewise.
 
     Raises:
-        MultisigmaError: There is no task, or the encoder or a kernel is not to be had.
+        MultisigmaError: There is no task, the encoder or a kernel is not to be had, or `shared_stages` does not go with
+            it or with `skip_channels`.
     """
 
     mean: Tensor
@@ -50,6 +55,7 @@ class SceneNetwork(nn.Module):
         decoder_kernel: int = 3,
         skip_channels: int = 0,
         separable: bool = False,
+        shared_stages: int | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
@@ -58,11 +64,26 @@ class SceneNetwork(nn.Module):
             raise MultisigmaError("The network needs at least one task; found none.")
         made = make_encoder(encoder, output_stride, encoder_weights, fine=skip_channels > 0)
         self.encoder, self.fine = made.module, made.fine
-        self.aspp = ASPP(made.channels, aspp_channels, dilations, separable)
-        self.skip = (
-            Skip(self.aspp.channels, made.fine_channels, aspp_channels, skip_channels) if skip_channels else None
-        )
-        channels = self.aspp.channels if self.skip is None else self.skip.channels
+        aspp = partial(ASPP, made.channels, aspp_channels, dilations, separable)
+        self.aspp: ASPP | None = None
+        self.skip: Skip | None = None
+        self.branches: nn.ModuleDict | None = None
+        if shared_stages is None:
+            self.aspp = aspp()
+            channels = self.aspp.channels
+            if skip_channels:
+                self.skip = Skip(channels, made.fine_channels, aspp_channels, skip_channels)
+                channels = self.skip.channels
+        else:
+            if skip_channels:
+                raise MultisigmaError(
+                    "Parameter `shared_stages` must be None with `skip_channels`, which joins features that all tasks "
+                    f"share. Found {shared_stages}. Take --skip-channels 0, or leave --shared-stages out."
+                )
+            self.encoder, own = split_encoder(made.module, shared_stages)
+            branches = {name: nn.Sequential(*copy.deepcopy(own), aspp()) for name in outputs}
+            self.branches = nn.ModuleDict(branches)
+            channels = cast(ASPP, next(iter(branches.values()))[-1]).channels
         self.decoders = nn.ModuleDict(
             {
                 name: make_decoder(channels, n, decoder_channels, decoder_kernel, separable)
@@ -90,6 +111,8 @@ class SceneNetwork(nn.Module):
         """Return the shared representation of shape (B, channels, h, w), where the network splits into tasks."""
         image = (rgb.to(self.mean.dtype) - self.mean) / self.std
         features = self.encoder(image.contiguous(memory_format=torch.channels_last))
+        if self.aspp is None:
+            return cast(Tensor, features)
         shared: Tensor = self.aspp(features[-1])
         if self.skip is not None:
             shared = self.skip(shared, features[self.fine])
@@ -97,17 +120,23 @@ class SceneNetwork(nn.Module):
 
     def forward_decoders(self, shared: Tensor, size: Sequence[int]) -> dict[str, Tensor]:
         """Return each task's output at the size (H, W), from the shared representation."""
-        return {
-            name: F.interpolate(decoder(shared), size=size, mode="bilinear", align_corners=False)
-            for name, decoder in self.decoders.items()
-        }
+        outputs = {}
+        for name, decoder in self.decoders.items():
+            features = shared if self.branches is None else self.branches[name](shared)
+            outputs[name] = F.interpolate(decoder(features), size=size, mode="bilinear", align_corners=False)
+        return outputs
 
     def freeze(self, stride: int) -> None:
         """Keep the encoder's weights and statistics up to its last features of a stride.
 
         Raises:
-            MultisigmaError: The encoder has no features of this stride or a smaller one.
+            MultisigmaError: The encoder has no features of this stride or a smaller one, or each task has its own.
         """
+        if self.branches is not None:
+            raise MultisigmaError(
+                "Parameter `frozen_stride` must be 0 with `shared_stages`, where no encoder is whole. Found "
+                f"{stride}. Take --frozen-stride 0, or leave --shared-stages out."
+            )
         self.frozen = modules_up_to(self.encoder, stride)
         for module in self.frozen:
             for parameter in module.parameters(recurse=False):

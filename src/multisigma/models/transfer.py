@@ -61,6 +61,11 @@ def transfer_weights(
     """
     require_files(folder)
     info = ModelInfo.read(folder / INFO_FILE)
+    if network.branches is not None or info.shared_stages is not None:
+        raise MultisigmaError(
+            "Option --init must go with networks whose tasks share the whole encoder and the ASPP. Found "
+            f"--shared-stages {info.shared_stages} in {folder}. Train without --shared-stages, or without --init."
+        )
     stored, own = read_weights(folder, info), network.state_dict()
     loaded: list[str] = []
     classes: list[str] = []

@@ -136,6 +136,11 @@ class TrainConfig:
         0, "channels of the encoder's features at stride 4 that join the ASPP's, as in DeepLabV3+; 0 for none"
     )
     separable: bool = option(False, "separable 3x3 convolutions in ASPP and decoders")
+    shared_stages: int | None = option(
+        None,
+        "stages of the encoder that the tasks share, from 1 for the stem; each task has the others and the ASPP for "
+        "itself; null to share all, as in the paper",
+    )
     frozen_stride: int = option(
         0, "the encoder keeps its weights and statistics up to its features of this stride; 0 to train all"
     )
@@ -157,7 +162,9 @@ class TrainConfig:
     weight_decay: float = option(1e-4, "weight decay of the network; the noise parameters have none")
     poly_power: float = option(0.9, "power of the polynomial decay")
     validate_every: int = option(2000, "iterations between validations")
-    validation_frames: int | None = option(None, "frames of a validation, evenly over the split; null for all")
+    validation_frames: int | None = option(
+        None, "frames of a validation, evenly over the split; null for all, 0 for none"
+    )
     checkpoint_every: int = option(1000, "iterations between checkpoints")
     log_every: int = option(50, "iterations between log entries")
     seed: int = option(0, "seed of initial weights, order and augmentation")
@@ -171,14 +178,16 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         positive = ["aspp_channels", "decoder_channels", "iterations", "batch_size", "scale_min", "learning_rate"]
-        positive += ["encoder_learning_rate", "noise_learning_rate", "validate_every", "validation_frames"]
+        positive += ["encoder_learning_rate", "noise_learning_rate", "validate_every"]
         positive += ["checkpoint_every", "log_every", "devices", "nodes", "threads"]
         for name in positive:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise self._error(name, "must be positive")
-        for name in ("momentum", "weight_decay", "poly_power", "workers", "seed", "skip_channels", "frozen_stride"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+        not_negative = ["momentum", "weight_decay", "poly_power", "workers", "seed", "skip_channels", "frozen_stride"]
+        for name in (*not_negative, "validation_frames"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
                 raise self._error(name, "must not be negative")
         if self.seed >= 2**32:
             raise self._error("seed", "must be below 2^32, as NumPy asks")

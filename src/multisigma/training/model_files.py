@@ -110,6 +110,7 @@ def describe_model(module: SceneModule, working_height: int) -> ModelInfo:
         decoder_kernel=config.decoder_kernel,
         skip_channels=config.skip_channels,
         separable=config.separable,
+        shared_stages=config.shared_stages,
         labels=module.labels,
         # Of another weighting's noise, calibration could say nothing.
         sigmas=module.weighting.sigma if has_tasks_likelihoods(module.weighting) else {},

@@ -183,6 +183,7 @@ def make_network(
         decoder_kernel=config.decoder_kernel,
         skip_channels=config.skip_channels,
         separable=config.separable,
+        shared_stages=config.shared_stages,
     )
     if config.frozen_stride:
         network.freeze(config.frozen_stride)

@@ -95,7 +95,7 @@ def _train(
         config = replace(config, tasks=_tasks_of(run, train_data, resume, first_process))
     tasks = load_tasks(config.tasks.values, config.task_options)
     val_data = None
-    if "val" in find_splits(config.data):
+    if config.validation_frames != 0 and "val" in find_splits(config.data):
         val_data = open_dataset(config.data, "val", config.missing_labels)
         if config.damaged_frames == "skip":
             val_data = ReadableFrames(val_data)

@@ -6,6 +6,7 @@ import pytest
 
 from multisigma.errors import MultisigmaError
 from multisigma.experiments import figure7
+from multisigma.experiments.ray_cluster import work_on_ray
 from multisigma.experiments.results import Result
 from multisigma.experiments.study import Study, make_page, run_study
 from multisigma.synthetic import generate
@@ -15,7 +16,7 @@ def test_ray_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     generate(tmp_path / "streets", 2, 2, 64, 128, seed=0, processes=1, samples_page=False)
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MultisigmaError, match="needs the extra 'ray'"):
-        run_study(figure7, Study(tmp_path / "out", "smoke", 1, str(tmp_path / "streets")), ray="local")
+        run_study(figure7, Study(tmp_path / "out", "smoke", 1, str(tmp_path / "streets")), elsewhere=work_on_ray)
 
 
 @pytest.mark.slow
@@ -24,7 +25,7 @@ def test_two_workers_give_the_results_of_one_process(tmp_path: Path) -> None:
     root = tmp_path / "streets"
     generate(root, 2, 2, 64, 128, seed=0, processes=1, samples_page=False)
     tables = []
-    for name, options in (("one", {}), ("cluster", {"jobs": 2, "ray": "local"})):
+    for name, options in (("one", {}), ("cluster", {"jobs": 2, "elsewhere": work_on_ray})):
         folder = tmp_path / name
         run_study(figure7, Study(folder, "smoke", 4, str(root)), **options)  # type: ignore[arg-type]
         study = Study(folder, "smoke", 4)

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
 def run(options: Namespace) -> None:
     """Do the runs and write the page."""
     # Here, because it takes seconds.
+    from multisigma.experiments.ray_cluster import work_on_ray
     from multisigma.experiments.study import Study, make_page, run_study
 
     experiment: Any = importlib.import_module(f"multisigma.experiments.{options.name}")
@@ -88,7 +90,8 @@ def run(options: Namespace) -> None:
         options.out, options.budget, seeds, options.data, options.trust_code, tuned=tuned, models=options.models.values
     )
     if options.data is not None:
-        run_study(experiment, study, options.jobs, make_progress(), options.ray)
+        elsewhere = partial(work_on_ray, address=options.ray) if options.ray else None
+        run_study(experiment, study, options.jobs, make_progress(), elsewhere)
     place = options.out / f"{options.name}{'' if tuned else '-one-rate'}.md"
     make_page(experiment, study).write(place)
     print_line(f"the page is {place}")

@@ -14,10 +14,11 @@ from multisigma.experiments.study import Experiment, Study, work
 
 LOCAL = "local"
 """The address of a cluster that is started on this machine and ends with the command."""
+_POLL = 2.0
 
 
 def work_on_ray(
-    experiment: Experiment, study: Study, jobs: int, address: str, report: Callable[[], object], poll: float
+    experiment: Experiment, study: Study, jobs: int, report: Callable[[], object], address: str = LOCAL
 ) -> None:
     """Do missing runs in workers of a cluster. They claim runs by the same lock files as processes of one machine.
 
@@ -25,9 +26,8 @@ def work_on_ray(
         experiment: The experiment, a module that each machine can import.
         study: Its results. The folder and the data must have the same paths on each machine.
         jobs: Number of workers, each with one processor.
+        report: Called every few seconds.
         address: 'local', 'auto', or the address of the cluster, such as 'ray://head:10001'.
-        report: Called every `poll` seconds.
-        poll: Seconds.
 
     Raises:
         MultisigmaError: Ray is not installed, there is no such cluster, or a worker failed.
@@ -59,7 +59,7 @@ def work_on_ray(
         )
         running = [remote.remote(*arguments) for _ in range(jobs)]
         while running:
-            ended, running = ray.wait(running, timeout=poll)
+            ended, running = ray.wait(running, timeout=_POLL)
             ray.get(ended)
             report()
     except ray.exceptions.RayError as error:

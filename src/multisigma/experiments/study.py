@@ -130,7 +130,11 @@ class Study:
 
 
 def run_study(
-    experiment: Experiment, study: Study, jobs: int = 1, progress: Progress = SILENT, ray: str | None = None
+    experiment: Experiment,
+    study: Study,
+    jobs: int = 1,
+    progress: Progress = SILENT,
+    elsewhere: Callable[[Experiment, Study, int, Callable[[], object]], None] | None = None,
 ) -> None:
     """Do the runs of an experiment that are missing. Other processes may do the same in the same folder.
 
@@ -139,7 +143,8 @@ def run_study(
         study: Its results, with data.
         jobs: Processes of this machine. With one, this process does the runs.
         progress: Takes how many runs are done and how many are running.
-        ray: Address of a Ray cluster whose workers do the runs instead, as many as `jobs`; None for this machine.
+        elsewhere: Does the runs on other machines, such as `work_on_ray` with its address; takes the experiment, the
+            study, `jobs`, and what to call to report progress. None for this machine.
 
     Raises:
         MultisigmaError: The data is at fault, or is not that of the results in the folder; or the cluster fails.
@@ -151,11 +156,8 @@ def run_study(
     remove_leftovers(study.folder / "runs")
     _remove_finished_runs(study.folder / "runs")
     report = _Report(experiment, study, progress)
-    if ray is not None:
-        # Here, because it imports this module.
-        from multisigma.experiments.ray_cluster import work_on_ray
-
-        work_on_ray(experiment, study, jobs, ray, report, _POLL)
+    if elsewhere:
+        elsewhere(experiment, study, jobs, report)
     elif jobs == 1:
         work(experiment, study, report)
     else:

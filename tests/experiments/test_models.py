@@ -1,5 +1,6 @@
 """Finished models beside the paper's, and what is measured of depth and of errors in place."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +30,7 @@ def test_tables_and_pictures_of_a_run(root: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(Study(tmp_path, "smoke", 1, str(root)).config(), run)
     out = tmp_path / "out"
+    shutil.rmtree(root / "leftImg8bit" / "train")  # To measure, a validation split is enough.
     options = ["--data", str(root), "--out", str(out), "--models", str(run)]
     for name in ("table2", "figure4", "figure9"):
         out.mkdir(exist_ok=True)

@@ -19,7 +19,7 @@ import torch
 import multisigma
 from multisigma.datasets.dataset import SceneDataset
 from multisigma.datasets.evenly import evenly
-from multisigma.datasets.open import open_dataset
+from multisigma.datasets.open import find_splits, open_dataset
 from multisigma.errors import DivergenceError, Interrupted, MultisigmaError
 from multisigma.experiments.gradients import GradientProbe
 from multisigma.experiments.results import Curves, Result
@@ -125,12 +125,12 @@ def _peak_memory() -> int | None:
 
 @functools.cache
 def hash_of_data(data: str) -> str:
-    """Return a hash of both splits: the names of all frames, and the content of some, evenly over the split.
+    """Return a hash of the splits 'train' and 'val', where they exist: the names of all frames, and the content of some, evenly over the split.
 
     The same frames in another layout have the same hash.
     """
     digest = hashlib.sha256()
-    for split in ("train", "val"):
+    for split in sorted({"train", "val"} & set(find_splits(data))):
         dataset = open_dataset(data, split)
         digest.update(f"{split} {[dataset.name(i) for i in range(len(dataset))]}".encode())
         for i in evenly(range(len(dataset)), _HASHED_FRAMES):

@@ -125,8 +125,9 @@ def _peak_memory() -> int | None:
 
 @functools.cache
 def hash_of_data(data: str) -> str:
-    """Return a hash of the splits 'train' and 'val', where they exist: the names of all frames, and the content of some, evenly over the split.
+    """Return a hash of the splits 'train' and 'val', as far as they exist.
 
+    It covers the names of all frames, and the content of some, evenly over the split.
     The same frames in another layout have the same hash.
     """
     digest = hashlib.sha256()

@@ -43,7 +43,10 @@ def test_a_watershed_parts_what_touches_and_joins_nothing() -> None:
 def test_votes_join_the_parts_of_the_drawn_car() -> None:
     _, semantic, ids = figure4.scene()
     car = CITYSCAPES.train_classes[figure4.CAR].id
-    frame = Frame("street", {"instance": InstanceMap(np.where(ids > 0, 1000 * car + ids, 0).astype(np.int32), {})})
+    frame = Frame(
+        "street",
+        {"instance": InstanceMap(np.where(ids > 0, 1000 * car + ids.astype(np.int32), 0).astype(np.int32), {})},
+    )
     regions = [SimpleNamespace(class_id=car, top=0, left=0, mask=ids == number) for number in (1, 2)]
     scene = {
         "semantic": SimpleNamespace(ids=np.where(semantic == figure4.CAR, car, 0)),

@@ -5,7 +5,7 @@ SEED ?= 0
 SMP ?= 0.6.0
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-official lint docs docs-release compile lowest bench clean
+.PHONY: demo test test-slow test-official test-serve lint docs docs-release compile lowest bench clean
 
 # Passive waiting: threads that spin would slow each other down where the cores have other work too.
 demo: .venv/ready
@@ -22,6 +22,11 @@ test-slow: .venv/ready
 # Fetches the official Cityscapes scripts from the package index, into an environment of their own.
 test-official: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/metrics/test_official_scripts.py
+
+# The web page in a browser: CHROMIUM, or one that is on the path. It has an environment of its own, as Gradio wants an
+# older Pillow.
+test-serve: .venv-serve/ready
+	OMP_NUM_THREADS=1 .venv-serve/bin/python -m pytest -m slow tests/serving
 
 lint: .venv/ready
 	$(BIN)/ruff check src tests benchmarks examples
@@ -53,7 +58,7 @@ bench: .venv/ready
 	PYTHONPATH=build/bench/packages OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py --quick --results build/bench/results
 
 clean:
-	rm -rf .venv .venv-docs .venv-lowest site
+	rm -rf .venv .venv-docs .venv-lowest .venv-serve site
 
 # uv takes the pinned versions from the package index in a fraction of pip's time, and keeps them in a cache.
 .venv/ready: requirements.txt pyproject.toml
@@ -62,6 +67,12 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+.venv-serve/ready: pyproject.toml
+	test -x .venv-serve/bin/python || $(PYTHON) -m venv .venv-serve
+	.venv-serve/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-serve/bin/uv pip install --quiet --python .venv-serve/bin/python --editable '.[scene,serve]' pytest hypothesis playwright
 	touch $@
 
 .venv-docs/ready: docs/requirements.txt

@@ -27,6 +27,7 @@ LAYERS = [
     "training",
     "reports",
     "experiments",
+    "serving",
     "cli",
 ]
 

@@ -1,0 +1,1 @@
+"""The web page: a picture in; classes, objects, depth and a point cloud out. `multisigma serve` runs it."""

@@ -1,0 +1,204 @@
+"""The page's parts and what they do, in Gradio."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from multisigma.datasets import Camera
+from multisigma.datasets.cameras import DEFAULT_BASELINE
+from multisigma.errors import MultisigmaError
+from multisigma.models import SceneModel, ScenePrediction
+from multisigma.serving.glb import to_glb
+from multisigma.serving.uploads import Limits, read_upload
+from multisigma.serving.views import (
+    View,
+    describe_pixel,
+    list_objects,
+    make_views,
+    mark_object,
+    object_at,
+    shown_image,
+    write_downloads,
+)
+
+__all__ = ["CSS", "make_page"]
+
+_log = logging.getLogger(__name__)
+# Seconds between deletions of files, and their age.
+_EVERY, _AGE = 600, 3600
+_WAITING = 16
+"""Visitors that may wait for the model."""
+
+CSS = """
+.legend { display: flex; flex-wrap: wrap; gap: 0.2em 1em; list-style: none; padding: 0; margin: 0; }
+.legend li { margin: 0; }
+.swatch { display: inline-block; width: 1em; height: 1em; border: 1px solid; vertical-align: -0.1em; }
+footer { display: none !important; }
+"""
+
+_HEAD = """
+# multisigma
+A picture of a street in; classes, objects and depth out. What you send stays on the machine that runs this page, and
+is deleted within about an hour.
+"""
+
+
+@dataclass
+class _Read:
+    """What the page keeps of a visitor's picture."""
+
+    scene: ScenePrediction
+    views: list[View]
+    # Removed with the rest, at the latest when the visitor has been away for an hour.
+    folder: tempfile.TemporaryDirectory[str]
+
+
+def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
+    """Return the page.
+
+    Args:
+        model: The model, which reads one picture at a time.
+        limits: What visitors may send.
+    """
+    with gr.Blocks(title="multisigma", analytics_enabled=False, delete_cache=(_EVERY, _AGE)) as page:
+        kept = gr.State(None, time_to_live=_AGE)
+        gr.Markdown(_HEAD)
+        with gr.Row():
+            with gr.Column(scale=1, min_width=280):
+                upload = gr.File(label="Picture", file_types=["image"], elem_id="upload")
+                degrees = gr.Slider(
+                    10, 150, value=65, step=1, label="Horizontal field of view, degrees",
+                    info="65 is about a phone's main camera. Distances are in proportion to its focal length.",
+                    elem_id="fov",
+                )  # fmt: skip
+                status = gr.Markdown(_limits_text(limits), elem_id="status")
+            with gr.Column(scale=3, min_width=320):
+                choice = gr.Radio([], label="Show", elem_id="choice", visible=False)
+                slider = gr.ImageSlider(
+                    label="Picture | result; drag the line", type="numpy", interactive=False, elem_id="slider",
+                    buttons=["fullscreen"],
+                )  # fmt: skip
+                legend = gr.HTML(elem_id="legend")
+        with gr.Row(visible=False) as details:
+            with gr.Column(scale=3, min_width=320):
+                pointed = gr.Image(
+                    label="Click a pixel or an object", interactive=False, elem_id="pointed", buttons=["fullscreen"]
+                )
+                with gr.Row():
+                    column = gr.Number(0, label="Column", precision=0, elem_id="column", min_width=80)
+                    row = gr.Number(0, label="Row", precision=0, elem_id="row", min_width=80)
+                    look = gr.Button("Look there", elem_id="look", min_width=80)
+            with gr.Column(scale=2, min_width=280):
+                words = gr.Markdown(elem_id="words")
+                objects = gr.Dropdown([], label="Objects", elem_id="objects")
+        with gr.Row(visible=False) as more:
+            with gr.Column(scale=3, min_width=320):
+                cloud = gr.Model3D(label="Point cloud: drag to turn, scroll to zoom", elem_id="cloud", height=420)
+            with gr.Column(scale=2, min_width=280):
+                files = gr.File(label="Files", file_count="multiple", interactive=False, elem_id="files")
+
+        def read(path: str | None, fov: float) -> tuple[Any, ...]:
+            if path is None:
+                hidden = gr.update(visible=False)
+                nothing = gr.update(value=None)
+                return None, _limits_text(limits), hidden, nothing, "", hidden, nothing, "", hidden, nothing, nothing
+            source = Path(path)
+            pixels = _guarded(lambda: read_upload(source, limits))
+            baseline = model.info.camera.baseline if model.info.camera else DEFAULT_BASELINE
+            camera = Camera.from_field_of_view(fov, (pixels.shape[0], pixels.shape[1]), baseline)
+            scene = _guarded(lambda: model.predict(pixels, camera))
+            views = make_views(scene)
+            points = scene.point_cloud() if "depth" in scene else None
+            held = tempfile.TemporaryDirectory(prefix="multisigma-")
+            folder = Path(held.name)
+            paths = write_downloads(scene, folder, points)
+            shape = None
+            if points is not None and len(points):
+                shape = folder / "scene.glb"
+                shape.write_bytes(to_glb(points))
+            first = views[0]
+            lines = list_objects(scene)
+            doubt = "" if model.info.camera else " Distances are right only up to a factor."
+            return (
+                _Read(scene, views, held),
+                f"{pixels.shape[1]} x {pixels.shape[0]} pixels, {len(lines)} objects.{doubt}",
+                gr.update(choices=[view.title for view in views], value=first.title, visible=True),
+                (shown_image(scene), first.pixels),
+                first.legend,
+                gr.update(visible=True),
+                shown_image(scene),
+                "Click the picture, or choose an object.",
+                gr.update(visible=True),
+                None if shape is None else str(shape),
+                [str(path) for path in paths],
+            )
+
+        def show(held: _Read | None, title: str) -> tuple[Any, str]:
+            view = next((view for view in held.views if view.title == title), None) if held else None
+            if held is None or view is None:
+                return None, ""
+            return (shown_image(held.scene), view.pixels), view.legend
+
+        def point(held: _Read | None, x: float | None, y: float | None) -> tuple[Any, ...]:
+            if held is None:
+                raise gr.Error("Send a picture first.")
+            at = round(x or 0), round(y or 0)
+            text = _guarded(lambda: describe_pixel(held.scene, *at))
+            number = object_at(held.scene, *at)
+            choices = list_objects(held.scene)
+            return (
+                *at,
+                text,
+                mark_object(held.scene, number),
+                gr.update(choices=choices, value=choices[number - 1] if number else None),
+            )
+
+        def click(held: _Read | None, event: gr.SelectData) -> tuple[Any, ...]:
+            if held is None:
+                raise gr.Error("Send a picture first.")
+            # The page may show the picture smaller than it is.
+            factor = held.scene.image.shape[1] / shown_image(held.scene).shape[1]
+            x, y = (int(place * factor) for place in event.index)
+            return point(held, x, y)
+
+        def choose(held: _Read | None, line: str | None) -> tuple[Any, str]:
+            if held is None or not line:
+                return gr.skip(), gr.skip()
+            number = int(line.split(":")[0])
+            return mark_object(held.scene, number), f"**Object {line}**"
+
+        def fill(held: _Read | None) -> Any:
+            return gr.update(choices=list_objects(held.scene) if held else [], value=None)
+
+        # One picture at a time: the model is one, and the visitors wait in a queue.
+        model_only: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+        private: dict[str, Any] = {"api_visibility": "private"}
+        outputs = [kept, status, choice, slider, legend, details, pointed, words, more, cloud, files]
+        for trigger in (upload.change, degrees.release):
+            trigger(read, [upload, degrees], outputs, **model_only, **private).then(fill, [kept], [objects], **private)
+        choice.change(show, [kept, choice], [slider, legend], show_progress="hidden", **private)
+        found = [column, row, words, pointed, objects]
+        pointed.select(click, [kept], found, show_progress="hidden", **private)
+        look.click(point, [kept, column, row], found, show_progress="hidden", **private)
+        objects.input(choose, [kept, objects], [pointed, words], show_progress="hidden", **private)
+    page.queue(max_size=_WAITING)
+    return page
+
+
+def _guarded(work: Callable[[], Any]) -> Any:
+    """Show a visitor the message of a `MultisigmaError`, and of no other error."""
+    try:
+        return work()
+    except MultisigmaError as error:
+        raise gr.Error(str(error)) from error
+
+
+def _limits_text(limits: Limits) -> str:
+    return f"At most {limits.megabytes:g} MB and {limits.megapixels:g} million pixels."

@@ -1,0 +1,135 @@
+"""What the page shows and takes, without a browser and without Gradio."""
+
+import json
+import struct
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from multisigma.errors import MultisigmaError
+from multisigma.models import ScenePrediction
+from multisigma.serving.glb import to_glb
+from multisigma.serving.uploads import Limits, read_upload
+from multisigma.serving.views import describe_pixel, list_objects, make_views, mark_object, object_at, write_downloads
+from multisigma.tasks import load_tasks
+from tests.visualization.test_point_cloud import CAMERA, ramp, read_ply
+from tests.visualization.test_point_cloud import scene as results_of
+
+
+@pytest.fixture
+def scene() -> ScenePrediction:
+    found = results_of(ramp())
+    tasks = load_tasks(["semantic", "instance", "depth"])
+    return ScenePrediction(found.image, dict(found), tasks, found.labels, CAMERA)
+
+
+def test_views_have_the_size_of_the_image_and_a_legend(scene: ScenePrediction) -> None:
+    views = {view.title: view for view in make_views(scene)}
+    assert set(views) >= {"Semantic segmentation", "Semantic segmentation over the image", "Instances", "Depth"}
+    assert {view.pixels.shape for view in views.values()} == {(8, 30, 3)}
+    assert "#0000" in views["Semantic segmentation"].legend
+    assert "> car</li>" in views["Semantic segmentation"].legend
+    assert "depth, m" in views["Depth"].legend
+
+
+def test_a_wide_picture_is_shown_smaller(scene: ScenePrediction) -> None:
+    wide = ScenePrediction(
+        np.zeros((16, 2560, 3), np.uint8),
+        {name: result.resized(16, 2560) for name, result in scene.items()},
+        scene.tasks,
+        scene.labels,
+    )
+    assert {view.pixels.shape for view in make_views(wide)} == {(8, 1280, 3)}
+    assert mark_object(wide, 1).shape == (8, 1280, 3)
+
+
+def test_a_pixel_in_words(scene: ScenePrediction) -> None:
+    text = describe_pixel(scene, 6, 4)
+    assert "class **car**, 90% sure" in text
+    # 16 / (0.5 + 0.4 + 0.06) m
+    assert "distance **16.7 m**, in 90% of pixels within" in text
+    assert "1: car, score 0.75, 3 pixels" in text
+    assert object_at(scene, 6, 4) == 1
+    assert object_at(scene, 7, 5) == 0
+    assert "no object" in describe_pixel(scene, 7, 5)
+    assert "to infinity" in text
+    for column, row in ((-1, 0), (30, 0), (0, 8)):
+        with pytest.raises(MultisigmaError, match="must lie in the image of 30 columns and 8 rows"):
+            describe_pixel(scene, column, row)
+
+
+def test_an_object_is_marked(scene: ScenePrediction) -> None:
+    assert list_objects(scene) == ["1: car, score 0.75, 3 pixels"]
+    marked = mark_object(scene, 1)
+    mask = scene["instance"][0].mask
+    np.testing.assert_array_equal(marked[mask], scene.image[mask])
+    edge = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > mask
+    assert (marked[edge] == 255).all()
+    np.testing.assert_array_equal(marked[~mask & ~edge], scene.image[~mask & ~edge] // 3)
+    np.testing.assert_array_equal(mark_object(scene, 0), scene.image)
+
+
+def test_downloads(scene: ScenePrediction, tmp_path: Path) -> None:
+    cloud = scene.point_cloud(farthest=None)
+    paths = {path.name: path for path in write_downloads(scene, tmp_path, cloud)}
+    np.testing.assert_array_equal(np.asarray(Image.open(paths["classes.png"])), scene["semantic"].ids)
+    np.testing.assert_array_equal(np.asarray(Image.open(paths["instances.png"])), scene["instance"].ids())
+    disparity = np.asarray(Image.open(paths["disparity.png"])).astype(float)
+    np.testing.assert_allclose((disparity - 1) / 256, scene["depth"].disparity, atol=1 / 256)
+    assert len(read_ply(paths["points.ply"].read_bytes())) == len(cloud)
+    assert json.loads(paths["scene.json"].read_text())["width"] == 30
+    with zipfile.ZipFile(paths["everything.zip"]) as archive:
+        assert {"semantic/scene_labelIds.png", "points.ply"} <= set(archive.namelist())
+    assert {path.name for path in tmp_path.iterdir()} == set(paths)
+
+
+def test_the_point_cloud_as_gltf(scene: ScenePrediction) -> None:
+    """Read back by the format's description."""
+    cloud = scene.point_cloud(farthest=None, max_angle=None)
+    content = to_glb(cloud)
+    magic, version, length = struct.unpack_from("<4sII", content)
+    assert (magic, version, length) == (b"glTF", 2, len(content))
+    size, kind = struct.unpack_from("<I4s", content, 12)
+    assert kind == b"JSON"
+    described = json.loads(content[20 : 20 + size])
+    binary_size, kind = struct.unpack_from("<I4s", content, 20 + size)
+    assert kind == b"BIN\0"
+    binary = content[28 + size :]
+    assert len(binary) == binary_size == described["buffers"][0]["byteLength"]
+    points, colours = (
+        np.frombuffer(binary, dtype, accessor["count"] * width, view["byteOffset"]).reshape(-1, width)
+        for dtype, width, accessor, view in zip(
+            ("<f4", "u1"), (3, 4), described["accessors"], described["bufferViews"], strict=True
+        )
+    )
+    np.testing.assert_array_equal(points * [1, -1, -1], cloud.points)
+    np.testing.assert_array_equal(colours[:, :3], cloud.colours)
+    assert described["accessors"][0]["max"] == points.max(0).tolist()
+    assert len(to_glb(cloud, 50)) < len(content) / 2
+
+
+def test_uploads_are_checked_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    np.testing.assert_array_equal(read_upload(path, Limits()), pixels)
+    with pytest.raises(MultisigmaError, match=r"at most 0\.001 MB\. Found 0\.0 MB"):
+        read_upload(path, Limits(megabytes=0.001))
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(MultisigmaError, match=r"at most 0\.001 million pixels\. Found 0\.0"):
+        read_upload(path, Limits(megapixels=0.001))
+
+
+def test_faults_of_uploads_name_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    whole = tmp_path / "a.png"
+    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(whole)
+    (tmp_path / "half.png").write_bytes(whole.read_bytes()[:60])
+    for name in ("text.png", "half.png", "gone.png"):
+        with pytest.raises(MultisigmaError) as caught:
+            read_upload(tmp_path / name, Limits())
+        assert str(tmp_path) not in str(caught.value)

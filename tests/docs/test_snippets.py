@@ -117,6 +117,13 @@ def test_table_of_the_methods_costs_is_the_measurement() -> None:
     assert expected in (ROOT / "docs" / "weighting-methods.md").read_text(), f"the page should have\n{expected}"
 
 
+def test_table_of_the_commands_costs_is_the_measurement() -> None:
+    rows = json.loads((ROOT / "benchmarks" / "results" / "commands.json").read_text())["rows"]
+    columns = {"command": ("command", "`{}`"), "processor seconds": ("processor seconds", "{}")}
+    expected = table(rows, columns | {"peak MiB": ("peak memory, MiB", "{}")})
+    assert expected in (ROOT / "docs" / "costs.md").read_text(), f"the page should have\n{expected}"
+
+
 def cells(page: str, heading: str) -> list[list[str]]:
     """Return the cells of the table that starts with a heading."""
     text = (ROOT / "docs" / page).read_text()

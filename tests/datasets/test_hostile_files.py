@@ -1,6 +1,7 @@
 """Files that are no files, endless, huge once decoded, or links to elsewhere: a message, at once."""
 
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,17 @@ def test_an_image_is_refused_before_it_is_decoded(tmp_path: Path, read) -> None:
     path.unlink()
     os.mkfifo(path)
     with pytest.raises(MultisigmaError, match="pipe or a device"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "read", [read_photograph, read_map, read_values, lambda path: read_png(path, "16-bit grey")], ids=str
+)
+def test_a_png_holds_the_pixels_that_its_header_says(tmp_path: Path, read) -> None:  # type: ignore[no-untyped-def]
+    """8,000 x 8,000 pixels of 16 bits, of which there are a few: decoders would ask for the memory of all."""
+    path = tmp_path / "claim.png"
+    path.write_bytes(png_of(8000, 8000, 16, zlib.compress(bytes(1000))))
+    with pytest.raises(MultisigmaError, match=r"must hold its pixels|the PNG must be whole"):
         read(path)
 
 

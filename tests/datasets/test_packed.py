@@ -136,6 +136,7 @@ def test_faults(make_root: MakeRoot, tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("train/frames.json", '"000000_semantic.npy"', '"../train/000000_semantic.npy"'),
         ("train/frames.json", '"fx": 20.0', '"fx": null'),
         ("train/frames.json", '"centroids": {', '"centroids": {"1": [1.0], '),
+        ("train/frames.json", '"centroids": {', '"centroids": [], "void": 0, "x": {'),
     ],
 )
 def test_a_damaged_index_is_named(make_root: MakeRoot, tmp_path: Path, file: str, old: str, new: str) -> None:

@@ -115,7 +115,7 @@ exponent = st.one_of(st.floats(-320, 300), st.floats(-170, -150), st.floats(150,
     min_samples=st.integers(2, 90),
     max_eps=st.one_of(st.just(math.inf), exponent.map(lambda e: max(10.0**e, 5e-324))),
 )
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_bit_identical_at_any_scale(
     seed: int, count: int, exponents: list[float], min_samples: int, max_eps: float
 ) -> None:

@@ -1,5 +1,6 @@
 """The counts of any number of processes, in any order, give exactly the numbers of one."""
 
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -67,11 +68,17 @@ def case(make_case: Any, kinds: tuple[str, ...]) -> Case:
     return made
 
 
-@pytest.mark.parametrize("share", [4, 0])
-def test_two_processes_equal_one(case: Case, share: int) -> None:
-    alone = count(case)
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    """Two processes, which are started once: each takes seconds to load the package."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        first, second = pool.map(count, (case[:share], case[share:]))
+        yield pool
+
+
+@pytest.mark.parametrize("share", [4, 0])
+def test_two_processes_equal_one(case: Case, pool: ProcessPoolExecutor, share: int) -> None:
+    alone = count(case)
+    first, second = pool.map(count, (case[:share], case[share:]))
     for metric, one, *halves in zip(metrics(), alone, first, second, strict=True):
         frames = {frame.name: counts for (_, frame), counts in zip(case, one, strict=True)}
         merged = {frame.name: counts for (_, frame), counts in zip(case, halves[0] + halves[1], strict=True)}

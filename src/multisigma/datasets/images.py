@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -13,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
-from multisigma.datasets.photographs import MOST_PIXELS
+from multisigma.datasets.photographs import MOST_INFLATED, MOST_PIXELS
 from multisigma.datasets.problems import DataError, Problem
 from multisigma.files import read_bytes, write_bytes
 
@@ -24,8 +25,6 @@ cv2.setNumThreads(1)
 
 PngFormat = Literal["8-bit RGB", "8-bit grey", "16-bit grey", "grey"]
 
-# Deflate packs no better than this; a header of another size must not ask for the memory.
-_MOST_INFLATED: Final = 1032
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOR_TYPES: Final = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 # Orientation tags and transparency must not change what the pixels hold.
@@ -84,10 +83,10 @@ def read_png(path: Path, expected: PngFormat) -> NDArray[Any]:
     if color_type == 0 and bits in (8, 16) and not interlaced:
         pixels = _decode_grey(compressed, height, width, bits // 8)
     else:
-        try:
-            pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), _DECODE_FLAGS[expected])
-        except cv2.error:
-            pixels = None
+        pixels = None
+        if width * height * bits <= 8 * MOST_INFLATED * len(compressed):
+            with suppress(cv2.error):
+                pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), _DECODE_FLAGS[expected])
     if pixels is None or pixels.shape[:2] != (height, width):
         raise _error(
             path,
@@ -158,7 +157,7 @@ def _decode_grey(compressed: bytes, height: int, width: int, depth: int) -> NDAr
     Label maps and masks are nearly empty files of many pixels, where OpenCV takes ten times as long.
     """
     size = height * (1 + width * depth)
-    if size > _MOST_INFLATED * len(compressed):
+    if size > MOST_INFLATED * len(compressed):
         return None
     try:
         filtered = zlib_ng.decompress(compressed, bufsize=size)

@@ -194,7 +194,7 @@ def _check_frames(frames: Any) -> None:
             if Path(stored["file"]).name != stored["file"]:
                 raise ValueError(f"{stored['file']!r} is no file of the folder")
             _TYPES[stored["type"]](np.zeros((1, 1)), **stored["options"])
-            for key, (x, y) in dict(stored["options"].get("centroids", {})).items():
+            for key, (x, y) in stored["options"].get("centroids", {}).items():
                 int(key), float(x), float(y)
             if type(stored["options"].get("void", 0)) is not int:
                 raise TypeError("`void` is no whole number")

@@ -26,6 +26,10 @@ __all__ = ["AnyImage", "find_photographs", "read_photograph"]
 AnyImage: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor"
 """The types of image that `read_photograph` accepts."""
 
+MOST_INFLATED: Final = 1032
+"""Deflate packs no better than this; a header of another size must not ask for the memory."""
+# Of a pixel in a PNG, by Pillow's mode; 8 for all others.
+_LEAST_BITS: Final = {"1": 1, "P": 1, "L": 1, "I": 16, "I;16": 16, "I;16B": 16, "LA": 16, "RGB": 24, "RGBA": 32}
 MOST_PIXELS: Final = 120_000_000
 """The largest image that is decoded: a small file can hold a huge one, which would take all memory."""
 
@@ -122,7 +126,7 @@ def open_picture(path: Path) -> Image.Image:
     """Open an image file without decoding it; the checksums of a PNG are verified.
 
     Raises:
-        MultisigmaError: It has more than `MOST_PIXELS` pixels.
+        MultisigmaError: It has more than `MOST_PIXELS` pixels, or is a PNG of fewer bytes than they can be packed into.
         Exception: The file cannot be read, or whatever its format makes Pillow stumble over.
     """
     content = read_bytes(path)
@@ -132,6 +136,11 @@ def open_picture(path: Path) -> Image.Image:
         picture = Image.open(io.BytesIO(content))
         require_size(*picture.size)
         if picture.format == "PNG":
+            bits = _LEAST_BITS.get(picture.mode, 8)
+            if picture.width * picture.height * bits > 8 * MOST_INFLATED * len(content):
+                raise MultisigmaError(
+                    f"A PNG must hold its pixels. Found {len(content)} bytes for {picture.width} x {picture.height}."
+                )
             # Decoding does not look at the checksums.
             picture.verify()
             picture = Image.open(io.BytesIO(content))

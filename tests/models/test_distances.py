@@ -196,3 +196,19 @@ def test_a_calibration_is_a_file(tmp_path: Path) -> None:
         with pytest.raises(MultisigmaError, match=f"`{next(iter(change))}` must be"):
             DistanceCalibration.read(path)
         found.write(path)
+
+
+@pytest.mark.slow
+def test_metres_of_the_shipped_model_with_another_focal_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streets drawn with 1.5 times the focal length: the formula holds for a network, not only on paper."""
+    from multisigma.synthetic import frames
+
+    monkeypatch.setattr(frames, "FOCAL_SHARE", 1.5 * frames.FOCAL_SHARE)
+    model, ratios = SceneModel.default("cpu"), []
+    for index in range(2):
+        frame = frames.make_frame(frames.StreetSettings(seed=77, matching=False), "val", index)
+        true = frame.camera.baseline * frame.camera.fx / frame.exact_disparity
+        near = true < 80
+        ratios.append(model.predict(frame.left, frame.camera)["depth"].metres[near] / true[near])
+    # With the training camera's focal length it would be about 1 / 1.5.
+    assert 0.85 < np.median(np.concatenate(ratios)) < 1.15

@@ -2,7 +2,8 @@
 
 python benchmarks/export_parity.py FOLDER ... [--model RUN] [--frames 20] > benchmarks/results/export_parity.json
 
-Each FOLDER holds images. The exported model runs in onnxruntime, and its outputs are post-processed without torch. For
+Each FOLDER holds images whose width is twice their height.
+The exported model runs in onnxruntime, and its outputs are post-processed without torch. For
 each folder: the share of pixels with the same class, the largest differences of vectors and disparity, and how many of
 the objects that either finds have one of the same class in the other with an intersection over union of at least 0.99.
 A relative difference is over the root mean square of the image.
@@ -74,7 +75,7 @@ def main() -> None:
     result: dict[str, Any] = {"packages": {name: version(name) for name in ("torch", "onnxruntime")}}
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder) / "model.onnx"
-        export_model(model, exported)
+        export_model(model, exported, (model.info.working_height, 2 * model.info.working_height))
         other = OnnxSceneModel.load(exported, threads=1)
         for images in options.folders:
             paths = list(find_photographs([images]).values())

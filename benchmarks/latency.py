@@ -2,7 +2,8 @@
 
 python benchmarks/latency.py FOLDER [--model RUN] [--threads 2] [--frames 20] > benchmarks/results/latency.json
 
-FOLDER holds images. Each is predicted by the exported model and by PyTorch, one after the other, after one image to
+FOLDER holds images whose width is twice their height.
+Each is predicted by the exported model and by PyTorch, one after the other, after one image to
 warm up. Parts are measured within the one call of `predict`. Wall time says what a user waits for, if the machine is
 quiet; processor time, of all threads together, also tells on a machine that others use.
 
@@ -68,10 +69,12 @@ class Parts:
 def predict(model: Any, path: Path) -> Seconds:
     """Predict an image and return the time of each part."""
     parts = Parts()
-    module: Any = onnx_scene_model if isinstance(model, OnnxSceneModel) else scene_model
+    is_exported = isinstance(model, OnnxSceneModel)
+    module: Any = onnx_scene_model if is_exported else scene_model
+    resize = "resize_image" if is_exported else "to_height"  # the exported one has a fixed size
     patches = [
         patch.object(module, "read_photograph", parts.timed("decode", module.read_photograph)),
-        patch.object(module, "to_height", parts.timed("resize", module.to_height)),
+        patch.object(module, resize, parts.timed("resize", getattr(module, resize))),
         patch.object(module, "postprocess", parts.timed("post-processing", module.postprocess)),
         *(patch.object(task, "postprocess", parts.timed(task.name, task.postprocess)) for task in model.tasks),
     ]
@@ -180,7 +183,7 @@ def main() -> None:
     load = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder) / "model.onnx"
-        export_model(model, exported)
+        export_model(model, exported, (model.info.working_height, 2 * model.info.working_height))
         models = {"onnxruntime": OnnxSceneModel.load(exported, options.threads), "PyTorch": model}
         result = measure(models, images)
     against = one_against_three(options.model, options.frames)

@@ -17,6 +17,7 @@ from multisigma import MultisigmaError, OnnxSceneModel, SceneModel, postprocess
 from multisigma.cli import main
 from multisigma.models import ScenePrediction
 from multisigma.models.export import export_model, export_program
+from multisigma.tasks import load_tasks
 from tests.models.test_scene_model import CAMERA, INFO, random_model
 
 SIZES = [(1, 32, 64), (2, 45, 31), (3, 64, 96)]
@@ -128,6 +129,23 @@ def test_the_command_writes_a_file_with_a_fixed_size_and_batch(
     rgb = torch.full((1, 3, 40, 56), 90, dtype=torch.uint8)
     found = session.run(["depth"], {"rgb": rgb.numpy()})[0]
     np.testing.assert_allclose(found, outputs_of(model, rgb)["depth"], rtol=1e-4, atol=1e-4)
+
+
+def test_an_encoder_that_pads_like_tensorflow_needs_a_fixed_size() -> None:
+    info = replace(INFO, encoder="tf_efficientnet_lite0", output_stride=16)
+    model = SceneModel(info, load_tasks(info.tasks))
+    with pytest.raises(MultisigmaError, match=r"'tf_efficientnet_lite0', which pads by .* such as --size 32x64"):
+        export_program(model)
+
+
+@pytest.mark.slow
+def test_the_model_that_ships_predicts_the_same_when_exported(tmp_path: Path) -> None:
+    model = SceneModel.default("cpu")
+    export_model(model, tmp_path / "model.onnx", size=(256, 512))
+    exported = OnnxSceneModel.load(tmp_path / "model.onnx", threads=1)
+    assert exported.info == model.info
+    image = noise_image(256, 512)
+    assert_same_scene(exported.predict(image, CAMERA), model.predict(image, CAMERA))
 
 
 def test_a_program_of_torch_export_gives_the_model_s_numbers(model: SceneModel, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from timm.layers.conv2d_same import Conv2dSame
 from torch.export import Dim, ExportedProgram
 
 from multisigma.errors import MultisigmaError
@@ -35,12 +36,19 @@ def export_program(model: SceneModel, size: tuple[int, int] | None = None, batch
         batch: Images at a time, B. None leaves it free.
 
     Raises:
-        MultisigmaError: A side is below 1 pixel, or a batch below 1 image.
+        MultisigmaError: A side is below 1 pixel, a batch below 1 image, or the encoder needs a fixed size.
     """
     if batch is not None and batch < 1:
         raise MultisigmaError(f"Parameter `batch` must be at least 1 image. Found {batch}.")
     if size is not None and min(size) < 1:
         raise MultisigmaError(f"Parameter `size` must be at least 1 pixel each way. Found {size[0]}x{size[1]}.")
+    if size is None and any(isinstance(module, Conv2dSame) for module in model.modules()):
+        # Sizes after a few of its strides are expressions that torch does not finish to simplify.
+        rows = model.info.working_height
+        raise MultisigmaError(
+            f"Parameter `size` must be given with the encoder {model.info.encoder!r}, which pads by the size of the "
+            f"image. Found none. Set it to that of your images, such as --size {rows}x{2 * rows}."
+        )
     # Any example does, as long as no size in it is 0 or 1: torch takes these as constants.
     height, width = size or (64, 96)
     example = torch.zeros(batch or 2, 3, height, width, dtype=torch.uint8)

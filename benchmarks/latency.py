@@ -128,12 +128,17 @@ def one_against_three(model: Path | None, frames: int) -> dict[str, Any]:
         command += ["--model", str(model)] if model else []
         result[name] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     one, three = result["one"], result["three"]
-    return result | {"ratio": {key: round(one[key] / three[key], 3) for key in one}}
+    return result | {"ratio": {key: round(one[key] / three[key], 3) for key in one if three[key]}}
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def run_networks(name: str, model: SceneModel, frames: int) -> dict[str, float]:
     """Return what one network or three take on one thread: processor time, memory of the process, and parameters."""
-    info, before = model.info, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    info, before = model.info, resident_bytes()
     groups = [model.tasks] if name == "one" else [[task] for task in model.tasks]
     networks = [
         SceneModel(
@@ -155,10 +160,10 @@ def run_networks(name: str, model: SceneModel, frames: int) -> dict[str, float]:
             for network in networks:
                 network(image)
             taken.append(time.process_time() - begin)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    memory = resident_bytes() - before
     return {
         "processor milliseconds": round(1e3 * float(np.median(taken[1:])), 2),
-        "MiB": round(memory / 1024, 1),
+        "MiB": round(memory / 2**20, 1),
         "million parameters": round(sum(p.numel() for one in networks for p in one.parameters()) / 1e6, 2),
     }
 

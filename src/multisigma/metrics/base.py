@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -260,7 +261,10 @@ def _number(value: Any) -> float:
         return math.nan
     if isinstance(value, str):
         return float(value)
-    return float(_typed(value, int, float))
+    number = _typed(value, int, float)
+    if abs(number) > sys.float_info.max and type(number) is int:
+        raise ValueError("a whole number is too large")
+    return float(number)
 
 
 def _typed(value: Any, *types: type) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -62,7 +63,8 @@ class DistanceCalibration:
         content = read_versioned_json(path, _FORMAT, remedy, remedy)
         numbers: dict[str, Any] = {field.name: content.get(field.name) for field in fields(cls)}
         for name, value in numbers.items():
-            good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            good = isinstance(value, int | float) and not isinstance(value, bool)
+            good = good and abs(value) <= sys.float_info.max
             if not good or value < 0 or (name == "scale" and value == 0):
                 rule = "a positive number" if name == "scale" else "a number, 0 or more"
                 raise MultisigmaError(f"{path}: `{name}` must be {rule}. Found {value!r}. {remedy}")

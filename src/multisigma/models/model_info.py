@@ -140,7 +140,10 @@ class ModelInfo:
                 f"{place}: loading this model runs code of its author. Found the task {custom[0]!r}, which is not "
                 "built in. If you trust it, load with trust_code=True, or on the command line with --trust-code."
             )
-        tasks = load_tasks(self.tasks, self.task_options)
+        try:
+            tasks = load_tasks(self.tasks, self.task_options)
+        except MultisigmaError as error:
+            raise MultisigmaError(f"{place}: {error}") from error
         if [task.name for task in tasks] != list(self.outputs):
             raise MultisigmaError(f"{place}: `outputs` must be in the order of the tasks. Found {list(self.outputs)}.")
         return tasks

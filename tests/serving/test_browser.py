@@ -86,7 +86,7 @@ def test_a_visit(server: str, browser: Any, street: Path, tmp_path: Path, width:
     page.wait_for_selector("#choice input")
     page.wait_for_selector("#pointed img")
     page.wait_for_selector("#files a")
-    page.wait_for_timeout(8000)
+    page.wait_for_selector("#turned img")
     keep_screenshot(page, f"{width}-read")
 
     # The largest object, by its own file.

@@ -1,7 +1,6 @@
 """What the page shows and takes, without a browser and without Gradio."""
 
 import json
-import struct
 import zipfile
 from pathlib import Path
 
@@ -12,9 +11,17 @@ from PIL import Image
 
 from multisigma.errors import MultisigmaError
 from multisigma.models import ScenePrediction
-from multisigma.serving.glb import to_glb
 from multisigma.serving.uploads import Limits, read_upload
-from multisigma.serving.views import describe_pixel, list_objects, make_views, mark_object, object_at, write_downloads
+from multisigma.serving.views import (
+    describe_pixel,
+    draw_cloud,
+    list_objects,
+    make_views,
+    mark_object,
+    object_at,
+    write_downloads,
+    write_viewer_ply,
+)
 from multisigma.tasks import load_tasks
 from tests.visualization.test_point_cloud import CAMERA, ramp, read_ply
 from tests.visualization.test_point_cloud import scene as results_of
@@ -87,29 +94,14 @@ def test_downloads(scene: ScenePrediction, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == set(paths)
 
 
-def test_the_point_cloud_as_gltf(scene: ScenePrediction) -> None:
-    """Read back by the format's description."""
+def test_the_point_cloud_of_the_viewer(scene: ScenePrediction, tmp_path: Path) -> None:
     cloud = scene.point_cloud(farthest=None, max_angle=None)
-    content = to_glb(cloud)
-    magic, version, length = struct.unpack_from("<4sII", content)
-    assert (magic, version, length) == (b"glTF", 2, len(content))
-    size, kind = struct.unpack_from("<I4s", content, 12)
-    assert kind == b"JSON"
-    described = json.loads(content[20 : 20 + size])
-    binary_size, kind = struct.unpack_from("<I4s", content, 20 + size)
-    assert kind == b"BIN\0"
-    binary = content[28 + size :]
-    assert len(binary) == binary_size == described["buffers"][0]["byteLength"]
-    points, colours = (
-        np.frombuffer(binary, dtype, accessor["count"] * width, view["byteOffset"]).reshape(-1, width)
-        for dtype, width, accessor, view in zip(
-            ("<f4", "u1"), (3, 4), described["accessors"], described["bufferViews"], strict=True
-        )
-    )
-    np.testing.assert_array_equal(points * [1, -1, -1], cloud.points)
-    np.testing.assert_array_equal(colours[:, :3], cloud.colours)
-    assert described["accessors"][0]["max"] == points.max(0).tolist()
-    assert len(to_glb(cloud, 50)) < len(content) / 2
+    write_viewer_ply(cloud, tmp_path / "viewer.ply")
+    table = read_ply((tmp_path / "viewer.ply").read_bytes())
+    np.testing.assert_array_equal(np.stack([table[axis] for axis in "xyz"], -1), cloud.points * [1, -1, -1])
+    np.testing.assert_array_equal(table["green"], cloud.colours[:, 1])
+    write_viewer_ply(cloud, tmp_path / "few.ply", 50)
+    assert len(read_ply((tmp_path / "few.ply").read_bytes())) == 42
 
 
 def test_uploads_are_checked_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,3 +125,19 @@ def test_faults_of_uploads_name_no_folder(tmp_path: Path) -> None:
         with pytest.raises(MultisigmaError) as caught:
             read_upload(tmp_path / name, Limits())
         assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_turned_point_cloud(scene: ScenePrediction) -> None:
+    """A point lies where a camera of 53 degrees sees it; a quarter turn shows it from the side."""
+    cloud = scene.point_cloud(farthest=None, max_angle=None).chosen(np.array([100]))
+    x, y, z = cloud.points[0]
+    drawn = draw_cloud(cloud, 0)
+    rows, columns = np.nonzero((drawn != 24).any(-1))
+    assert (columns.min(), rows.min()) == (int(640 * (0.5 + x / z)), int(200 + 640 * y / z))
+    assert (drawn[rows, columns] == cloud.colours[0]).all()
+    # The middle of the cloud is this point's depth, about which it turns: to the depth z - x at 90 degrees.
+    side = draw_cloud(cloud, 90)
+    rows, columns = np.nonzero((side != 24).any(-1))
+    assert columns.min() in (319, 320)
+    assert rows.min() == int(200 + 640 * y / (z - x))
+    assert (draw_cloud(cloud.chosen(np.zeros(0, int)), 10) == 24).all()

@@ -15,18 +15,20 @@ from multisigma.datasets import Camera
 from multisigma.datasets.cameras import DEFAULT_BASELINE
 from multisigma.errors import MultisigmaError
 from multisigma.models import SceneModel, ScenePrediction
-from multisigma.serving.glb import to_glb
 from multisigma.serving.uploads import Limits, read_upload
 from multisigma.serving.views import (
     View,
     describe_pixel,
+    draw_cloud,
     list_objects,
     make_views,
     mark_object,
     object_at,
     shown_image,
     write_downloads,
+    write_viewer_ply,
 )
+from multisigma.visualization.point_cloud import PointCloud
 
 __all__ = ["CSS", "make_page"]
 
@@ -56,6 +58,7 @@ class _Read:
 
     scene: ScenePrediction
     views: list[View]
+    cloud: PointCloud | None
     # Removed with the rest, at the latest when the visitor has been away for an hour.
     folder: tempfile.TemporaryDirectory[str]
 
@@ -100,7 +103,10 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
                 objects = gr.Dropdown([], label="Objects", elem_id="objects")
         with gr.Row(visible=False) as more:
             with gr.Column(scale=3, min_width=320):
-                cloud = gr.Model3D(label="Point cloud: drag to turn, scroll to zoom", elem_id="cloud", height=420)
+                turned = gr.Image(label="Point cloud", interactive=False, elem_id="turned", buttons=["fullscreen"])
+                turn = gr.Slider(-60, 60, value=0, step=5, label="Turn it, degrees", elem_id="turn")
+                with gr.Accordion("Point cloud to turn with the mouse", open=False):
+                    cloud = gr.Model3D(label="Drag to turn, scroll to zoom", elem_id="cloud", height=420)
             with gr.Column(scale=2, min_width=280):
                 files = gr.File(label="Files", file_count="multiple", interactive=False, elem_id="files")
 
@@ -121,13 +127,13 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
             paths = write_downloads(scene, folder, points)
             shape = None
             if points is not None and len(points):
-                shape = folder / "scene.glb"
-                shape.write_bytes(to_glb(points))
+                shape = folder / "viewer.ply"
+                write_viewer_ply(points, shape)
             first = views[0]
             lines = list_objects(scene)
             doubt = "" if model.info.camera else " Distances are right only up to a factor."
             return (
-                _Read(scene, views, held),
+                _Read(scene, views, points, held),
                 f"{pixels.shape[1]} x {pixels.shape[0]} pixels, {len(lines)} objects.{doubt}",
                 gr.update(choices=[view.title for view in views], value=first.title, visible=True),
                 (shown_image(scene), first.pixels),
@@ -177,17 +183,24 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
         def fill(held: _Read | None) -> Any:
             return gr.update(choices=list_objects(held.scene) if held else [], value=None)
 
+        def turn_cloud(held: _Read | None, angle: float) -> Any:
+            return None if held is None or held.cloud is None else draw_cloud(held.cloud, angle)
+
         # One picture at a time: the model is one, and the visitors wait in a queue.
         model_only: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
         private: dict[str, Any] = {"api_visibility": "private"}
         outputs = [kept, status, choice, slider, legend, details, pointed, words, more, cloud, files]
+        shown: dict[str, Any] = {"show_progress": "hidden"}
         for trigger in (upload.change, degrees.release):
-            trigger(read, [upload, degrees], outputs, **model_only, **private).then(fill, [kept], [objects], **private)
-        choice.change(show, [kept, choice], [slider, legend], show_progress="hidden", **private)
+            done = trigger(read, [upload, degrees], outputs, **model_only, **private)
+            done.then(fill, [kept], [objects], **private)
+            done.then(turn_cloud, [kept, turn], [turned], **shown, **private)
+        turn.change(turn_cloud, [kept, turn], [turned], **shown, **private)
+        choice.change(show, [kept, choice], [slider, legend], **shown, **private)
         found = [column, row, words, pointed, objects]
-        pointed.select(click, [kept], found, show_progress="hidden", **private)
-        look.click(point, [kept, column, row], found, show_progress="hidden", **private)
-        objects.input(choose, [kept, objects], [pointed, words], show_progress="hidden", **private)
+        pointed.select(click, [kept], found, **shown, **private)
+        look.click(point, [kept, column, row], found, **shown, **private)
+        objects.input(choose, [kept, objects], [pointed, words], **shown, **private)
     page.queue(max_size=_WAITING)
     return page
 

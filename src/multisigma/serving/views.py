@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from multisigma.datasets import Frame, encode_disparity, fields, write_png
 from multisigma.errors import MultisigmaError
+from multisigma.files import write_bytes
 from multisigma.models import ScenePrediction
 from multisigma.visualization.colours import ColourScale
 from multisigma.visualization.picture import Picture
@@ -22,12 +23,14 @@ from multisigma.visualization.point_cloud import PointCloud
 __all__ = [
     "View",
     "describe_pixel",
+    "draw_cloud",
     "list_objects",
     "make_views",
     "mark_object",
     "object_at",
     "shown_image",
     "write_downloads",
+    "write_viewer_ply",
 ]
 
 _SHARE = 0.9
@@ -143,6 +146,53 @@ def mark_object(scene: ScenePrediction, number: int) -> NDArray[np.uint8]:
     edge = cv2.dilate(mask, np.ones((3, 3), np.uint8)) > mask
     marked[edge] = (255, 255, 255)
     return marked
+
+
+def draw_cloud(cloud: PointCloud, degrees: float, height: int = 400, width: int = 640) -> NDArray[np.uint8]:
+    """Draw a point cloud that is turned about the vertical line through its middle.
+
+    Args:
+        cloud: The points.
+        degrees: How far it is turned to the left.
+        height: Height of the picture.
+        width: Width of the picture.
+
+    Returns:
+        RGB of shape (height, width, 3). A point is a square of 2x2 pixels, and near ones hide far ones.
+    """
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    middle = np.array([0, 0, np.median(cloud.points[:, 2])]) if len(cloud) else np.zeros(3)
+    points = (cloud.points - middle) @ turn.T + middle
+    in_front = points[:, 2] > 0.5
+    far_first = np.argsort(-points[in_front, 2])
+    x, y, z = points[in_front][far_first].T
+    columns, rows = ((width * (0.5 + x / z)).astype(int), (height / 2 + width * y / z).astype(int))
+    colours = cloud.colours[in_front][far_first]
+    inside = (columns >= 0) & (columns < width - 1) & (rows >= 0) & (rows < height - 1)
+    picture = np.full((height, width, 3), 24, np.uint8)
+    for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        picture[rows[inside] + down, columns[inside] + right] = colours[inside]
+    return picture
+
+
+def write_viewer_ply(cloud: PointCloud, path: Path, most: int = 50_000) -> None:
+    """Write positions and colours alone, with y up and z backwards, as the viewer of the page takes them.
+
+    Args:
+        cloud: The points.
+        path: The file.
+        most: Largest number of points; of more, every n-th is taken.
+    """
+    few = cloud.table()[:: max(1, -(-len(cloud) // most))]
+    names = ("x", "y", "z", "red", "green", "blue")
+    table = np.empty(len(few), [(name, few.dtype[name]) for name in names])
+    for name in names:
+        table[name] = -few[name] if name in ("y", "z") else few[name]
+    kinds = ("float",) * 3 + ("uchar",) * 3
+    properties = "".join(f"property {kind} {name}\n" for kind, name in zip(kinds, names, strict=True))
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(table)}\n{properties}end_header\n"
+    write_bytes(path, header.encode() + table.tobytes())
 
 
 def write_downloads(scene: ScenePrediction, folder: Path, cloud: PointCloud | None) -> list[Path]:

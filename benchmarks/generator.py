@@ -15,7 +15,7 @@ from pathlib import Path
 import numba
 
 from multisigma.synthetic import StreetSettings
-from multisigma.synthetic.write import frame_name, write_frame
+from multisigma.synthetic.write import frame_name, write_street
 from multisigma.training.environment import describe_environment
 
 FOLDERS = ("leftImg8bit", "rightImg8bit", "gtFine", "disparity", "disparity_exact", "camera")
@@ -29,10 +29,10 @@ def measure(settings: StreetSettings, frames: int) -> tuple[float, float]:
             city = frame_name("train", index, frames + 1).split("_")[0]
             for name in FOLDERS:
                 (root / name / "train" / city).mkdir(parents=True, exist_ok=True)
-        write_frame(root, settings, "train", 0, frames + 1)  # compiles
+        write_street(root, settings, "train", 0, frames + 1, 1)  # compiles
         wall, processor_time = time.perf_counter(), time.process_time()
         for index in range(1, frames + 1):
-            write_frame(root, settings, "train", index, frames + 1)
+            write_street(root, settings, "train", index, frames + 1, 1)
         return frames / (time.process_time() - processor_time), frames / (time.perf_counter() - wall)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +16,7 @@ from multisigma.datasets.frame import Camera
 from multisigma.errors import MultisigmaError
 from multisigma.synthetic import materials as m
 from multisigma.synthetic.camera import exposure, photograph
+from multisigma.synthetic.drive import Moment, drive
 from multisigma.synthetic.lighting import OPENNESS_SIZE, OPENNESS_TEXEL, SUN_DIRECTION, shade
 from multisigma.synthetic.render import draw_ellipsoids, draw_shadows, draw_triangles, invert
 from multisigma.synthetic.scene import Scene, make_scene
@@ -91,6 +94,7 @@ class StreetFrame:
         pitch: Its upward tilt, radians.
         roll: Its tilt to the side, radians.
         yaw: Its turn to the right, radians.
+        position: Its position in the world of the scene (x right, y up, z along the street), metres; shape (3,).
     """
 
     left: NDArray[np.uint8]
@@ -104,6 +108,7 @@ class StreetFrame:
     pitch: float
     roll: float
     yaw: float
+    position: Floats
 
 
 def camera_of(settings: StreetSettings) -> Camera:
@@ -178,14 +183,13 @@ class _Shadows:
     height: NDArray[np.float32]
 
 
-def _shadows(scene: Scene, size: int) -> _Shadows:
-    """The shadow map of the part of the street that is near enough for shadows to be seen."""
-    mesh = scene.mesh
+def _shadows(scene: Scene, mesh: Mesh, size: int, way: float = 0.0) -> _Shadows:
+    """The shadow map of the part of the street that is near enough for shadows to be seen on a way of some metres."""
     sun = scene.light[SUN_DIRECTION : SUN_DIRECTION + 3]
     across = np.cross([0.0, 0.0, 1.0], sun)
     across /= np.linalg.norm(across)
     basis = np.stack([across, np.cross(sun, across), sun])
-    corners = np.array([[x, y, z] for x in (-20.0, 20.0) for y in (0.0, 7.0) for z in (2.0, 75.0)]) @ basis[:2].T
+    corners = np.array([[x, y, z] for x in (-20.0, 20.0) for y in (0.0, 7.0) for z in (2.0, 75.0 + way)]) @ basis[:2].T
     origin = corners.min(0)
     texel = float((corners.max(0) - origin).max()) / size
     height = np.full((size, size), -1e9, np.float32)
@@ -252,16 +256,18 @@ def _light(view: View, scene: Scene, shadows: _Shadows, openness: NDArray[np.flo
     return image
 
 
-def _number(objects: NDArray[np.int32], mesh: Mesh) -> NDArray[np.int32]:
-    """Raw instance ids from object indices: the seen instances of each class are counted from 0."""
+def _number(objects: NDArray[np.int32], mesh: Mesh, known: dict[int, int]) -> NDArray[np.int32]:
+    """Raw instance ids from object indices: the instances of each class are counted from 0, as they are first seen.
+
+    `known` has the ids of the objects that were seen in frames before, and gets those of this frame.
+    """
     raw = mesh.object_label.astype(np.int32)
     seen = np.unique(objects[objects >= 0])
-    count: dict[int, int] = {}
-    for index in seen[mesh.object_is_instance[seen]]:
+    for index in seen[mesh.object_is_instance[seen]].tolist():
         label = int(mesh.object_label[index])
-        number = count.get(label, 0)
-        count[label] = number + 1
-        raw[index] = label * 1000 + number
+        if index not in known:
+            known[index] = label * 1000 + sum(other // 1000 == label for other in known.values())
+        raw[index] = known[index]
     return np.where(objects >= 0, raw[objects], LABEL_ID["sky"]).astype(np.int32)
 
 
@@ -304,29 +310,87 @@ def make_labels(settings: StreetSettings, split: str, index: int) -> StreetLabel
     Raises:
         MultisigmaError: If the split is unknown or the index negative.
     """
-    return _look(settings, split, index)[-1]
+    rng, scene = _start(settings, split, index)
+    return _look(settings, scene, _still(scene), scene.mesh, rng, {})[1]
 
 
-def _look(settings: StreetSettings, split: str, index: int) -> tuple[np.random.Generator, Scene, View, StreetLabels]:
-    """Makes a scene and sees it by the left camera; the generator is left for what the pictures need."""
+def _start(settings: StreetSettings, split: str, index: int) -> tuple[np.random.Generator, Scene]:
+    """Make a scene. The generator is left for what the pictures need."""
     if split not in SPLIT_CODES:
         raise MultisigmaError(f"The split of a street frame should be one of {sorted(SPLIT_CODES)}. Found {split!r}.")
     if index < 0:
         raise MultisigmaError(f"The index of a street frame should be non-negative. Found {index}.")
     rng = np.random.default_rng(np.random.SeedSequence([settings.seed, SPLIT_CODES[split], index]))
-    scene = make_scene(rng)
+    return rng, make_scene(rng)
+
+
+def _look(
+    settings: StreetSettings,
+    scene: Scene,
+    moment: Moment,
+    mesh: Mesh,
+    rng: np.random.Generator,
+    known: dict[int, int],
+) -> tuple[View, StreetLabels]:
+    """See a scene by the left camera."""
     camera = camera_of(settings)
-    to_world = _turn(scene.pitch, scene.roll, scene.yaw)
-    position = np.array([0.0, scene.camera_height, 0.0])
-    mesh = _with_bonnet(scene.mesh, position, to_world, rng) if scene.bonnet else scene.mesh
-    left = View(mesh, camera, position, to_world, (settings.height, settings.width))
+    to_world = _turn(moment.pitch, moment.roll, moment.yaw)
+    if scene.bonnet:
+        mesh = _with_bonnet(mesh, moment.position, to_world, rng)
+    left = View(mesh, camera, moment.position, to_world, (settings.height, settings.width))
     inverse_depth, ids = left.visible(1, whole=True)
     objects = np.where(ids >= 0, mesh.objects[ids], -1).astype(np.int32)
     labels = np.where(objects >= 0, mesh.object_label[objects], LABEL_ID["sky"]).astype(np.uint8)
-    instances = _number(objects, mesh)
+    instances = _number(objects, mesh, known)
     exact = np.where(ids >= 0, camera.fx * camera.baseline * inverse_depth, np.nan).astype(np.float32)
     _frame_edge(labels, instances)
-    return rng, scene, left, StreetLabels(labels, instances, exact)
+    return left, StreetLabels(labels, instances, exact)
+
+
+def _still(scene: Scene) -> Moment:
+    return Moment(np.array([0.0, scene.camera_height, 0.0]), scene.pitch, scene.roll, scene.yaw, np.zeros((0, 3)))
+
+
+def _picture(
+    settings: StreetSettings,
+    scene: Scene,
+    moment: Moment,
+    left: View,
+    seen: StreetLabels,
+    shadows: _Shadows,
+    openness: NDArray[np.float32],
+    rng: np.random.Generator,
+    gain: float | None,
+) -> tuple[StreetFrame, float]:
+    """Return the frame that a view shows, and the exposure that its own light asks for."""
+    camera, to_world, size = left.camera, left.to_world, left.size
+    right = View(left.mesh, camera, left.position + to_world[:, 0] * camera.baseline, to_world, size)
+    lights = [_light(view, scene, shadows, openness) for view in (left, right)]
+    own = exposure(lights[0])
+    seeds = rng.integers(1 << 24, size=2).tolist()
+    # One exposure for both cameras.
+    pictures = [
+        photograph(light, scene.response, own if gain is None else gain, seed)
+        for light, seed in zip(lights, seeds, strict=True)
+    ]
+    disparity = match(pictures[0], pictures[1]) if settings.matching else np.full(size, np.nan, np.float32)
+    # The car's own bonnet is nearer than the matcher searches: what it finds there is not to be believed.
+    disparity[seen.labels == LABEL_ID["ego vehicle"]] = np.nan
+    frame = StreetFrame(
+        left=pictures[0],
+        right=pictures[1],
+        labels=seen.labels,
+        instances=seen.instances,
+        disparity=disparity,
+        exact_disparity=seen.exact_disparity,
+        camera=camera,
+        height=scene.camera_height,
+        pitch=moment.pitch,
+        roll=moment.roll,
+        yaw=moment.yaw,
+        position=moment.position,
+    )
+    return frame, own
 
 
 def make_frame(settings: StreetSettings, split: str, index: int) -> StreetFrame:
@@ -340,31 +404,49 @@ def make_frame(settings: StreetSettings, split: str, index: int) -> StreetFrame:
     Raises:
         MultisigmaError: If the split is unknown or the index negative.
     """
-    rng, scene, left, seen = _look(settings, split, index)
-    camera, mesh, position, to_world, size = left.camera, left.mesh, left.position, left.to_world, left.size
-    labels = seen.labels
-    shadows = _shadows(scene, SHADOW_SIZE)
+    rng, scene = _start(settings, split, index)
+    moment = _still(scene)
+    left, seen = _look(settings, scene, moment, scene.mesh, rng, {})
+    shadows, openness = _shadows(scene, scene.mesh, SHADOW_SIZE), _openness(scene.mesh)
+    return _picture(settings, scene, moment, left, seen, shadows, openness, rng, None)[0]
 
-    right = View(mesh, camera, position + to_world[:, 0] * camera.baseline, to_world, size)
-    openness = _openness(scene.mesh)
-    lights = [_light(view, scene, shadows, openness) for view in (left, right)]
-    # One exposure for both cameras.
-    gain = exposure(lights[0])
-    seeds = rng.integers(1 << 24, size=2).tolist()
-    pictures = [photograph(light, scene.response, gain, seed) for light, seed in zip(lights, seeds, strict=True)]
-    disparity = match(pictures[0], pictures[1]) if settings.matching else np.full(size, np.nan, np.float32)
-    # The car's own bonnet is nearer than the matcher searches: what it finds there is not to be believed.
-    disparity[labels == LABEL_ID["ego vehicle"]] = np.nan
-    return StreetFrame(
-        left=pictures[0],
-        right=pictures[1],
-        labels=labels,
-        instances=seen.instances,
-        disparity=disparity,
-        exact_disparity=seen.exact_disparity,
-        camera=camera,
-        height=scene.camera_height,
-        pitch=scene.pitch,
-        roll=scene.roll,
-        yaw=scene.yaw,
-    )
+
+def make_sequence(settings: StreetSettings, split: str, index: int, frames: int) -> Iterator[StreetFrame]:
+    """Yield consecutive frames of a drive through the street of `make_frame`, `1 / RATE` seconds apart.
+
+    The camera drives along the street; cars, riders and people move. An object has the same instance id in all frames.
+    The labels of the first frame are those of `make_frame`.
+
+    Args:
+        settings: Size and seed.
+        split: 'train' or 'val'.
+        index: Which street of the split, from 0.
+        frames: The number of frames.
+
+    Raises:
+        MultisigmaError: If the split is unknown, or a number is out of its range.
+
+    Example:
+        >>> from multisigma.synthetic import StreetSettings, make_sequence
+        >>> frames = list(make_sequence(StreetSettings(64, 128), "val", 0, frames=2))
+        >>> [frame.left.shape for frame in frames]
+        [(64, 128, 3), (64, 128, 3)]
+    """
+    if frames < 1:
+        raise MultisigmaError(f"Parameter `frames` must be positive. Found {frames}.")
+    rng, scene = _start(settings, split, index)
+    speeds = np.random.default_rng(np.random.SeedSequence([settings.seed, SPLIT_CODES[split], index, 1]))
+    moments = drive(scene, frames, speeds)
+    way = float(moments[-1].position[2])
+    known: dict[int, int] = {}
+    gain: float | None = None
+    for moment in moments:
+        mesh = scene.geometry.mesh(scene.bend, scene.slope, moment.shifts)
+        # The bonnet takes its chance from a copy: it is the same in each frame.
+        left, seen = _look(settings, scene, moment, mesh, copy.deepcopy(rng), known)
+        size = round(SHADOW_SIZE * (1 + way / 75))
+        shadows, openness = _shadows(scene, mesh, size, way), _openness(mesh)
+        frame, own = _picture(settings, scene, moment, left, seen, shadows, openness, speeds, gain)
+        # Automatic exposure follows slowly.
+        gain = own if gain is None else gain * (own / gain) ** 0.1
+        yield frame

@@ -30,12 +30,16 @@ BEHIND = -8.0
 class Scene:
     """A street ready to be seen.
 
-    `light` describes sun, sky and weather for the renderer; height, pitch, roll and yaw place the camera (metres,
-    radians; pitch positive upwards), `response` is what it makes of the light, and `bonnet` says whether it sees that
-    of its own car.
+    `mesh` is what `geometry` makes with `bend` and `slope`; `length` is that of the street, metres. `light` describes
+    sun, sky and weather for the renderer; height, pitch, roll and yaw place the camera (metres, radians; pitch positive
+    upwards), `response` is what it makes of the light, and `bonnet` says whether it sees that of its own car.
     """
 
     mesh: Mesh
+    geometry: Geometry
+    bend: float
+    slope: float
+    length: float
     light: Floats
     camera_height: float
     pitch: float
@@ -723,7 +727,10 @@ class Street:
             g.begin("person", True)
             yaw = math.pi / 2 * rng.choice([-1, 1]) if across else math.pi * rng.integers(2)
             with g.place(x, 0.0 if across else KERB, z, yaw + rng.normal(0, 0.25)):
-                people.person(g, rng, "walk" if rng.random() < 0.75 or across else "stand")
+                walks = rng.random() < 0.75 or across
+                if walks:
+                    g.move("cross" if across else "walk")
+                people.person(g, rng, "walk" if walks else "stand")
         if rng.random() < 0.06:
             g.begin("person")
             z = rng.uniform(20, 50)
@@ -787,6 +794,7 @@ class Street:
                     )
                 g.begin("train", True)
                 with g.place(x, 0.0, z, yaw):
+                    g.move(f"lane {x:.1f}")
                     vehicles.tram(g, rng, vehicles.livery(rng))
                 continue
             density = rng.choice([0.0, 0.25, 0.55], p=[0.3, 0.45, 0.25])
@@ -796,28 +804,31 @@ class Street:
                     if kind < 0.865:
                         g.begin("car", True)
                         with g.place(x + rng.normal(0, 0.2), 0.0, z, yaw + rng.normal(0, 0.02)):
+                            g.move(f"lane {x:.1f}")
                             vehicles.car(g, rng, _paint(rng), bool(rng.random() < 0.5))
                     elif kind < 0.886:
                         z += 4.0
                         g.begin("truck", True)
                         with g.place(x, 0.0, z, yaw):
+                            g.move(f"lane {x:.1f}")
                             vehicles.truck(g, rng, vehicles.livery(rng))
                         z += 3.0
                     elif kind < 0.914:
                         z += 5.5
                         g.begin("bus", True)
                         with g.place(x, 0.0, z, yaw):
+                            g.move(f"lane {x:.1f}")
                             vehicles.bus(g, rng, vehicles.livery(rng))
                         z += 4.0
                     else:
-                        self.rider(x + rng.normal(0, 0.4), z, yaw, 0.5)
+                        self.rider(x + rng.normal(0, 0.4), z, yaw, 0.5, f"lane {x:.1f}")
                 z += rng.uniform(8, 16)
         for side, yaw in ((-1, math.pi), (1, 0.0)):
             for _ in range(int(rng.choice(3, p=[0.6, 0.28, 0.12]))):
                 x = side * (self.edge[side] - 2.2 * self.parking[side] - rng.uniform(0.5, 1.5))
                 z = rng.uniform(6, 35)
                 if self.free(x, z, 0.6):
-                    self.rider(x, z, yaw, 0.1)
+                    self.rider(x, z, yaw, 0.1, f"rider {x:.1f}")
         for z0, z1 in self.crossings[:2]:
             if rng.random() < 0.4:
                 side = int(rng.choice([-1, 1]))
@@ -826,13 +837,15 @@ class Street:
                 with g.place(x, 0.0, (z0 + z1) / 2 - side * 1.8, math.pi / 2 * -side):
                     vehicles.car(g, rng, _paint(rng))
 
-    def rider(self, x: float, z: float, yaw: float, motor: float) -> None:
+    def rider(self, x: float, z: float, yaw: float, motor: float, group: str) -> None:
         g, rng = self.geometry, self.rng
         on_motor = rng.random() < motor
         with g.place(x, 0.0, z, yaw + rng.normal(0, 0.1)):
             g.begin("motorcycle" if on_motor else "bicycle", True)
+            g.move(group)
             (vehicles.motorcycle if on_motor else vehicles.bicycle)(g, rng, _paint(rng))
             g.begin("rider", True)
+            g.move(group)
             with g.place(0.0, -0.12 if on_motor else 0.0, -0.3):
                 people.person(g, rng, "ride")
 
@@ -842,8 +855,13 @@ def make_scene(rng: np.random.Generator) -> Scene:
     light = random_weather(rng)
     street = Street(rng)
     street.build()
+    bend, slope = float(rng.normal(0, 0.0011)), float(rng.normal(0, 0.00025))
     return Scene(
-        mesh=street.geometry.mesh(bend=rng.normal(0, 0.0011), slope=rng.normal(0, 0.00025)),
+        mesh=street.geometry.mesh(bend, slope),
+        geometry=street.geometry,
+        bend=bend,
+        slope=slope,
+        length=street.length,
         light=light,
         camera_height=rng.uniform(1.1, 1.7),
         pitch=rng.normal(math.radians(-1.2), math.radians(1.2)),

@@ -43,6 +43,21 @@ Tube = tuple[Floats, float, int, int, Colour, int]
 
 
 @dataclass(frozen=True)
+class Motion:
+    """How an object moves in a sequence.
+
+    Args:
+        group: What moves at one speed, such as the cars of a lane. In the group 'walk', each object has its own.
+        x: Direction to the right, before the street is bent.
+        z: Direction along the street.
+    """
+
+    group: str
+    x: float
+    z: float
+
+
+@dataclass(frozen=True)
 class Mesh:
     """A scene ready to be drawn: N quadrilaterals as 2 N triangles, E ellipsoids, and the objects that they belong to.
 
@@ -73,6 +88,7 @@ class Geometry:
         self._ellipsoids: list[tuple[Floats, Floats, int, Colour, Sequence[float], int]] = []
         self._labels: list[int] = []
         self._instances: list[bool] = []
+        self.motions: dict[int, Motion] = {}
         self._rotation = np.eye(3)
         self._translation = np.zeros(3)
 
@@ -80,6 +96,19 @@ class Geometry:
         """Begin an object of a class: an instance of its own, or a part of its class."""
         self._labels.append(LABEL_ID[label])
         self._instances.append(instance)
+
+    def move(self, group: str) -> None:
+        """Let the object begun last move in sequences, to where the things that are placed now face.
+
+        Args:
+            group: The `Motion.group`.
+        """
+        x, z = self._rotation[0, 2], self._rotation[2, 2]
+        # Along the street or across it: small turns would lead out of the lane.
+        along = abs(z) >= abs(x)
+        self.motions[len(self._labels) - 1] = Motion(
+            group, 0.0 if along else math.copysign(1.0, x), math.copysign(1.0, z) if along else 0.0
+        )
 
     @contextmanager
     def place(self, x: float, y: float, z: float, yaw: float = 0.0, scale: float = 1.0) -> Iterator[None]:
@@ -165,8 +194,14 @@ class Geometry:
         centre = ((ax + bx) / 2, (ay + by) / 2, (az + bz) / 2)
         self.ellipsoid(centre, (radius, length / 2 + 0.4 * radius, radius), material, colour, par, axes)
 
-    def mesh(self, bend: float = 0.0, slope: float = 0.0) -> Mesh:
-        """Gather everything; the street bends sideways by `bend` z^2 / 2 and rises by `slope` z^2 / 2."""
+    def mesh(self, bend: float = 0.0, slope: float = 0.0, shifts: Floats | None = None) -> Mesh:
+        """Gather everything; the street bends sideways by `bend` z^2 / 2 and rises by `slope` z^2 / 2.
+
+        Args:
+            bend: Curvature to the right, 1 / m.
+            slope: Curvature upwards, 1 / m.
+            shifts: How far each object has moved before the street is bent, metres, shape (objects, 3); None for not.
+        """
         quads = self._quads + _tube_quads(self._tubes)
         counts = np.array([q[4] for q in quads], np.int64)
         v = np.concatenate([np.zeros((0, 4, 3)), *[q[0] for q in quads]])
@@ -191,11 +226,16 @@ class Geometry:
         normals = flat * (1 - roundness) + radial * roundness
         normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-9)
         split = np.array([[0, 1, 2], [0, 2, 3]])
+        if shifts is not None:
+            v = v + np.repeat(shifts[[q[8] for q in quads]], counts, axis=0)[:, None]
         triangles = v[:, split].reshape(-1, 3, 3)
         triangles = np.ascontiguousarray(_bent(triangles, bend, slope))
 
         ellipsoids = self._ellipsoids
-        centres = _bent(np.array([e[0] for e in ellipsoids]).reshape(-1, 3), bend, slope)
+        centres = np.array([e[0] for e in ellipsoids]).reshape(-1, 3)
+        if shifts is not None:
+            centres = centres + shifts[[e[5] for e in ellipsoids]]
+        centres = _bent(centres, bend, slope)
         per_quad = 2 * counts
 
         def gather(quad: int, ellipsoid: int) -> NDArray[np.generic]:

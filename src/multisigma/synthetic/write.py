@@ -22,7 +22,8 @@ from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.errors import MultisigmaError
 from multisigma.files import new_folder, write_text
 from multisigma.progress import SILENT, Progress
-from multisigma.synthetic.frames import GENERATOR_VERSION, StreetFrame, StreetSettings, make_frame
+from multisigma.synthetic.drive import RATE
+from multisigma.synthetic.frames import GENERATOR_VERSION, StreetFrame, StreetSettings, make_frame, make_sequence
 from multisigma.synthetic.samples import write_samples_page
 
 CITIES = {
@@ -34,11 +35,11 @@ _FOLDERS = ("leftImg8bit", "rightImg8bit", "gtFine", "disparity", "disparity_exa
 _LARGEST_DISPARITY = 255.0
 
 
-def frame_name(split: str, index: int, total: int) -> str:
-    """City, sequence and frame number: 'altmark_000003_000019' is the fourth frame of its city."""
+def frame_name(split: str, index: int, total: int, number: int = 19) -> str:
+    """City, sequence and frame number: 'altmark_000003_000019' is of the fourth street of its city."""
     cities = CITIES[split]
     per_city = max(4, -(-total // len(cities)))
-    return f"{cities[index // per_city]}_{index % per_city:06d}_000019"
+    return f"{cities[index // per_city]}_{index % per_city:06d}_{number:06d}"
 
 
 def generate(
@@ -51,6 +52,7 @@ def generate(
     processes: int | None = None,
     progress: Progress = SILENT,
     samples_page: bool = True,
+    frames: int = 1,
 ) -> None:
     """Generate a data set in the Cityscapes format, with the exact disparity beside that of stereo matching.
 
@@ -59,14 +61,16 @@ def generate(
 
     Args:
         root: Folder to make; it must not exist, or be empty.
-        train: Number of training frames.
-        val: Number of validation frames.
+        train: Number of training streets.
+        val: Number of validation streets.
         height: Height of the images, pixels.
         width: Width of the images, pixels.
         seed: Seed of everything random.
         processes: Processes to use; all cores by default.
         progress: Takes how many frames are written.
         samples_page: Whether to write `samples.html`, pictures and statistics of the data, into the root.
+        frames: Frames of each street. More than 1 makes sequences of a drive, with the same instance id for an object
+            in all frames; see `make_sequence`. They are numbered from 0.
 
     Raises:
         MultisigmaError: If a number is out of its range, or `root` holds something already.
@@ -80,10 +84,12 @@ def generate(
         )
     if processes is not None and processes < 1:
         raise MultisigmaError(f"The number of processes should be positive. Found {processes}.")
+    if not 1 <= frames <= 1000:
+        raise MultisigmaError(f"The number of frames of a street should be 1 to 1000. Found {frames}.")
     settings = StreetSettings(height, width, seed)
     with new_folder(root) as temporary:
         totals = {"train": train, "val": val}
-        _write_frames(temporary, settings, totals, processes or _cores(), progress)
+        _write_frames(temporary, settings, totals, frames, processes or _cores(), progress)
         if samples_page:
             write_samples_page(temporary, temporary / "samples.html")
 
@@ -93,7 +99,7 @@ def _cores() -> int:
 
 
 def _write_frames(
-    root: Path, settings: StreetSettings, totals: dict[str, int], processes: int, progress: Progress
+    root: Path, settings: StreetSettings, totals: dict[str, int], frames: int, processes: int, progress: Progress
 ) -> None:
     jobs = [(split, index, total) for split, total in totals.items() for index in range(total)]
     for split, index, total in jobs:
@@ -101,14 +107,14 @@ def _write_frames(
         for folder in _FOLDERS:
             (root / folder / split / city).mkdir(parents=True, exist_ok=True)
     counts = np.zeros(256, np.int64)
-    for of_frame in progress.track(_frame_counts(root, settings, jobs, processes), "generating", len(jobs)):
+    for of_frame in progress.track(_frame_counts(root, settings, jobs, frames, processes), "generating", len(jobs)):
         counts += of_frame
     frequencies = class_frequencies(counts)
     record = {
         "generator": "multisigma streets",
         "generator_version": GENERATOR_VERSION,
         "version": __version__,
-        "settings": {**asdict(settings), **totals},
+        "settings": {**asdict(settings), **totals, **({} if frames == 1 else {"frames": frames, "rate": RATE})},
         "class_frequencies": {
             label.name: round(float(f), 6) for label, f in zip(CITYSCAPES.train_classes, frequencies, strict=True)
         },
@@ -117,20 +123,20 @@ def _write_frames(
 
 
 def _frame_counts(
-    root: Path, settings: StreetSettings, jobs: Sequence[tuple[str, int, int]], processes: int
+    root: Path, settings: StreetSettings, jobs: Sequence[tuple[str, int, int]], frames: int, processes: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Write the frames, in any order, and yield the pixel counts of each."""
+    """Write the frames of all streets, in any order, and yield the pixel counts of each street."""
     if processes == 1 or len(jobs) == 1:
         for job in jobs:
-            yield write_frame(root, settings, *job)
+            yield write_street(root, settings, *job, frames)
         return
-    # The first frame compiles the renderer into its cache, so that the workers need not each do so.
-    yield write_frame(root, settings, *jobs[0])
+    # The first street compiles the renderer into its cache, so that the workers need not each do so.
+    yield write_street(root, settings, *jobs[0], frames)
     pool = ProcessPoolExecutor(
         min(processes, len(jobs) - 1), multiprocessing.get_context("spawn"), initializer=_start_worker
     )
     try:
-        for future in as_completed([pool.submit(write_frame, root, settings, *job) for job in jobs[1:]]):
+        for future in as_completed([pool.submit(write_street, root, settings, *job, frames) for job in jobs[1:]]):
             yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)
@@ -159,10 +165,19 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def write_frame(root: Path, settings: StreetSettings, split: str, index: int, total: int) -> NDArray[np.int64]:
-    """Render a frame and write its files; returns the pixel counts (256,) of its raw label ids."""
-    frame = make_frame(settings, split, index)
-    name = frame_name(split, index, total)
+def write_street(
+    root: Path, settings: StreetSettings, split: str, index: int, total: int, frames: int
+) -> NDArray[np.int64]:
+    """Render one frame of a street, or a sequence, and write the files; return the pixel counts (256,) of raw ids."""
+    if frames == 1:
+        return _write_frame(root, split, frame_name(split, index, total), make_frame(settings, split, index))
+    counts = np.zeros(256, np.int64)
+    for number, frame in enumerate(make_sequence(settings, split, index, frames)):
+        counts += _write_frame(root, split, frame_name(split, index, total, number), frame)
+    return counts
+
+
+def _write_frame(root: Path, split: str, name: str, frame: StreetFrame) -> NDArray[np.int64]:
     city = name.split("_")[0]
 
     def path(folder: str, ending: str) -> Path:

@@ -19,6 +19,7 @@ LAYERS = [
     "weighting",
     "instances",
     "datasets",
+    "tracking",
     "synthetic",
     "metrics",
     "visualization",
@@ -62,7 +63,7 @@ def test_imports_point_one_way(path: Path) -> None:
     packages = {module.partition(".")[0] for module in modules}
     if layer == "weighting":
         assert not packages & {"lightning", "numpy", "cv2", "timm"}
-    if layer == "instances":
+    if layer in ("instances", "tracking"):
         assert "torch" not in packages
 
 

@@ -10,7 +10,7 @@ class Progress:
     """Take reports of how far a job is and show nothing. The command line has subclasses that show them."""
 
     def start(self, job: str, total: int, done: int = 0) -> None:
-        """Take the beginning of a job: its name, its number of steps, and how many are done already."""
+        """Take the beginning of a job: its name, its number of steps (0 if not known), and how many are done."""
 
     def update(self, done: int, note: str = "") -> None:
         """Take the number of steps that are done, and what there is to say beside it, such as losses."""

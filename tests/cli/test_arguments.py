@@ -24,7 +24,7 @@ from multisigma.cli.commands import COMMANDS
         ("evaluate RUN other --data D", "The command takes no further argument. Found other."),
         ("evaluate RUN --data D --vots x", "There is no option --vots. Did you mean --votes?"),
         ("report", "The argument RUN must be given."),
-        ("predict --model RUN", "The argument INPUTS must be given."),
+        ("predict --model RUN", "The argument INPUTS must be given, or --camera-index."),
         ("train --out", "Option --out must have a value."),
         ("train", "Option --out must be given."),
         ("train --out R --preset p", "Option --preset must be one of demo, full, laptop, table1, tiny. Found 'p'."),

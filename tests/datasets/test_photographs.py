@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from multisigma.datasets.photographs import find_photographs, read_photograph
+from multisigma.datasets.photographs import find_inputs, read_photograph
 from multisigma.errors import MultisigmaError
 
 
@@ -192,23 +192,25 @@ def test_files_of_a_folder_that_are_left_out_are_counted(tmp_path: Path, caplog:
     for name in ("a.png", "IMG_0001", "deep/b.heic", ".DS_Store"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert find_photographs([tmp_path]) == {"a": tmp_path / "a.png"}
+    assert find_inputs([tmp_path]) == {"a": tmp_path / "a.png"}
     (message,) = (record.getMessage() for record in caplog.records)
-    assert message.startswith(f"{tmp_path}: 2 files are left out, because they do not end as images, such as IMG_0001.")
+    assert message.startswith(
+        f"{tmp_path}: 2 files are left out, because they do not end as images or videos, such as "
+    )
 
 
 def test_names_of_images(tmp_path: Path) -> None:
     for name in ("a/x.png", "b/x.png", "b/y.JPG", "b/notes.txt", "b/z.png", "c/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert find_photographs([tmp_path]) == {
+    assert find_inputs([tmp_path]) == {
         "a_x.png": tmp_path / "a/x.png",
         "b_x.png": tmp_path / "b/x.png",
         "y": tmp_path / "b/y.JPG",
         "z": tmp_path / "b/z.png",
     }
-    assert find_photographs([tmp_path / "b/notes.txt"]) == {"notes": tmp_path / "b/notes.txt"}
+    assert find_inputs([tmp_path / "b/notes.txt"]) == {"notes": tmp_path / "b/notes.txt"}
     with pytest.raises(MultisigmaError, match="must differ in name"):
-        find_photographs([tmp_path / "a", tmp_path / "b"])
-    with pytest.raises(MultisigmaError, match="must hold images"):
-        find_photographs([tmp_path / "c"])
+        find_inputs([tmp_path / "a", tmp_path / "b"])
+    with pytest.raises(MultisigmaError, match="must hold images or videos"):
+        find_inputs([tmp_path / "c"])

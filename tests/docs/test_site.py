@@ -13,9 +13,10 @@ import multisigma.metrics
 import multisigma.models
 import multisigma.synthetic
 import multisigma.tasks
+import multisigma.tracking
 
 ROOT = Path(__file__).parents[2]
-PUBLIC = ("datasets", "instances", "metrics", "models", "synthetic", "tasks")
+PUBLIC = ("datasets", "instances", "metrics", "models", "synthetic", "tasks", "tracking")
 
 
 def test_every_page_is_in_the_menu() -> None:

@@ -191,7 +191,7 @@ def test_faults_of_a_file_of_distances_are_named(
     [
         (["{root}/leftImg8bit", "--out", "{root}"], "must be a new or empty folder"),
         (["{root}/nowhere.png", "--out", "{tmp}/out"], "nowhere.png: there is no such file"),
-        (["{root}/camera", "--out", "{tmp}/out"], "the folder must hold images"),
+        (["{root}/camera", "--out", "{tmp}/out"], "the folder must hold images or videos"),
         (["{root}/leftImg8bit", "--out", "{tmp}/out", "--device", "tpu"], "`device` must be a device of this machine"),
         (
             ["{root}/leftImg8bit", "--out", "{tmp}/out", "--camera", "{root}/none.json"],
@@ -236,7 +236,7 @@ def test_a_run_among_the_images_is_named(
     run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", str(run), str(root / "leftImg8bit"), "--out", str(tmp_path / "out")]) == 2
-    message = f"{run}: an input must be an image or a folder of images. Found a model. Name it with --model: "
+    message = f"{run}: an input must be an image, a video or a folder of these. Found a model. Name it with --model: "
     assert f"{message}multisigma predict INPUT ... --model {run}" in capsys.readouterr().err
 
 

@@ -89,7 +89,7 @@ class _Bar(Progress):
             rich.progress.TextColumn("{task.fields[note]}"),
             console=errors,
         )
-        self.task = bar.add_task(job, total=total, completed=done, note="")
+        self.task = bar.add_task(job, total=total or None, completed=done, note="")
         bar.start()
 
     def update(self, done: int, note: str = "") -> None:
@@ -113,5 +113,8 @@ class _Lines(Progress):
         if done - self.line < self.total * _SHARE or now - self.line_time < _SECONDS:
             return
         self.line, self.line_time = done, now
+        if not self.total:
+            _print_message(f"{self.job}: {done}" + (f"; {note}" if note else ""))
+            return
         left = (now - self.begin) / (done - self.first) * (self.total - done)
         _print_message(f"{self.job}: {done} of {self.total}, {left:.0f} s left" + (f"; {note}" if note else ""))

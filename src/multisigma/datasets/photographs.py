@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from multisigma.datasets.videos import VIDEO_ENDINGS
 from multisigma.errors import MultisigmaError
 from multisigma.files import read_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["AnyImage", "find_photographs", "read_photograph"]
+__all__ = ["AnyImage", "find_inputs", "read_photograph"]
 
 AnyImage: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor"
 """The types of image that `read_photograph` accepts."""
@@ -77,19 +78,19 @@ def read_photograph(image: AnyImage) -> NDArray[np.uint8]:
     )
 
 
-def find_photographs(inputs: Sequence[Path]) -> dict[str, Path]:
-    """Name the images among files and folders.
+def find_inputs(inputs: Sequence[Path]) -> dict[str, Path]:
+    """Name the images and videos among files and folders.
 
     Args:
-        inputs: Files, each taken whatever its ending; and folders, searched to the bottom for files that end as images.
-            A warning counts the other files of a folder, hidden ones apart.
+        inputs: Files, each taken whatever its ending; and folders, searched to the bottom for files that end as images
+            or videos. A warning counts the other files of a folder, hidden ones apart.
 
     Returns:
-        Each image's path by its name, which is the file name without the ending. Where two would share a name, it is
-        the path from the folder with `_` for each slash, ending included.
+        The path of each image or video by its name, which is the file name without the ending. Where two would share a
+        name, it is the path from the folder with `_` for each slash, ending included.
 
     Raises:
-        MultisigmaError: If there is no image, a folder has none, or names are still equal.
+        MultisigmaError: If there is no image and no video, a folder has none, or names are still equal.
     """
     paths: list[tuple[str, Path]] = []
     for given in inputs:
@@ -97,12 +98,18 @@ def find_photographs(inputs: Sequence[Path]) -> dict[str, Path]:
             paths.append((given.name, given))
             continue
         files = [path for path in sorted(given.rglob("*")) if path.is_file()]
-        found = [path for path in files if path.suffix.lower() in _ENDINGS]
+        found = [path for path in files if path.suffix.lower() in _ENDINGS | VIDEO_ENDINGS]
+        skipped = [path for path in files if path.suffix.lower() not in _ENDINGS | VIDEO_ENDINGS]
         if not found:
-            raise MultisigmaError(f"{given}: the folder must hold images. Found none that ends as one, such as .jpg.")
-        if skipped := [path for path in files if path.suffix.lower() not in _ENDINGS and path.name[0] != "."]:
+            raise MultisigmaError(
+                f"{given}: the folder must hold images or videos. Found none that ends as one, such as .jpg or .mp4."
+            )
+        if skipped := [
+            path for path in files if path.suffix.lower() not in _ENDINGS | VIDEO_ENDINGS and path.name[0] != "."
+        ]:
             _log.warning(
-                "%s: %d files are left out, because they do not end as images, such as %s. To predict one, name it.",
+                "%s: %d files are left out, because they do not end as images or videos, such as %s. To predict one, "
+                "name it.",
                 given,
                 len(skipped),
                 skipped[0].relative_to(given),
@@ -114,11 +121,12 @@ def find_photographs(inputs: Sequence[Path]) -> dict[str, Path]:
         name = path.stem if counts[path.stem] == 1 else long_name
         if name in named:
             raise MultisigmaError(
-                f"{path}: images must differ in name. Found {named[name]} too. Predict them into different folders."
+                f"{path}: images and videos must differ in name. Found {named[name]} too. Predict them into different "
+                "folders."
             )
         named[name] = path
     if not named:
-        raise MultisigmaError("There must be at least one image. Found none.")
+        raise MultisigmaError("There must be at least one image or video. Found none.")
     return named
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multisigma.errors import MultisigmaError
+from multisigma.files import temporary_path
 
 __all__ = ["FORMATS", "VIDEO_ENDINGS", "Video", "VideoWriter", "is_video"]
 
@@ -80,9 +83,10 @@ class Video:
         with _silent():
             self._capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
         if not self._capture.isOpened():
-            raise self._error("must be a video that FFmpeg can decode", "a truncated or damaged one, or no codec for it")
-        self.size = tuple[int, int](
-            round(self._capture.get(key)) for key in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
+            raise self._error("must be a video that can be decoded", "a truncated or damaged one, or no codec for it")
+        self.size = (
+            round(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+            round(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
         )
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if math.isfinite(rate) and 0 < rate <= 1000 else _DEFAULT_RATE
@@ -158,8 +162,9 @@ class VideoWriter:
         if ending not in FORMATS:
             raise MultisigmaError(f"{path}: a video must end in one of .{', .'.join(FORMATS)}. Found {path.suffix!r}.")
         self.path, self.rate = path, rate
-        # OpenCV chooses the container by the ending.
-        self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+        # A folder, because OpenCV chooses the container by the file's ending.
+        self._folder = temporary_path(path)
+        self._temporary = self._folder / f"video.{ending}"
         self._codec = FORMATS[ending]
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
@@ -174,6 +179,8 @@ class VideoWriter:
             height, width = rgb.shape[:2]
             self._size = height + height % 2, width + width % 2
             fourcc = cv2.VideoWriter.fourcc(*self._codec)
+            with suppress(OSError):
+                self._folder.mkdir()
             with _silent():
                 self._writer = cv2.VideoWriter(str(self._temporary), fourcc, self.rate, self._size[::-1])
             if not self._writer.isOpened():
@@ -198,7 +205,7 @@ class VideoWriter:
                 self._writer.release()
         if kind is None and self._writer is not None:
             os.replace(self._temporary, self.path)
-        self._temporary.unlink(missing_ok=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class _silent:

@@ -5,30 +5,38 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from multisigma.models.distances import DistanceCalibration, calibrate
+    from multisigma.models.inference import Inference
     from multisigma.models.model_info import ModelInfo
     from multisigma.models.onnx_scene_model import OnnxSceneModel
     from multisigma.models.scene_model import SceneModel
     from multisigma.models.scene_network import SceneNetwork
     from multisigma.models.scene_prediction import ScenePrediction
+    from multisigma.models.video import follow, predict_video
 
 __all__ = [
     "DistanceCalibration",
+    "Inference",
     "ModelInfo",
     "OnnxSceneModel",
     "SceneModel",
     "SceneNetwork",
     "ScenePrediction",
     "calibrate",
+    "follow",
+    "predict_video",
 ]
 
 _MODULES = {
     "DistanceCalibration": "distances",
+    "Inference": "inference",
     "ModelInfo": "model_info",
     "OnnxSceneModel": "onnx_scene_model",
     "SceneModel": "scene_model",
     "SceneNetwork": "scene_network",
     "ScenePrediction": "scene_prediction",
     "calibrate": "distances",
+    "follow": "video",
+    "predict_video": "video",
 }
 
 

@@ -112,6 +112,24 @@ class ScenePrediction(Mapping[str, Any]):
             sheet.paste(Image.fromarray(pixels), (left, top + 2 * text))
         return sheet
 
+    def annotate(self) -> NDArray[np.uint8]:
+        """Return the image with the results drawn over it, and each task's panel below; beside it in upright images.
+
+        Colours mean the same in each image: `draw` is for one image, this for the frames of a video.
+
+        Returns:
+            RGB, of the image's size or larger.
+        """
+        picture = self.image
+        for task in self.tasks:
+            picture = task.annotate(picture, self._results)
+        panels = [panel for task in self.tasks if (panel := task.video_panel(self._results)) is not None]
+        return np.concatenate([picture, *panels], 0 if self.image.shape[1] >= self.image.shape[0] else 1)
+
+    def replaced(self, name: str, result: TaskResult) -> ScenePrediction:
+        """Return the prediction with another result of a task."""
+        return ScenePrediction(self.image, self._results | {name: result}, self.tasks, self.labels, self.camera)
+
     def _repr_png_(self) -> bytes:
         return _png(self.draw())
 

@@ -101,6 +101,16 @@ class Task(ABC):
         """
         return DenseResult(output)
 
+    def mirrored(self, output: Tensor) -> Tensor:
+        """Return the output for an image from that for the mirrored image; by default the columns in reverse order.
+
+        Override it if channels are directions: their x changes its sign.
+
+        Args:
+            output: Shape (B, channels, H, W).
+        """
+        return output.flip(-1)
+
     def noise_scale(self, loss: float) -> float | None:
         """Return the noise scale that a mean validation loss implies, such as b of a Laplace; None by default."""
         return None
@@ -157,6 +167,35 @@ class Task(ABC):
             scene: Every task's result at the size of the frame, by task name.
         """
         return []
+
+    def annotate(self, picture: NDArray[np.uint8], scene: Mapping[str, TaskResult]) -> NDArray[np.uint8]:
+        """Return a frame of a video with this task's result drawn over it; unchanged by default.
+
+        Args:
+            picture: The frame with the results of the tasks before, RGB of shape (H, W, 3).
+            scene: Every task's result at the size of the frame, by task name.
+        """
+        return picture
+
+    def video_panel(self, scene: Mapping[str, TaskResult]) -> NDArray[np.uint8] | None:
+        """Return a picture that a video shows beside the frame; None by default.
+
+        Its colours must mean the same in each frame, or they would flicker.
+
+        Args:
+            scene: Every task's result at the size of the frame, by task name.
+
+        Returns:
+            RGB of shape (H, W, 3).
+        """
+        return None
+
+
+def mirrored_x(output: Tensor) -> Tensor:
+    """Return `Task.mirrored` of vectors whose first channel is x; shape (B, channels, H, W)."""
+    output = output.flip(-1)
+    output[:, 0] *= -1
+    return output
 
 
 class RegressionTask(Task):

@@ -163,6 +163,11 @@ class Depth(RegressionTask):
         scale_from: ScaleFrom = "calibration" if context.calibrated else "training camera"
         return DepthResult(disparity * np.float32(ratio), camera, noise_scale, sigma, self.noise, scale_from)
 
+    def video_panel(self, scene: Mapping[str, TaskResult]) -> NDArray[np.uint8]:
+        disparity = cast(DepthResult, scene[self.name]).disparity
+        # The disparity of a car five metres ahead of the Cityscapes camera.
+        return colour_disparity(disparity, disparity.shape[1] / 20)
+
     def baseline(self) -> RowMean:
         return RowMean()
 

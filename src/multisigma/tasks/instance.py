@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multisigma.datasets.fields import InstanceMap
-from multisigma.datasets.frame import Frame, instance_vectors
+from multisigma.datasets.frame import Camera, Frame, instance_vectors
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.scene import SceneInstance, cut_instances
 from multisigma.errors import MultisigmaError
@@ -26,12 +26,13 @@ from multisigma.metrics import (
     VectorErrors,
 )
 from multisigma.metrics.instance import median_distance
-from multisigma.tasks.base import Noise, RegressionTask, Task
+from multisigma.tasks.base import Noise, RegressionTask, Task, mirrored_x
 from multisigma.tasks.baselines import ZeroVectors
 from multisigma.tasks.depth import DepthResult
 from multisigma.tasks.results import PostprocessContext, TaskResult, calibrate_scores, finite, resize
 from multisigma.tasks.semantic import SemanticResult
 from multisigma.visualization.colours import colour_error, colour_instances, colour_vectors, error_scale
+from multisigma.visualization.objects import draw_objects
 from multisigma.visualization.picture import Picture
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class PredictedInstance:
         centre: Centroid (x, y) of the whole object in pixels, as its pixels predict it. Hidden parts count, so it may
             lie outside the mask. Pixel centres lie at integers.
         distance: Median distance of its pixels in metres; None without depth or camera.
+        track: Number that it keeps from frame to frame, from 1; None outside videos.
     """
 
     region: SceneInstance
@@ -60,6 +62,7 @@ class PredictedInstance:
     size: tuple[int, int]
     centre: tuple[float, float]
     distance: float | None = None
+    track: int | None = None
 
     @property
     def class_id(self) -> int:
@@ -129,6 +132,7 @@ class PredictedInstance:
             "centre": [round(value, 2) for value in self.centre],
             "pixels": int(self.region.mask.sum()),
             "distance_m": finite(self.distance),
+            **({} if self.track is None else {"track": self.track}),
         }
 
 
@@ -208,6 +212,20 @@ class InstanceResult(TaskResult, Sequence[PredictedInstance]):
         scales = self.noise_scale and self.noise_scale * x, self.sigma and self.sigma * x
         return InstanceResult(vectors, instances, self.labels, *scales, self.noise)
 
+    def tracked(self, numbers: Sequence[int]) -> InstanceResult:
+        """Return the result with the number that each object keeps from frame to frame, which `Tracker` gives."""
+        instances = [replace(instance, track=number) for instance, number in zip(self, numbers, strict=True)]
+        return InstanceResult(self.vectors, instances, self.labels, self.noise_scale, self.sigma, self.noise)
+
+    def with_distances(self, depth: DepthResult) -> InstanceResult:
+        """Return the result with the distance of each object by a depth map, if that has a camera."""
+        if depth.camera is None:
+            return self
+        instances = [
+            replace(instance, distance=_distance(instance.region, depth.disparity, depth.camera)) for instance in self
+        ]
+        return InstanceResult(self.vectors, instances, self.labels, self.noise_scale, self.sigma, self.noise)
+
     def summary(self) -> Any:
         """Return the objects in the order in which their masks are saved."""
         return None if self.instances is None else [instance.summary() for instance in self.instances]
@@ -284,16 +302,35 @@ class Instance(RegressionTask):
         regions = cut_instances(found.ids, found.class_ids.tolist(), confidence.tolist())
         centres = found.centres[found.pixels > 0].tolist()
         depth = cast(DepthResult | None, scene.get("depth"))
-        instances = []
-        for region, (x, y) in zip(regions, centres, strict=True):
-            name = context.labels.by_id[region.class_id].name
-            instance = PredictedInstance(region, name, (height, width), (x, y))
-            if depth is not None and depth.camera is not None:
-                left, top, right, bottom = instance.box
-                disparity = depth.disparity[top:bottom, left:right][region.mask]
-                instance = replace(instance, distance=median_distance(disparity, depth.camera))
-            instances.append(instance)
-        return InstanceResult(vectors, instances, context.labels, *scales)
+        instances = [
+            PredictedInstance(region, context.labels.by_id[region.class_id].name, (height, width), (x, y))
+            for region, (x, y) in zip(regions, centres, strict=True)
+        ]
+        result = InstanceResult(vectors, instances, context.labels, *scales)
+        return result if depth is None else result.with_distances(depth)
+
+    def mirrored(self, output: Tensor) -> Tensor:
+        return mirrored_x(output)
+
+    def annotate(self, picture: NDArray[np.uint8], scene: Mapping[str, TaskResult]) -> NDArray[np.uint8]:
+        result = cast(InstanceResult, scene[self.name])
+        if result.instances is None:
+            return picture
+        drawn = [
+            (
+                instance.region,
+                number if instance.track is None else instance.track,
+                " ".join(
+                    [
+                        instance.class_name,
+                        *([] if instance.track is None else [str(instance.track)]),
+                        *([] if instance.distance is None else [f"{instance.distance:.0f} m"]),
+                    ]
+                ),
+            )
+            for number, instance in enumerate(result, 1)
+        ]
+        return draw_objects(picture, drawn)
 
     def baseline(self) -> ZeroVectors:
         return ZeroVectors()
@@ -325,6 +362,13 @@ class Instance(RegressionTask):
         error = colour_error(np.abs(vectors - truth).sum(0), longest / 4)
         scale = error_scale("error of vectors (L1), px", longest / 4)
         return Picture("Instance vectors", prediction, colour_vectors(truth, longest), error, error_scale=scale)
+
+
+def _distance(region: SceneInstance, disparity: NDArray[np.float32], camera: Camera) -> float | None:
+    """Return the median distance of an object's pixels in metres."""
+    rows, columns = region.mask.shape
+    part = disparity[region.top : region.top + rows, region.left : region.left + columns]
+    return median_distance(part[region.mask], camera)
 
 
 def choose_votes(tasks: Sequence[Task], votes: Votes) -> None:

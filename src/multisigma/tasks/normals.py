@@ -22,7 +22,7 @@ from multisigma.datasets.scene import Scene
 from multisigma.metrics import Counts, Measurement, Metric
 from multisigma.metrics.base import SumMetric
 from multisigma.metrics.counting import ratio
-from multisigma.tasks.base import Task
+from multisigma.tasks.base import Task, mirrored_x
 from multisigma.tasks.results import PostprocessContext, TaskResult, resize
 from multisigma.visualization.picture import Picture
 
@@ -104,6 +104,9 @@ class Normals(Task):
         self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
     ) -> NormalsResult:
         return NormalsResult(_unit(output))
+
+    def mirrored(self, output: Tensor) -> Tensor:
+        return mirrored_x(output)
 
     def metrics(self, labels: LabelSpace) -> Sequence[Metric]:
         return [AngularErrors()]

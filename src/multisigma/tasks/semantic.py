@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -137,6 +138,10 @@ class Semantic(Task):
 
     def baseline(self) -> MajorityClass:
         return MajorityClass(IGNORE)
+
+    def annotate(self, picture: NDArray[np.uint8], scene: Mapping[str, TaskResult]) -> NDArray[np.uint8]:
+        result = cast(SemanticResult, scene[self.name])
+        return cv2.addWeighted(picture, 0.65, result.labels.colors[result.ids], 0.35, 0.0).astype(np.uint8)
 
     def visualize(self, frame: Frame, scene: Mapping[str, TaskResult]) -> list[Picture]:
         result = cast(SemanticResult, scene[self.name])

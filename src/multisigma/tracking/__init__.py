@@ -1,4 +1,4 @@
-"""Objects and depth over the frames of a video: identities that stay, and depth that does not flicker. Needs no torch."""
+"""Videos: identities of objects that stay, and depth that does not flicker. Needs no torch."""
 
 from multisigma.tracking.steady import DepthSteadier
 from multisigma.tracking.tracker import TrackedObject, Tracker

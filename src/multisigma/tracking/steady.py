@@ -91,14 +91,16 @@ class DepthSteadier:
         labels: NDArray[np.integer],
     ) -> NDArray[np.float32]:
         height, width = grey.shape
-        flow = self._flow.calc(grey, before, None)  # where each new pixel was
+        # Where each new pixel was, relative to where it is.
+        flow = self._flow.calc(grey, before, np.zeros((height, width, 2), np.float32))
         rows, columns = np.mgrid[:height, :width].astype(np.float32)
         x, y = columns + flow[..., 0], rows + flow[..., 1]
         inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
         carried = cv2.remap(self._disparity, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        known = cv2.remap(self._labels.astype(np.float32), x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+        known = cv2.remap(self._labels.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         seen = cv2.remap(_blurred(before), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        same = inside & (known == labels) & (np.abs(seen - _blurred(grey)) < _CHANGED)
+        # Where all four neighbours have the label: at an edge, the carried disparity would be of both sides.
+        same = inside & (np.abs(known - labels) < 0.01) & (np.abs(seen - _blurred(grey)) < _CHANGED)
         small = np.float32(_SMALL * width)
         near = same & (carried > 2 * small) & (disparity > 2 * small)
         if np.count_nonzero(near) > 100:

@@ -151,8 +151,6 @@ def _iou(one: SceneInstance, other: SceneInstance, right: int, down: int) -> flo
         return 0.0
     common = np.count_nonzero(
         one.mask[first_row - top : last_row - top, first_column - left : last_column - left]
-        & other.mask[
-            first_row - other.top : last_row - other.top, first_column - other.left : last_column - other.left
-        ]
+        & other.mask[first_row - other.top : last_row - other.top, first_column - other.left : last_column - other.left]
     )
     return common / (np.count_nonzero(one.mask) + np.count_nonzero(other.mask) - common)

@@ -125,6 +125,25 @@ def colour_instances(ids: NDArray[np.integer]) -> NDArray[np.uint8]:
     return colours.round().astype(np.uint8)[index.reshape(ids.shape)]
 
 
+def number_colours(numbers: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Return the colour of each number: seven hues in three shades, then again from the first; 0 is grey.
+
+    Args:
+        numbers: At least 0, shape (N,).
+
+    Returns:
+        RGB of shape (N, 3).
+
+    Example:
+        >>> number_colours(np.array([1, 22, 0])).tolist()
+        [[86, 180, 233], [86, 180, 233], [128, 128, 128]]
+    """
+    places = np.maximum(numbers - 1, 0)
+    shades = np.array(_SHADES)[places // len(_HUES) % len(_SHADES), None]
+    colours = np.where(numbers[:, None] > 0, _HUES[places % len(_HUES)] * shades, 128)
+    return colours.round().astype(np.uint8)
+
+
 def _coloured(name: str, shares: NDArray[np.floating], unknown: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Take the colours of a colour map at shares of 0 to 1; what is unknown is black."""
     rgb = np.asarray(_map(name, np.clip(shares, 0, 1)))

@@ -100,7 +100,7 @@ class DepthSteadier:
         known = cv2.remap(self._labels.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         seen = cv2.remap(_blurred(before), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         # Where all four neighbours have the label: at an edge, the carried disparity would be of both sides.
-        same = inside & (np.abs(known - labels) < 0.01) & (np.abs(seen - _blurred(grey)) < _CHANGED)
+        same = inside & (np.abs(known - labels) < 5e-4) & (np.abs(seen - _blurred(grey)) < _CHANGED)
         small = np.float32(_SMALL * width)
         near = same & (carried > 2 * small) & (disparity > 2 * small)
         if np.count_nonzero(near) > 100:

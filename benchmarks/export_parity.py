@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from multisigma import OnnxSceneModel, SceneModel
 from multisigma.datasets.frame import Camera
-from multisigma.datasets.photographs import find_photographs
+from multisigma.datasets.photographs import find_inputs
 from multisigma.models import ScenePrediction
 from multisigma.models.export import export_model
 
@@ -78,7 +78,7 @@ def main() -> None:
         export_model(model, exported, (model.info.working_height, 2 * model.info.working_height))
         other = OnnxSceneModel.load(exported, threads=1)
         for images in options.folders:
-            paths = list(find_photographs([images]).values())
+            paths = list(find_inputs([images]).values())
             paths = paths[:: max(1, len(paths) // options.frames)][: options.frames]
             camera = Camera(0.2, 300, 300, 256, 128)
             rows = [compare(other.predict(path, camera), model.predict(path, camera)) for path in paths]

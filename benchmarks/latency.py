@@ -33,7 +33,7 @@ import numpy as np
 import torch
 
 from multisigma import OnnxSceneModel, SceneModel
-from multisigma.datasets.photographs import find_photographs
+from multisigma.datasets.photographs import find_inputs
 from multisigma.models import onnx_scene_model, scene_model
 from multisigma.models.export import export_model
 from multisigma.training.environment import describe_environment
@@ -184,7 +184,7 @@ def main() -> None:
     if options.folder is None:
         parser.error("FOLDER must be given")
     torch.set_num_threads(options.threads)
-    images = list(find_photographs([options.folder]).values())[: options.frames]
+    images = list(find_inputs([options.folder]).values())[: options.frames]
     load = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder) / "model.onnx"

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from multisigma import SceneModel
-from multisigma.datasets.photographs import find_photographs
+from multisigma.datasets.photographs import find_inputs
 from multisigma.models.export import export_model
 
 NETWORKS = {"segment": "yolo26n-seg", "semantic": "yolo26n-sem", "depth": "yolo26n-depth"}
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--yolo", type=Path, required=True)
     options = parser.parse_args()
-    paths = list(find_photographs([options.folder]).values())[:MORE]
+    paths = list(find_inputs([options.folder]).values())[:MORE]
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

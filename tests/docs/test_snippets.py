@@ -168,3 +168,31 @@ def test_page_of_faults_names_every_test_and_no_other() -> None:
         r"^def (test_\w+)", (ROOT / "tests/weighting/test_faults_of_others.py").read_text(), re.MULTILINE
     )
     assert named == set(tests)
+
+
+def test_tables_of_videos_are_the_measurement() -> None:
+    measured = json.loads((ROOT / "benchmarks" / "results" / "video.json").read_text())
+    page = (ROOT / "docs" / "video.md").read_text()
+    names = {"tracker": "`Tracker`", "overlap": "largest overlap", "order": "order in the list"}
+    identity = [
+        {"from": kind, "rule": names[rule], **scores}
+        for kind, by_rule in measured["identity"].items()
+        for rule, scores in by_rule.items()
+    ]
+    columns = {
+        "from": ("objects of, frames per second", "{}"),
+        "rule": ("identity by", "{}"),
+        "switches_per_100_frames": ("switches per 100 frames", "{}"),
+        "idf1": ("IDF1", "{:.2f}"),
+        "mota": ("MOTA", "{:.2f}"),
+    }
+    assert table(identity, columns) in page
+    depth = [{"name": name, **means} for name, means in measured["depth"].items()]
+    columns = {
+        "name": ("disparity", "{}"),
+        "flicker_percent": ("flicker, % per frame", "{:.2f}"),
+        "jumps_per_100": ("jumps per 100 frames", "{:.2f}"),
+        "error_px": ("error, px", "{:.3f}"),
+        "object_error_px": ("error on objects, px", "{:.3f}"),
+    }
+    assert table(depth, columns) in page

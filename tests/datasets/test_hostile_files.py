@@ -30,9 +30,7 @@ def test_only_regular_files_of_a_limited_size_are_read(tmp_path: Path) -> None:
         read_bytes(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "read", [read_photograph, read_map, read_values, lambda path: read_png(path, "8-bit grey")], ids=str
-)
+@pytest.mark.parametrize("read", [read_photograph, read_map, read_values, lambda path: read_png(path, "8-bit grey")])
 def test_an_image_is_refused_before_it_is_decoded(tmp_path: Path, read) -> None:  # type: ignore[no-untyped-def]
     side = int(MOST_PIXELS**0.5) + 1
     path = tmp_path / "huge.png"
@@ -45,9 +43,7 @@ def test_an_image_is_refused_before_it_is_decoded(tmp_path: Path, read) -> None:
         read(path)
 
 
-@pytest.mark.parametrize(
-    "read", [read_photograph, read_map, read_values, lambda path: read_png(path, "16-bit grey")], ids=str
-)
+@pytest.mark.parametrize("read", [read_photograph, read_map, read_values, lambda path: read_png(path, "16-bit grey")])
 def test_a_png_holds_the_pixels_that_its_header_says(tmp_path: Path, read) -> None:  # type: ignore[no-untyped-def]
     """8,000 x 8,000 pixels of 16 bits, of which there are a few: decoders would ask for the memory of all."""
     path = tmp_path / "claim.png"

@@ -64,6 +64,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     generate(root, 2, 2, 64, 128, seed=0, processes=1, samples_page=False)
     options = ["--preset", "demo", "--encoder", "test_resnet", "--aspp-channels", "8", "--decoder-channels", "8"]
     options += ["--iterations", "2", "--batch-size", "2", "--crop", "64x128", "--frozen-stride", "2"]
+    options += ["--encoder-weights", "none", "--skip-channels", "0"]
     assert main(["--quiet", "train", "--data", str(root), "--out", str(run), *options]) == 0
     assert main(["diagnose", str(run), "--data", str(root)]) == 0
     page = (run / "diagnosis.md").read_text()

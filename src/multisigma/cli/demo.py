@@ -30,7 +30,7 @@ def run(options: Namespace) -> None:
     TrainConfig(seed=options.seed)
     data, tiny, run, seed = (*(str(options.out / name) for name in ("data", "tiny", "run")), str(options.seed))
     for name, *arguments in (
-        ["generate", data, "--train", "160", "--val", "24", "--size", "256x512", "--seed", seed],
+        ["generate", data, "--train", "320", "--val", "24", "--size", "256x512", "--seed", seed],
         ["prepare", data, tiny, "--size", "128x256"],
         ["train", "--preset", "demo", "--data", tiny, "--out", run, "--seed", seed],
         ["evaluate", run, "--data", tiny, "--votes", options.votes],

@@ -1,5 +1,6 @@
 """The Lightning trainer of a run."""
 
+import ctypes
 import logging
 import os
 import shutil
@@ -48,9 +49,25 @@ def make_trainer(
             "Options --accelerator, --devices and --precision must suit this machine. Found "
             f"{config.accelerator}, {config.devices} and {config.precision}. Lightning says: {error}"
         ) from error
-    if config.compile and trainer.strategy.root_device.type == "cpu":
-        _require_compiler()
+    if trainer.strategy.root_device.type == "cpu":
+        _keep_freed_memory()
+        if config.compile:
+            _require_compiler()
     return trainer
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep freed memory for the next iteration.
+
+    By default it gives large blocks back to the system and gets them anew, page by page, in each iteration.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (TypeError, AttributeError):  # another system, or another C library
+        return
+    trim_threshold, most_mappings = -1, -4  # their numbers in malloc.h
+    mallopt(trim_threshold, -1)  # never
+    mallopt(most_mappings, 0)
 
 
 def _require_compiler() -> None:

@@ -22,10 +22,10 @@ def leaves_encoding_open(call: ast.Call) -> bool:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
     if name not in {"open", "read_text", "write_text"}:
         return False
-    # `Image.open` takes no encoding, and neither does our own `write_text`.
-    if name == "write_text" and isinstance(call.func, ast.Name):
+    # `Image.open` and `os.open` take no encoding, and neither do our own `read_text` and `write_text`.
+    if name != "open" and isinstance(call.func, ast.Name):
         return False
-    if isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "Image":
+    if isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) in ("Image", "os"):
         return False
     texts = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
     binary = name == "open" and any(isinstance(text, str) and "b" in text for text in texts)

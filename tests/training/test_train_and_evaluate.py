@@ -602,7 +602,7 @@ def test_a_validation_split_without_any_label_is_none(
     warning = capsys.readouterr().err
     assert "training and evaluation need labels in the split 'val'; found 2 images without" in warning
     assert "There is no validation." in warning
-    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt"}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "previous.ckpt"}
     assert main(["evaluate", str(run), "--data", str(root), "--checkpoint", "best"]) == 2
     assert "the run has no checkpoint 'best'. Found last. Choose one of them." in capsys.readouterr().err
     assert not [name for name in read_log(run) if name.startswith("val/")]

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from multisigma.tasks.results import log_odds
 
@@ -34,6 +33,9 @@ def fit_score_calibration(scores: NDArray[np.float64], right: NDArray[np.bool_])
         >>> calibrate_scores(np.array([0.5, 0.9]), slope, intercept).round(1).tolist()
         [0.3, 0.5]
     """
+    # Here, because evaluation imports this module too, and scikit-learn takes seconds.
+    from sklearn.linear_model import LogisticRegression
+
     n = int(right.sum())
     if len(scores) < _FEWEST or n in (0, len(scores)):
         return None

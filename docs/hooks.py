@@ -1,4 +1,4 @@
-"""What the site needs beside the Markdown files: pages of linked files of the repository, and formulas as MathML."""
+"""Hooks of the site: add pages of files that others link to, and write formulas as MathML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in several files of the project is the same in all."""
+"""Facts that several files of the project state are the same in all."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""What reads files of strangers, each with a small sound corpus and ways to damage it."""
+"""Readers of foreign files, each with a few sound files and ways to damage them."""
 
 import io
 import json

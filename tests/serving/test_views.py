@@ -1,4 +1,4 @@
-"""What the page shows and takes, without a browser and without Gradio."""
+"""The page's pictures, texts and uploads, without a browser and without Gradio."""
 
 import json
 import zipfile

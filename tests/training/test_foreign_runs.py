@@ -1,4 +1,4 @@
-"""What comes from a stranger runs no code through any command, and odd files end in a message."""
+"""Runs of strangers run no code in any command, and odd files give an error message."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a training says where it cannot go on, and what it leaves."""
+"""A training that cannot go on: its message, and its files."""
 
 import errno
 from collections.abc import Collection

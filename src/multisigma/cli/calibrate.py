@@ -7,7 +7,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from multisigma.cli.console import print_line
-from multisigma.cli.options import GivenCamera, add_camera, add_trust_code, load_model
+from multisigma.cli.options import GivenCamera, add_camera, add_device, add_model, add_trust_code, load_model
 from multisigma.errors import MultisigmaError
 
 _COLUMNS = ("image", "column", "row", "metres")
@@ -25,16 +25,9 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
         help="CSV file with the columns image, column, row, metres: a pixel of an image and its depth",
     )
     parser.add_argument("--out", type=Path, default=Path("calibration.json"), help="file to write")
-    parser.add_argument(
-        "--model",
-        type=Path | None,
-        default=None,
-        help="run folder, or a saved model; the small one that multisigma ships if not given",
-    )
+    add_model(parser)
     parser.add_argument("--height", type=int | None, default=None, help="height to work at; the model's if not given")
-    parser.add_argument(
-        "--device", type=str | None, default=None, help="cpu, cuda, mps, ...; CUDA, else MPS, else the CPU if not given"
-    )
+    add_device(parser)
     add_camera(parser)
     add_trust_code(parser)
     return parser

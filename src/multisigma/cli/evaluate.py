@@ -89,13 +89,13 @@ def run(options: Namespace) -> None:
             folder, options.name, options.data, options.split, options.checkpoint, options.votes, other or "run"
         )
         # Here, because files are evaluated without torch, whose import takes seconds.
+        from multisigma.models.model_info import SHIPPED
         from multisigma.training.evaluate import evaluate
 
-        instead = (
-            None
-            if other is None
-            else (other, load_model(None if other == "default" else Path(other), None, options.trust_code))
-        )
+        instead = None
+        if other is not None:
+            other_folder = None if other == SHIPPED else Path(other)
+            instead = other, load_model(other_folder, trust_code=options.trust_code)
         with new_folder(save) if save else nullcontext() as saved:
             keep = partial(write_predictions, saved) if saved else None
             result = evaluate(

@@ -6,7 +6,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from multisigma.cli.console import print_line
-from multisigma.cli.options import add_trust_code, load_model
+from multisigma.cli.options import add_model, add_trust_code, load_model
 from multisigma.training.config import Size
 
 
@@ -16,13 +16,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
         description="Write a model as ONNX (FILE.onnx) or as a program of torch.export (FILE.pt2). It takes RGB from "
         "0 to 255 as uint8, named rgb, and gives an output for each task, by the task's name."
     )
-    parser.add_argument(
-        "model",
-        type=Path | None,
-        nargs="?",
-        default=None,
-        help="run folder, or a saved model; the small one that multisigma ships if not given",
-    )
+    add_model(parser, "model")
     parser.add_argument("--out", type=Path, required=True, help="file to write, which ends in .onnx or .pt2")
     parser.add_argument("--size", type=Size | None, default=None, help="fixed size HxW; any size if not given")
     parser.add_argument("--batch", type=int | None, default=None, help="images at a time; any number if not given")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -30,6 +30,25 @@ def add_trust_code(parser: ArgumentParser) -> None:
         "--trust-code",
         action="store_true",
         help="run the code of tasks, weightings and data sets that are not built in and that you have not named here",
+    )
+
+
+def add_model(parser: ArgumentParser, name: str = "--model") -> None:
+    """Add the model of a command, as an option or, under the name 'model', as an argument; `load_model` takes it."""
+    count: dict[str, Any] = {} if name.startswith("--") else {"nargs": "?"}
+    parser.add_argument(
+        name,
+        type=Path | None,
+        default=None,
+        help="run folder, or a saved model; the small one that multisigma ships if not given",
+        **count,
+    )
+
+
+def add_device(parser: ArgumentParser) -> None:
+    """Add the option of a command that computes where it is told to."""
+    parser.add_argument(
+        "--device", type=str | None, default=None, help="cpu, cuda, mps, ...; CUDA, else MPS, else the CPU if not given"
     )
 
 

@@ -8,7 +8,7 @@ from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from multisigma.cli.console import make_progress, print_line, print_warning
-from multisigma.cli.options import GivenCamera, add_camera, add_trust_code, add_votes, load_model
+from multisigma.cli.options import GivenCamera, add_camera, add_device, add_model, add_trust_code, add_votes, load_model
 from multisigma.errors import MultisigmaError
 
 if TYPE_CHECKING:
@@ -27,20 +27,13 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
         "picture and a JSON. Of a video: an annotated video, in which objects keep number and colour."
     )
     parser.add_argument("inputs", type=Path, nargs="*", help="images, videos, and folders of both", metavar="INPUT")
-    parser.add_argument(
-        "--model",
-        type=Path | None,
-        default=None,
-        help="run folder, or a saved model; the small one that multisigma ships if not given",
-    )
+    add_model(parser)
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder to make")
     parser.add_argument(
         "--resume", action="store_true", help="go on in the folder of a prediction that was stopped; whole ones stay"
     )
     parser.add_argument("--height", type=int | None, default=None, help="height to work at; the model's if not given")
-    parser.add_argument(
-        "--device", type=str | None, default=None, help="cpu, cuda, mps, ...; CUDA, else MPS, else the CPU if not given"
-    )
+    add_device(parser)
     add_votes(parser)
     add_camera(parser)
     parser.add_argument(

@@ -1,12 +1,11 @@
 """`multisigma serve`: a web page that reads pictures."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
 from multisigma.cli.console import print_line
-from multisigma.cli.options import add_trust_code, add_votes, load_model
+from multisigma.cli.options import add_device, add_model, add_trust_code, add_votes, load_model
 from multisigma.errors import MultisigmaError
 
 
@@ -16,18 +15,12 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
         description="Serve a web page: a picture in; classes, objects, depth and a point cloud out. Only this machine "
         "reaches it, unless --host names another address."
     )
-    parser.add_argument(
-        "model",
-        type=Path | None,
-        nargs="?",
-        default=None,
-        help="run folder, or a saved model; the small one that multisigma ships if not given",
-    )
+    add_model(parser, "model")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for the whole network")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on")
     parser.add_argument("--max-megabytes", type=float, default=30.0, help="largest file that a visitor may send")
     parser.add_argument("--max-megapixels", type=float, default=30.0, help="largest picture, in millions of pixels")
-    parser.add_argument("--device", type=str | None, default=None, help="cpu, cuda, mps, ...")
+    add_device(parser)
     add_votes(parser)
     add_trust_code(parser)
     return parser

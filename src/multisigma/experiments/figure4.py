@@ -26,11 +26,12 @@ from multisigma.datasets.frame import Frame
 from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.datasets.open import open_dataset
 from multisigma.datasets.scene import in_classes_of
-from multisigma.experiments.models import SHIPPED, load
+from multisigma.experiments.models import load, models_option
 from multisigma.experiments.page import Page, number
 from multisigma.experiments.study import Study
 from multisigma.files import write_bytes, write_text
 from multisigma.instances import Instances, instances_from_votes
+from multisigma.models.model_info import SHIPPED
 from multisigma.tasks.instance import VOTES, vote_settings
 from multisigma.training.config import TrainConfig
 from multisigma.visualization.colours import colour_vectors
@@ -211,7 +212,7 @@ def page(study: Study) -> Page:
             ],
         )
     made.heading("How it was made")
-    options = "" if tuple(study.models) == (SHIPPED,) else f" --models {','.join(study.models)}"
+    options = models_option(study)
     made.text(f"```\nmultisigma experiment figure4 --data ROOT --out DIR{options}\n```")
     return made
 

@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from multisigma.datasets.open import open_dataset
-from multisigma.experiments.models import SHIPPED, evaluations, load
+from multisigma.experiments.models import evaluations, load, models_option
 from multisigma.experiments.page import Page, number
 from multisigma.experiments.statistics import HIGHER_IS_BETTER
 from multisigma.experiments.study import Study
 from multisigma.metrics import DepthErrors, Evaluation, IoU, Metric, VectorErrors
+from multisigma.models.model_info import SHIPPED
 from multisigma.training.config import TrainConfig
 
 SEEDS = 1
@@ -72,7 +73,7 @@ def page(study: Study) -> Page:
     for name, evaluation in evaluations(study).items():
         _add_model(made, study, name, evaluation)
     made.heading("How it was made")
-    options = "" if tuple(study.models) == (SHIPPED,) else f" --models {','.join(study.models)}"
+    options = models_option(study)
     made.text(
         f"```\nmultisigma experiment figure9 --data ROOT --out DIR{options}\n```\n\nPictures need `--data`. `figure5` "
         "measures how the three tasks' errors agree in place (appendix D)."

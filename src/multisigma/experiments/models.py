@@ -13,10 +13,13 @@ from multisigma.files import new_folder
 from multisigma.metrics import Evaluation
 from multisigma.metrics.evaluation import METRICS_FILE
 from multisigma.models import SceneModel
+from multisigma.models.model_info import SHIPPED
 from multisigma.training.evaluate_predictions import MetricCounts, all_counts, describe_evaluation
 
-SHIPPED = "default"
-"""The name of the model that the package ships."""
+
+def models_option(study: Study) -> str:
+    """Return the option of the command that names a study's models, with a space before it; empty for its default."""
+    return "" if tuple(study.models) == (SHIPPED,) else f" --models {','.join(study.models)}"
 
 
 def load(name: str) -> SceneModel:

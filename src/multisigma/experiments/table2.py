@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from multisigma.experiments.models import SHIPPED, evaluations
+from multisigma.experiments.models import evaluations, models_option
 from multisigma.experiments.page import Page
 from multisigma.experiments.study import Study
+from multisigma.models.model_info import SHIPPED
 from multisigma.reports.tables import TABLE_2_NOTE, paper_cells
 from multisigma.training.config import TrainConfig
 
@@ -37,7 +38,7 @@ def page(study: Study) -> Page:
         "streets is from them; they rank nothing."
     )
     made.heading("How it was made")
-    options = "" if tuple(study.models) == (SHIPPED,) else f" --models {','.join(study.models)}"
+    options = models_option(study)
     made.text(f"```\nmultisigma experiment table2 --data ROOT --out DIR{options}\n```")
     made.table(
         ["model", "encoder", "working height", "frames", "hash of the data", "multisigma"],

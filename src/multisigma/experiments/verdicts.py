@@ -25,7 +25,7 @@ _SMALL = 2.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the results say about a claim.
+    """The verdict of the results on a claim.
 
     Args:
         word: Whether the claim held.

@@ -23,6 +23,8 @@ INFO_FILE: Final = "model.json"
 """Name of the file."""
 DEFAULT_FOLDER: Final = Path(__file__).parents[1] / "weights"
 """The model that the package ships."""
+SHIPPED: Final = "default"
+"""The name of that model where a user names one."""
 
 FORMAT_VERSION: Final = 1
 """Version of the layout of `model.json` that this release writes."""

@@ -23,7 +23,7 @@ from multisigma.datasets.photographs import AnyImage, read_photograph
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_bytes
 from multisigma.models.inference import Inference, network_outputs
-from multisigma.models.model_info import DEFAULT_FOLDER, INFO_FILE, ModelInfo
+from multisigma.models.model_info import DEFAULT_FOLDER, INFO_FILE, SHIPPED, ModelInfo
 from multisigma.models.postprocess import postprocess, to_height
 from multisigma.models.scene_network import SceneNetwork
 from multisigma.models.scene_prediction import ScenePrediction
@@ -367,6 +367,11 @@ def default_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def named_folder(name: str) -> Path:
+    """Return the folder of a model by its path or the name `SHIPPED`; see `default_folder` for errors."""
+    return default_folder() if name == SHIPPED else Path(name)
 
 
 def default_folder() -> Path:

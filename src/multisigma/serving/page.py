@@ -54,7 +54,7 @@ is deleted within about an hour.
 
 @dataclass
 class _Read:
-    """What the page keeps of a visitor's picture."""
+    """A visitor's picture and its results."""
 
     scene: ScenePrediction
     views: list[View]

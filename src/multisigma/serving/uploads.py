@@ -1,4 +1,4 @@
-"""What visitors send: size in bytes and in pixels is checked before anything is decoded."""
+"""Read a visitor's upload. Its size in bytes and in pixels is checked before it is decoded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Limits", "read_upload"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a visitor may send.
+    """The largest upload that is read.
 
     Args:
         megabytes: Largest size of a file.

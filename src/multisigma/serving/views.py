@@ -1,4 +1,4 @@
-"""What the page shows of a prediction: pictures, legends, sentences about a pixel, and files. No web framework here."""
+"""Pictures, legends, sentences about a pixel, and files of a prediction, for the page. No web framework here."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ __all__ = ["TrackedObject", "Tracker"]
 
 
 class TrackedObject(Protocol):
-    """What the tracker reads of an object; `PredictedInstance` has it."""
+    """An object that can be tracked, such as `PredictedInstance`."""
 
     @property
     def region(self) -> SceneInstance:

@@ -69,10 +69,12 @@ def read_baselines(run: Path) -> dict[str, NDArray[Any]]:
     """Read the baselines' predictions by task name, as `write_baselines` wrote them. Raises `MultisigmaError`."""
     path = run / "baselines.npz"
     try:
-        with zipfile.ZipFile(io.BytesIO(read_bytes(path))) as stored:
-            if sum(part.file_size for part in stored.infolist()) > MOST_BYTES:
+        content = io.BytesIO(read_bytes(path))
+        with zipfile.ZipFile(content) as parts:
+            if sum(part.file_size for part in parts.infolist()) > MOST_BYTES:
                 raise ValueError("it unpacks to more than a gigabyte")
-        with np.load(path, allow_pickle=False) as stored:
+        content.seek(0)
+        with np.load(content, allow_pickle=False) as stored:
             return dict(stored)
     except Exception as error:
         # zipfile and NumPy raise whatever a damaged file makes them stumble over.

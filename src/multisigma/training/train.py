@@ -23,7 +23,7 @@ from multisigma.datasets.module import readable_worker_errors
 from multisigma.datasets.open import find_splits, open_dataset
 from multisigma.errors import DivergenceError, Interrupted, MultisigmaError
 from multisigma.files import new_folder, read_text, remove_leftovers, write_bytes, write_text
-from multisigma.models.scene_model import default_folder
+from multisigma.models.scene_model import named_folder
 from multisigma.models.transfer import transfer_weights
 from multisigma.progress import SILENT, Progress
 from multisigma.signals import exit_status
@@ -124,8 +124,7 @@ def _train(
     module = SceneModule(config, tasks, train_data.labels, checkpoint is None, steps_per_epoch)
     if config.init and checkpoint is None:
         per_class = [task.name for task in tasks if task.per_class]
-        source = default_folder() if config.init == "default" else Path(config.init)
-        done = transfer_weights(module.network, source, config.encoder, train_data.labels, per_class)
+        done = transfer_weights(module.network, named_folder(config.init), config.encoder, train_data.labels, per_class)
         if first_process:
             _log.info("from %s: %s", config.init, done)
     # Before the run folder is made, so that a fault in the options leaves no folder behind.

@@ -77,7 +77,7 @@ BUDGETS: Final = {
             crop=Size(64, 128),
             scale_min=1.0,
             scale_max=1.0,
-            learning_rate=0.1,
+            learning_rate=0.3,
             validate_every=200,
             validation_frames=0,
             checkpoint_every=200,
@@ -85,7 +85,7 @@ BUDGETS: Final = {
             workers=0,
             accelerator="cpu",
         ),
-        (0.03, 0.1, 0.3),
+        (0.1, 0.3, 1.0),
         "480 training and 96 validation frames of 64x128 by `multisigma generate`",
     ),
     # Some 45 s a run on a modern GPU, so that a table takes an hour. The time is an estimate.

@@ -53,6 +53,19 @@ def confusion(model: SceneModel, folder: Path, height: int | None) -> np.ndarray
     return counts
 
 
+def summary(model: SceneModel, folder: Path, height: int | None) -> dict[str, Any]:
+    """Return the number of photographs, the share of right pixels, the mean IoU, and the IoU of each class."""
+    counts = confusion(model, folder, height)
+    right = counts[range(UNLABELLED), range(UNLABELLED)]
+    iou = right / (counts.sum(1) + counts[:, :UNLABELLED].sum(0) - right)
+    return {
+        "photographs": len(list((folder / "images").iterdir())),
+        "right pixels, %": round(100 * float(right.sum() / counts.sum()), 1),
+        "mean IoU, %": round(100 * float(np.nanmean(iou)), 1),
+        "IoU, %": {name: round(100 * value, 1) for name, value in zip(CLASSES, iou.tolist(), strict=True)},
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -60,17 +73,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--height", type=int)
     options = parser.parse_args()
-    counts = confusion(SceneModel.load(options.model), options.folder, options.height)
-    right = counts[range(UNLABELLED), range(UNLABELLED)]
-    iou = right / (counts.sum(1) + counts[:, :UNLABELLED].sum(0) - right)
-    result = {
-        "environment": describe_environment(),
-        "photographs": len(list((options.folder / "images").iterdir())),
-        "right pixels, %": round(100 * right.sum() / counts.sum(), 1),
-        "mean IoU, %": round(100 * float(np.nanmean(iou)), 1),
-        "IoU, %": {name: round(100 * value, 1) for name, value in zip(CLASSES, iou.tolist(), strict=True)},
-    }
-    print(json.dumps(result, indent=2))
+    result = summary(SceneModel.load(options.model), options.folder, options.height)
+    print(json.dumps({"environment": describe_environment()} | result, indent=2))
 
 
 if __name__ == "__main__":

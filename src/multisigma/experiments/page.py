@@ -15,6 +15,9 @@ from multisigma.files import write_bytes, write_text
 if TYPE_CHECKING:
     from multisigma.experiments.study import Study
 
+# Smaller numbers are sums that should be 0.
+_ROUNDING = 1e-12
+
 
 class Page:
     """A page that grows from top to bottom.
@@ -59,14 +62,16 @@ class Page:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """Return a number with significant digits; a dash for nan.
+    """Return a number with significant digits; a dash for nan, and 0 for what rounding leaves of it.
 
     Example:
-        >>> number(0.52213), number(63.41), number(float("nan"))
-        ('0.5221', '63.41', '-')
+        >>> number(0.52213), number(63.41), number(float("nan")), number(2e-15, 3)
+        ('0.5221', '63.41', '-', '0.00')
     """
     if math.isnan(value):
         return "-"
+    if abs(value) < _ROUNDING:
+        value = 0.0
     return f"{value:#.{digits}g}".rstrip(".") if 1e-3 <= abs(value) < 1e6 or value == 0 else f"{value:.{digits - 1}e}"
 
 

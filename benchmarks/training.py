@@ -5,8 +5,9 @@ python benchmarks/training.py --network demo [--threads 2] [--rounds 10] [--comp
 
 On generated streets: the preset `demo`, or `lite0`, EfficientNet-Lite0 at output stride 16 on batches of eight frames
 of 256x512. In every round each variant has one step on the same batch, one after another; speed-ups are
-ratios within a round. A step is forward, losses, weighting, backward, and the optimiser. Times are wall time with
-`--clock wall`, processor time with `--clock processor`, which tells more on a machine that others use.
+ratios within a round. All variants keep freed memory, as the trainer does on a CPU; what this gives is measured
+before. A step is forward, losses, weighting, backward, and the optimiser. Times are wall time with `--clock wall`,
+processor time with `--clock processor`, which tells more on a machine that others use.
 
 The whole step is what one iteration of `multisigma train` takes from the end of the last one: reading, augmentation,
 targets, step, schedule, log and progress. The plain loop beside it, after each iteration, takes the next batch from a
@@ -40,13 +41,26 @@ from multisigma.datasets.photometric import PhotometricSettings
 from multisigma.datasets.prepare import prepare
 from multisigma.synthetic import generate
 from multisigma.tasks import load_tasks
-from multisigma.training.config import PRESETS, Size, TrainConfig
+from multisigma.training.config import PRESETS, Names, Size, TrainConfig
 from multisigma.training.environment import describe_environment
 from multisigma.training.loaders import make_targets
 from multisigma.training.scene_module import SceneModule
 from multisigma.training.schedule import make_optimizer
 from multisigma.training.train import train
+from multisigma.training.trainer import keep_freed_memory
 
+# What the preset `demo` had until it trained an encoder with weights from ImageNet.
+BEFORE: dict[str, Any] = {
+    "encoder": "resnet10t",
+    "encoder_weights": "none",
+    "output_stride": 8,
+    "frozen_stride": 0,
+    "aspp_channels": 64,
+    "dilations": Names("1", "12", "24", "36"),
+    "decoder_channels": 64,
+    "skip_channels": 0,
+    "separable": False,
+}
 STRENGTHS = PhotometricSettings(0.7, 0.3, 0.12, 0.25, 0.35, 5, 0.3, 0.3, 0.3)
 
 
@@ -129,6 +143,16 @@ class PlainLoop(lightning.Callback):
         # As the trainer had it.
         torch.use_deterministic_algorithms(True)
         self.last = self.clock()
+
+
+def steps_of(variant: Variant, batch: Batch, rounds: int, clock: Callable[[], float]) -> Any:
+    """Return the milliseconds of each of some steps, after two that are not counted."""
+    taken = []
+    for _ in range(rounds + 2):
+        begin = clock()
+        variant.step(batch)
+        taken.append(1e3 * (clock() - begin))
+    return np.array(taken[2:])
 
 
 def rounds_of(variants: dict[str, Variant], batch: Batch, rounds: int, clock: Callable[[], float]) -> dict[str, Any]:
@@ -221,12 +245,29 @@ def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, A
         "channels first": Variant(config, data, channels_first=True),
         "bf16-mixed": Variant(config, data, bfloat16=True),
     }
+    if name == "demo":
+        variants["the demo's network before, a ResNet-10"] = Variant(replace(config, **BEFORE), data)
     if options.compile:
         variants["compile"] = Variant(config, data, compiled=True)
-    result = {"steps": rounds_of(variants, batch, options.rounds, clock)}
+    # First, because memory that is kept once is kept for good.
+    returned = steps_of(variants["as it is"], batch, options.rounds, clock)
+    keep_freed_memory()
+    kept = steps_of(variants["as it is"], batch, options.rounds, clock)
+    result: dict[str, Any] = {
+        "freed memory": {
+            "returned to the system, milliseconds": quartiles(returned, 1),
+            "kept, milliseconds": quartiles(kept, 1),
+            "speed-up of the medians": round(float(np.median(returned) / np.median(kept)), 3),
+        }
+    }
+    result["steps"] = rounds_of(variants, batch, options.rounds, clock)
     result["operations"] = {key: operations(partial(variants[key].step, batch)) for key in ("as it is", "bf16-mixed")}
     result["processor milliseconds of a batch"] = loading(config, root, packed, options.rounds)
     result["whole step"] = whole_step(config, root, folder / f"{name}-run", 2 * options.rounds, clock)
+    seconds = np.array([result["steps"][name]["milliseconds"][1] for name in variants]) / 1e3
+    result["frames per second"] = {
+        name: round(config.batch_size / float(value), 2) for name, value in zip(variants, seconds, strict=True)
+    }
     return result | {"batch": config.batch_size, "frame": str(config.crop)}
 
 

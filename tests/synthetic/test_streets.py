@@ -49,6 +49,12 @@ def test_split_index_and_seed_each_make_another_frame(split: str, index: int, se
     assert (other.left != frame(3).left).mean() > 0.5
 
 
+def test_no_frame_is_black_or_white() -> None:
+    for one in frames():
+        assert 25 < one.left.mean() < 230
+        assert one.left.std() > 15
+
+
 def test_global_random_state_is_neither_used_nor_moved() -> None:
     np.random.seed(1)  # noqa: NPY002 - the global state is the subject
     before = np.random.get_state()[1]  # noqa: NPY002

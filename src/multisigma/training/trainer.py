@@ -50,13 +50,13 @@ def make_trainer(
             f"{config.accelerator}, {config.devices} and {config.precision}. Lightning says: {error}"
         ) from error
     if trainer.strategy.root_device.type == "cpu":
-        _keep_freed_memory()
+        keep_freed_memory()
         if config.compile:
             _require_compiler()
     return trainer
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let glibc keep freed memory for the next iteration.
 
     By default it gives large blocks back to the system and gets them anew, page by page, in each iteration.

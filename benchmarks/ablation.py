@@ -6,7 +6,8 @@ python benchmarks/ablation.py --rich RICH --plain PLAIN --unseen UNSEEN --photog
 
 RICH and PLAIN are roots of the same number of streets from generators of version 2 and 1; UNSEEN has streets of version
 2 from other seeds. FOLDER has photographs as `benchmarks/photographs.py` wants them. Each run changes one part of the
-preset `laptop`, shortened to `ITERATIONS`. Results are kept in RUNS, so that a call that was stopped goes on.
+preset `laptop`, with a smaller decoder and shortened to `ITERATIONS`. Results are kept in RUNS, so that a call that was
+stopped goes on.
 
 To make the data (the old generator is in the history, at the commit before eb58f1f):
 
@@ -58,7 +59,11 @@ def configuration(change: dict[str, Any], roots: dict[str, str], seed: int) -> T
         frozen_stride=8,
         encoder_learning_rate=0.02,
         batch_size=4,
-        crop=Size(128, 256),
+        crop=Size(96, 192),
+        output_stride=32,
+        aspp_channels=64,
+        dilations=Names("1", "2", "3", "4"),
+        decoder_channels=64,
         iterations=ITERATIONS,
         validation_frames=0,
         precision="32-true",

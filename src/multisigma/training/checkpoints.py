@@ -175,7 +175,6 @@ class LastCheckpoint(Checkpoint):
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if trainer.global_step != self.start:
             raise ValueError(f"its parts are of the iterations {self.start} and {trainer.global_step}")
-        self.begun = True
         # After Lightning has set its own handlers.
         self._handlers.enter_context(handled_signals(self._receive))
 
@@ -187,6 +186,10 @@ class LastCheckpoint(Checkpoint):
             "%s: the training stops after this iteration, with a checkpoint. Another signal stops it at once.",
             number.name,
         )
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        # Some parts of a damaged checkpoint show only in the first iteration, up to its very end.
+        self.begun = trainer.global_step > self.start
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         if self.validate_every and trainer.global_step % self.validate_every == 0:

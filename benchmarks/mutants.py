@@ -1,16 +1,19 @@
 """Change the weighting library and the metrics in small ways, and see whether their tests notice.
 
-python benchmarks/mutants.py [--count 300] [--seed 0] [--first 0] [--out benchmarks/results/mutants.json]
+python benchmarks/mutants.py [--count 300] [--seed 0] [--survivors] [--out benchmarks/results/mutants.json]
 
 A mutant has one changed operator, comparison, number, condition or name, or lacks one statement. Messages of errors,
 docstrings and annotations are left alone. The tests of the mutated module run in a forked process until one fails;
-a mutant whose tests pass survives. `--first` goes on where an earlier run ended, and joins what it found.
+a mutant whose tests pass survives. Processes that a test starts anew run the sound module. A run goes on where the
+one before ended, which the results tell, until a source file of the two packages or the seed changes.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import functools
+import hashlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -18,30 +21,35 @@ import json
 import os
 import random
 import resource
+import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Literal
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("weighting", "metrics")
-# Processor seconds of a mutant's tests; more is an endless loop, which counts as killed.
-SECONDS = 300
+# Processor seconds of a mutant's tests, and seconds by the clock; more is an endless loop or a deadlock.
+SECONDS, CLOCK_SECONDS = 300, 1800
 _WEIGHTING = ("test_weighting", "test_uncertainty", "test_new_users", "test_task_state", "test_likelihoods")
-_METHODS = ("test_methods", "test_weighting", "test_task_state", "test_faults_of_others")
-# The tests of each module, those of its own first; `_METHODS` of all that are not named.
+_METHODS = ("test_methods", "test_new_users", "test_task_state", "test_weighting")
+# The smallest set of test files that covers each module, its own first; `_METHODS` of the methods, which are not named.
 TESTS: dict[str, Sequence[str]] = {
     "weighting/uncertainty": ("test_uncertainty", *_WEIGHTING),
     "weighting/likelihoods": ("test_likelihoods", "test_uncertainty", "test_new_users"),
+    "weighting/lag": ("test_new_users", "test_uncertainty"),
     "weighting/gradient_aggregation": ("test_gradient_aggregation",),
     "weighting/shared_gradients": ("test_gradient_aggregation", "test_methods"),
     **dict.fromkeys(("weighting/base", "weighting/losses", "weighting/checks"), (*_WEIGHTING, "test_methods")),
     **dict.fromkeys(("weighting/task_state", "weighting/constants"), ("test_task_state", *_WEIGHTING, "test_methods")),
     "metrics/segmentation": ("test_segmentation_metric",),
-    "metrics/instance": ("test_instance_metric", "test_compiled"),
+    "metrics/instance": ("test_compiled", "test_instance_metric"),
     "metrics/panoptic": ("test_panoptic_metric",),
+    "metrics/tracking": ("test_tracking_metric",),
     "metrics/depth": ("test_depth_metric",),
     "metrics/regression": ("test_regression_metric", "test_calibration"),
     "metrics/calibration": ("test_calibration",),
@@ -49,6 +57,12 @@ TESTS: dict[str, Sequence[str]] = {
     "metrics/base": ("test_evaluation", "test_segmentation_metric", "test_regression_metric"),
     "metrics/counting": ("test_compiled", "test_segmentation_metric", "test_panoptic_metric", "test_instance_metric"),
 }
+# What the tests import, the package itself apart, is loaded once: each forked process has it.
+_LOADED = (
+    *("pytest", "hypothesis.strategies", "numba", "cv2", "PIL.Image", "PIL.ImageOps", "yaml", "scipy.stats"),
+    *("sklearn.metrics", "torch.distributed.checkpoint", "torch.optim.swa_utils", "torch.distributions"),
+    *("torchjd.aggregation", "torchjd.autojac", "torchjd.scalarization"),
+)
 _COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
@@ -168,19 +182,23 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.mutant.code, str(self.path), "exec"), module.__dict__)
 
 
-def survives(mutant: Mutant) -> bool:
-    """Run the tests of a mutant in a forked process; return whether all pass."""
-    package, name = mutant.module.split("/")
-    tests = list(dict.fromkeys(TESTS.get(mutant.module, _METHODS)))
-    paths = [f"tests/{package}/{test}.py" for test in tests]
+Outcome = Literal["killed", "survived", "timed out"]
+
+
+def run_tests(mutant: Mutant) -> Outcome:
+    """Run the tests of a mutant in a forked process until one fails.
+
+    Raises:
+        RuntimeError: pytest could not run them.
+    """
     source = ROOT / "src" / "multisigma" / f"{mutant.module}.py"
-    if ">>> " in source.read_text(encoding="utf-8"):
-        paths.append(f"tests/test_docstrings.py::test_examples[multisigma.{package}.{name}]")
+    paths = tests_of(mutant.module)
     child = os.fork()
     if not child:
         code = 1
         try:
             resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
+            signal.alarm(CLOCK_SECONDS)
             quiet = os.open(os.devnull, os.O_WRONLY)
             os.dup2(quiet, 1)
             os.dup2(quiet, 2)
@@ -195,49 +213,88 @@ def survives(mutant: Mutant) -> bool:
                 code = int(pytest.main([*options, "-k", "not type_checker and not numpy and not torch_alone", *paths]))
         finally:
             os._exit(code)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) == 0
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code in (-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGALRM):
+        return "timed out"
+    if code in (0, 1, 2):  # of pytest: all passed, one failed, a module could not be imported
+        return "killed" if code else "survived"
+    if code < 0:
+        return "killed"  # by a crash
+    raise RuntimeError(f"{mutant.module}:{mutant.line}: pytest must run the tests. Found its exit status {code}.")
+
+
+def tests_of(module: str) -> list[str]:
+    """Return what pytest is to run for a module."""
+    package, name = module.split("/")
+    paths = [f"tests/{package}/{test}.py" for test in dict.fromkeys(TESTS.get(module, _METHODS))]
+    if missing := [path for path in paths if not (ROOT / path).is_file()]:
+        raise FileNotFoundError(f"{module}: `TESTS` must name files of tests. Found no {missing[0]}.")
+    source = ROOT / "src" / "multisigma" / f"{module}.py"
+    if ">>> " in source.read_text(encoding="utf-8"):
+        paths.append(f"tests/test_docstrings.py::test_examples[multisigma.{package}.{name}]")
+    return paths
 
 
 def main() -> None:
-    """Test the mutants, and write what survives."""
+    """Test the mutants, and write what became of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--survivors", action="store_true", help="test those that survived again, after a new test")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "mutants.json")
     arguments = parser.parse_args()
     os.chdir(ROOT)
-    found = [
-        mutant
+    sources = [
+        path
         for package in PACKAGES
         for path in sorted((ROOT / "src" / "multisigma" / package).glob("*.py"))
         if path.name != "__init__.py"
-        for mutant in mutants_of(path)
     ]
+    found = [mutant for path in sources for mutant in mutants_of(path)]
+    for mutant in found:
+        tests_of(mutant.module)
     random.Random(arguments.seed).shuffle(found)
-    # Loaded once: each forked process has it. The package itself must not be loaded.
-    for name in ("pytest", "hypothesis.strategies", "scipy.stats", "numba", "cv2", "torch", "torchjd.scalarization"):
+    made_of = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    result: dict[str, Any] = {"seed": arguments.seed, "sha256 of the sources": made_of}
+    mutants: list[dict[str, Any]] = []
+    if arguments.out.is_file():
+        before = json.loads(arguments.out.read_text(encoding="utf-8"))
+        if result.items() <= before.items():
+            mutants = before["mutants"]
+    for name in _LOADED:
         importlib.import_module(name)
-    before = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.first else {"survivors": []}
-    survivors = before["survivors"]
-    for number, mutant in enumerate(found[arguments.first : arguments.count], arguments.first + 1):
-        alive = survives(mutant)
-        if alive:
-            survivors.append(
-                {"module": mutant.module, "line": mutant.line, "before": mutant.before, "after": mutant.after}
-            )
-        print(f"{number} {'SURVIVES' if alive else 'killed'} {mutant.module}:{mutant.line} {mutant.before!r} -> "
-              f"{mutant.after!r}", flush=True)  # fmt: skip
-        result = {
+    known = len(mutants)
+    chosen = [i for i in range(known) if arguments.survivors and mutants[i]["outcome"] == "survived"]
+    for i in [*chosen, *range(known, arguments.count)]:
+        mutant = found[i]
+        outcome = run_tests(mutant)
+        mutants[i : i + 1] = [
+            {
+                "module": mutant.module,
+                "line": mutant.line,
+                "before": mutant.before,
+                "after": mutant.after,
+                "outcome": outcome,
+            }
+        ]
+        print(f"{i + 1} {outcome} {mutant.module}:{mutant.line} {mutant.before!r} -> {mutant.after!r}", flush=True)
+        survivors = sum(each["outcome"] == "survived" for each in mutants)
+        result |= {
             "mutants there are": len(found),
-            "seed": arguments.seed,
-            "tested": number,
-            "killed": number - len(survivors),
-            "share killed": round(1 - len(survivors) / number, 4),
-            "survivors": survivors,
+            "tested": len(mutants),
+            "killed": len(mutants) - survivors,
+            "share killed": round(1 - survivors / len(mutants), 4),
+            "mutants": mutants,
         }
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        arguments.out.write_text(json.dumps(result | _environment(), indent=1) + "\n", encoding="utf-8")
+
+
+@functools.cache
+def _environment() -> dict[str, Any]:
+    """Return what this runs on, asked in another process: here the package must not be loaded."""
+    code = "import json; from multisigma.training import environment as e; print(json.dumps(e.describe_environment()))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return {"environment": json.loads(printed)}
 
 
 if __name__ == "__main__":

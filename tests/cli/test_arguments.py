@@ -111,3 +111,13 @@ assert not {{"torch", "lightning", "timm"}} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["bomb.yaml", "outer.yaml"])
+def test_a_configuration_file_has_no_aliases(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """By nine lists of nine aliases each a few lines would take all memory; these are two of two, in case they do."""
+    (tmp_path / "bomb.yaml").write_text("a: &a [1, 1]\naspp_channels: [*a, *a]\n", encoding="utf-8")
+    (tmp_path / "outer.yaml").write_text("config: bomb.yaml\n", encoding="utf-8")
+    assert main(["train", "--out", str(tmp_path / "run"), "--config", str(tmp_path / name)]) == 2
+    shown = capsys.readouterr().err
+    assert "bomb.yaml: not a readable YAML file: aliases (*name) are not read; write the value out" in shown

@@ -1,14 +1,20 @@
 """Files that are no files, endless, huge once decoded, or links to elsewhere: a message, at once."""
 
 import os
+import re
+import struct
 import zlib
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
 
 from multisigma.datasets.arrays import read_map, read_values
 from multisigma.datasets.images import read_png
-from multisigma.datasets.photographs import MOST_PIXELS, read_photograph
+from multisigma.datasets.limits import MOST_PIXELS
+from multisigma.datasets.photographs import read_photograph
 from multisigma.datasets.predictions import inspect_prediction, list_predictions
 from multisigma.datasets.problems import DataError
 from multisigma.errors import MultisigmaError
@@ -16,6 +22,17 @@ from multisigma.files import read_bytes, read_text
 from tests.datasets.test_cityscapes import png_of
 
 NAME = "aachen_000000_000019"
+
+
+def memory(reset: bool = False) -> int:
+    """Return the most memory of this process so far, or since it was reset, MiB."""
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("only Linux tells it")
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    found = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) // 1024
 
 
 def test_only_regular_files_of_a_limited_size_are_read(tmp_path: Path) -> None:
@@ -50,6 +67,64 @@ def test_a_png_holds_the_pixels_that_its_header_says(tmp_path: Path, read) -> No
     path.write_bytes(png_of(8000, 8000, 16, zlib.compress(bytes(1000))))
     with pytest.raises(MultisigmaError, match=r"must hold its pixels|the PNG must be whole"):
         read(path)
+
+
+@pytest.mark.parametrize("read", [read_photograph, read_map, read_values, lambda path: read_png(path, "16-bit grey")])
+def test_a_damaged_chunk_asks_for_no_memory(tmp_path: Path, read) -> None:  # type: ignore[no-untyped-def]
+    """Pillow does not take the file for a PNG; OpenCV makes room for a chunk of 4 GB."""
+    path, content = tmp_path / "depth.png", png_of(16, 12, 16, bytes(396))
+    path.write_bytes(content[:29] + bytes(4) + struct.pack(">I", 0xF8002997) + content[37:])
+    before = memory(reset=True)
+    with pytest.raises(MultisigmaError):
+        read(path)
+    assert memory() - before < 200
+
+
+@pytest.mark.parametrize("read", [read_photograph, read_map, read_values])
+def test_an_image_has_one_size(tmp_path: Path, read) -> None:  # type: ignore[no-untyped-def]
+    """Decoders take the first of two headers, or the last."""
+    large, small = png_of(10_000, 10_000, 8, b""), png_of(4, 4, 8, bytes(20))
+    path = tmp_path / "two.png"
+    path.write_bytes(large[:33] + small[8:])
+    with pytest.raises(MultisigmaError, match="one size"):
+        read(path)
+
+
+@pytest.mark.parametrize("read", [read_photograph, read_map, read_values])
+def test_no_program_is_read_as_an_image(tmp_path: Path, read) -> None:  # type: ignore[no-untyped-def]
+    """Pillow has Ghostscript run it; an icon's picture may be larger than the icon says."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.eps")
+    Image.new("RGB", (16, 16)).save(tmp_path / "x.ico")
+    for path in (tmp_path / "x.eps", tmp_path / "x.ico"):
+        with pytest.raises(MultisigmaError, match="no icon and no drawing"):
+            read(path)
+
+
+def test_floats_that_pillow_does_not_know_are_limited_too(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
+    for ending in ("tiff", "pfm"):
+        path = tmp_path / f"x.{ending}"
+        assert cv2.imwrite(str(path), values[..., ::-1])
+        np.testing.assert_array_equal(read_values(path), values)
+    content = (tmp_path / "x.tiff").read_bytes()
+    for tag in (256, 257):  # width and height become 20,000
+        place = content.index(struct.pack("<HH", tag, 3))
+        content = content[: place + 8] + struct.pack("<H", 20_000) + content[place + 10 :]
+    (tmp_path / "x.tiff").write_bytes(content)
+    (tmp_path / "x.pfm").write_bytes(b"PF\n20000 20000\n-1.0\n" + bytes(100))
+    for ending in ("tiff", "pfm"):
+        with pytest.raises(MultisigmaError, match="120 million pixels"):
+            read_values(tmp_path / f"x.{ending}")
+
+
+def test_a_map_is_inflated_no_further_than_its_size(tmp_path: Path) -> None:
+    """A stream of 300 MB in a picture of 100 x 100 pixels."""
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_of(100, 100, 8, bytes(300_000_000)))
+    before = memory(reset=True)
+    with pytest.raises(MultisigmaError, match="the PNG must be whole"):
+        read_png(path, "8-bit grey")
+    assert memory() - before < 100
 
 
 def test_odd_folders_of_predictions(tmp_path: Path) -> None:

@@ -137,3 +137,10 @@ def test_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
         Video(1)
     with pytest.raises(MultisigmaError, match="number of a camera must be 0 or more"):
         Video(-1)
+
+
+def test_a_video_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "large.mp4")
+    monkeypatch.setattr("multisigma.datasets.limits.MOST_PIXELS", 48 * 64 - 1)
+    with pytest.raises(MultisigmaError, match=r"large\.mp4: An image must have at most"):
+        Video(path)

@@ -2,6 +2,7 @@
 
 import copy
 import datetime
+import io
 import json
 import math
 import os
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 Mutate = Callable[[bytes, random.Random], bytes]
@@ -126,7 +128,11 @@ def mutate_yaml(data: bytes, rng: random.Random) -> bytes:
 
 def _mutated(tree: Any, rng: random.Random) -> Any:
     """Return a copy of a tree of values with a few of them changed."""
-    tree = json.loads(json.dumps(tree, default=str))
+    return _changed(json.loads(json.dumps(tree, default=str)), rng)
+
+
+def _changed(tree: Any, rng: random.Random) -> Any:
+    """Change a few values of a tree in place; return the tree, or what stands in its place."""
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         places = list(_places(tree))
         if not places:
@@ -142,6 +148,39 @@ def _mutated(tree: Any, rng: random.Random) -> Any:
         else:
             parent[key] = _value(rng)
     return tree
+
+
+def mutate_checkpoint(data: bytes, rng: random.Random) -> bytes:
+    """Replace, remove, add or nest values and tensors of a checkpoint, or damage its bytes."""
+    if rng.random() < 0.3:
+        return mutate_bytes(data, rng)
+    tree = torch.load(io.BytesIO(data), weights_only=True)
+    if rng.random() < 0.4:
+        places = [(parent, key) for parent, key in _places(tree) if isinstance(parent[key], torch.Tensor)]
+        for parent, key in rng.sample(places, 2):
+            parent[key] = _other_tensor(parent[key], rng)
+    else:
+        tree = _changed(tree, rng)
+    buffer = io.BytesIO()
+    torch.save(tree, buffer)
+    return buffer.getvalue()
+
+
+def _other_tensor(tensor: torch.Tensor, rng: random.Random) -> torch.Tensor:
+    return rng.choice(
+        [
+            lambda: tensor.flatten()[:-1].clone(),
+            lambda: tensor[None].repeat(2, *[1] * tensor.ndim),
+            lambda: torch.full_like(tensor, 10**6),
+            lambda: tensor * math.nan,
+            lambda: tensor.to(torch.complex64),
+            lambda: tensor.to(torch.bool),
+            lambda: tensor.to_sparse() if tensor.ndim else tensor,
+            lambda: torch.empty(0),
+            # A few bytes that stand for 32 GB.
+            lambda: torch.zeros(1, dtype=torch.float64).expand(2**16, 2**16),
+        ]
+    )()
 
 
 def _value(rng: random.Random) -> Any:

@@ -3,8 +3,10 @@
 import io
 import json
 import random
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,22 @@ from multisigma.datasets.packed import pack
 from multisigma.datasets.photographs import read_photograph
 from multisigma.datasets.predictions import inspect_prediction, list_predictions
 from multisigma.metrics import Evaluation, Measurement
+from multisigma.models import SceneModel
 from multisigma.models.model_info import ModelInfo
-from multisigma.training.config import TrainConfig
-from tests.fuzz.mutations import Mutate, mutate_bytes, mutate_json, mutate_lines, mutate_png, mutate_yaml
+from multisigma.synthetic import generate
+from multisigma.training.checkpoints import checkpoint_path, newest_checkpoint
+from multisigma.training.config import PRESETS, Names, Size, TrainConfig
+from multisigma.training.run_folder import load_module
+from multisigma.training.train import train
+from tests.fuzz.mutations import (
+    Mutate,
+    mutate_bytes,
+    mutate_checkpoint,
+    mutate_json,
+    mutate_lines,
+    mutate_png,
+    mutate_yaml,
+)
 
 NAME = "aachen_000000_000019"
 SIZE = (12, 16)
@@ -50,6 +65,7 @@ class Target:
             ".json": mutate_json,
             ".yaml": mutate_yaml,
             ".txt": mutate_lines,
+            ".ckpt": mutate_checkpoint,
             "": mutate_bytes,
         }
     )
@@ -161,6 +177,27 @@ def read_evaluation(folder: Path) -> None:
     assert Evaluation.read(folder, counts=True).measurements is not None
 
 
+def read_checkpoints(sound: Path, resume: bool = False) -> Callable[[Path], None]:
+    """Read the checkpoint as `evaluate` does, or go on with the training from it; all else of the run is sound."""
+
+    def attempt(folder: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            run = Path(temporary) / "run"
+            shutil.copytree(sound, run)
+            shutil.copy(folder / "last.ckpt", checkpoint_path(run))
+            if resume:
+                train(TrainConfig.from_yaml(run / "config.yaml"), run, resume=True)
+                assert newest_checkpoint(run) == (checkpoint_path(run), 2)
+            else:
+                load_module(run)
+
+    return attempt
+
+
+def read_model(folder: Path) -> None:
+    assert SceneModel.load(folder, "cpu").info.tasks
+
+
 def targets(folder: Path) -> dict[str, Target]:
     """Make every target; `folder` takes the files that only the package's own writers make."""
     frame = arrays()
@@ -222,6 +259,9 @@ def targets(folder: Path) -> dict[str, Target]:
     counts: dict[str, Any] = {"semantic/IoU": {NAME: {"hits": np.arange(3)}}}
     numbers = [Measurement("iou", 42.0, "%", True, "What it is.", name="IoU", per_class={"road": 1.0})]
     Evaluation(numbers, counts=counts, provenance={"data": "x"}).write(folder / "evaluation")
+    run = train_run(folder)
+    checkpoint = {"last.ckpt": checkpoint_path(run).read_bytes()}
+    model = {name: (run / name).read_bytes() for name in ("model.json", "model.safetensors")}
     predictions = {
         f"semantic/{NAME}_labelIds.png": png(labels),
         f"disparity/{NAME}_disparity.png": png(np.maximum(disparity, 1)),
@@ -244,7 +284,23 @@ def targets(folder: Path) -> dict[str, Target]:
         "configuration": Target({"config.yaml": TrainConfig().to_yaml().encode()}, read_configuration),
         "model info": Target({"model.json": (folder / "model.json").read_bytes()}, read_model_info),
         "evaluation": Target(read(folder / "evaluation"), read_evaluation),
+        "model": Target(model, read_model),
+        "checkpoint": Target(checkpoint, read_checkpoints(run)),
+        "resume": Target(checkpoint, read_checkpoints(run, resume=True)),
     }
+
+
+def train_run(folder: Path) -> Path:
+    """Train a run of two iterations for one, and return its folder."""
+    generate(folder / "streets", 1, 0, 64, 128, seed=0, processes=1, samples_page=False)
+    config = TrainConfig.from_yaml(PRESETS["tiny"])
+    small = {"aspp_channels": 8, "decoder_channels": 8, "batch_size": 1, "workers": 0, "crop": Size(32, 64)}
+    network = {"encoder": "test_resnet", "encoder_weights": "none", "tasks": Names.parse("semantic,instance,depth")}
+    config = replace(config, **small, **network, data=str(folder / "streets"), accelerator="cpu")
+    run = folder / "run"
+    train(replace(config, iterations=1), run)
+    (run / "config.yaml").write_text(replace(config, iterations=2).to_yaml(), encoding="utf-8")
+    return run
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -44,6 +44,26 @@ def test_an_interval_of_a_mean_is_that_of_theory() -> None:
     assert measure(Mean(), counts_of(values.tolist())) == [found]
 
 
+class Known(Mean):
+    """Its resamples give 0, 1, 2, ..."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done = 0
+
+    def resample(self, counts: Sequence[Counts], weights: np.ndarray) -> dict[str, np.ndarray]:
+        begin, self.done = self.done, self.done + len(weights)
+        return {"mean": np.arange(begin, self.done, dtype=np.float64)}
+
+
+def test_an_interval_leaves_out_the_same_share_on_both_sides() -> None:
+    metric = Known()
+    (found,) = measure(metric, counts_of([1.0, 2.0, 3.0]))
+    last = metric.done - 1
+    assert last > 100
+    assert found.interval == pytest.approx((0.025 * last, 0.975 * last))
+
+
 class FastMean(SumMetric):
     """The same mean by sums, which does all draws at once."""
 
@@ -76,6 +96,21 @@ def test_a_diverged_frame_makes_the_interval_end_at_infinity(diverged: int) -> N
         assert next(iter(found.worst_frames)) == "frame 0"
         assert Measurement.from_json(json.loads(json.dumps(found.to_json()))).interval == found.interval
     assert slow.interval == pytest.approx(fast.interval)
+
+
+class TwoClasses(FastMean):
+    """The sum over two classes."""
+
+    def zeros(self) -> Counts:
+        return {"value": np.zeros(2)}
+
+    def scores(self, totals: Counts) -> dict[str, np.ndarray]:
+        return {"mean": totals["value"].sum(1)}
+
+
+def test_a_frame_that_diverged_in_one_class_alone_counts_in_the_draws_that_contain_it() -> None:
+    frames = [{"value": np.array([inf, 1.0])}, {"value": np.array([2.0, 3.0])}]
+    assert TwoClasses().resample(frames, np.array([[1, 1], [0, 2]]))["mean"].tolist() == [inf, 10.0]
 
 
 @pytest.mark.parametrize(

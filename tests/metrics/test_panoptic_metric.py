@@ -1,12 +1,14 @@
 """Panoptic quality by hand; `test_official_scripts` holds it against the official script."""
 
+from dataclasses import replace
 from math import isnan
 
 import numpy as np
 import pytest
 
 from multisigma.datasets.frame import Frame
-from multisigma.datasets.label_space import CITYSCAPES
+from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
+from multisigma.datasets.labels import Label
 from multisigma.datasets.scene import SceneInstance
 from multisigma.metrics import PanopticQuality
 from multisigma.metrics.panoptic import panoptic_map
@@ -65,3 +67,14 @@ def test_a_perfect_scene_has_quality_one(make_case) -> None:  # type: ignore[no-
         case.append((scene_of(ids, scene["instance"].regions), truth))
     result = numbers(PanopticQuality(CITYSCAPES), case)
     assert result["pq"] == result["sq"] == result["rq"] == 1
+
+
+def test_a_class_of_id_zero_counts_like_any_other() -> None:
+    ground = Label("ground", 0, 0, "ground", 0, False, False, (0, 0, 0))
+    labels = LabelSpace("two", (ground, Label("box", 1, 1, "box", 1, True, False, (1, 0, 0))))
+    instances = np.zeros((4, 6), np.int32)
+    instances[:2, :2] = 1001
+    box = SceneInstance(1, 0.9, 0, 0, np.ones((2, 2), bool))
+    frame = replace(truth_of(instances), labels=labels)
+    result = numbers(PanopticQuality(labels), [(scene_of(np.zeros((4, 6), np.uint8), [box]), frame)])
+    assert result["pq_per_class"] == {"ground": 1.0, "box": 1.0}

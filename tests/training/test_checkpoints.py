@@ -178,7 +178,7 @@ OPTIONS = ("--iterations", "5", "--validate-every", "2", "--checkpoint-every", "
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "streets"
-    generate(path, 2, 1, 64, 128, seed=0, processes=1, samples_page=False)
+    generate(path, 2, 3, 64, 128, seed=0, processes=1, samples_page=False)
     return path
 
 
@@ -210,7 +210,7 @@ def test_a_signal_writes_a_checkpoint_that_goes_on_exactly(
     number: signal.Signals,
     step: int,
 ) -> None:
-    """The signal comes in the iteration before `step`; after iteration 2 a validation follows."""
+    """The signal comes in the iteration before `step`; after iteration 2 a validation would follow."""
     run, training_step = tmp_path / "run", SceneModule.training_step
 
     def signalled(self: SceneModule, *arguments: Any) -> torch.Tensor:
@@ -223,10 +223,56 @@ def test_a_signal_writes_a_checkpoint_that_goes_on_exactly(
         assert train(root, run) == exit_status(number)
     assert f"Stopped by {number.name} after iteration {step}, with a checkpoint" in capsys.readouterr().err
     assert newest_checkpoint(run) == (checkpoint_path(run), step)
-    assert checkpoint_path(run, "best").exists() == (step == 2)
+    assert not checkpoint_path(run, "best").exists()
     assert main(["train", "--resume", "--out", str(run)]) == 0
     assert_equal_runs(run, whole)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(("step", "iterations"), [(2, "5"), (4, "4")])
+def test_a_signal_stops_a_validation_but_the_last_one(
+    root: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    step: int,
+    iterations: str,
+) -> None:
+    """The signal comes in the second of three frames. The resumed run does all of them."""
+    run, validation_step, frames = tmp_path / "run", SceneModule.validation_step, []
+
+    def signalled(self: SceneModule, *arguments: Any) -> Any:
+        frames.append(self.global_step)
+        if frames.count(step) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return validation_step(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SceneModule, "validation_step", signalled)
+        assert train(root, run, "--iterations", iterations) == exit_status(signal.SIGTERM)
+    last = iterations == "4"
+    assert frames.count(step) == (3 if last else 2)
+    assert f"Stopped by SIGTERM after iteration {step}, with a checkpoint" in capsys.readouterr().err
+    assert newest_checkpoint(run) == (checkpoint_path(run), step)
+    frames.clear()
+
+    def counted(self: SceneModule, *arguments: Any) -> Any:
+        frames.append(self.global_step)
+        return validation_step(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SceneModule, "validation_step", counted)
+        assert main(["train", "--resume", "--out", str(run)]) == 0
+    assert frames == ([] if last else [2, 2, 2, 4, 4, 4])
+    if last:
+        whole = tmp_path / "whole"
+        assert train(root, whole, "--iterations", iterations) == 0
+    assert_equal_runs(run, whole)
+    states = [read_checkpoint(checkpoint_path(folder))["callbacks"] for folder in (run, whole)]
+    scores = [[s["best_model_score"] for s in state.values() if "best_model_score" in s] for state in states]
+    assert len(scores[0]) == 1
+    assert scores[0] == scores[1]
 
 
 def test_a_damaged_checkpoint_goes_on_exactly_from_the_one_before(

@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 from multisigma.cli.console import make_progress, print_line
 from multisigma.cli.options import add_trust_code
 from multisigma.errors import MultisigmaError
-from multisigma.training.config import PRESETS, TrainConfig
+from multisigma.training.config import PRESETS, TrainConfig, read_fields
 
 
 class TrainParser(ArgumentParser):
@@ -46,6 +46,11 @@ class TrainParser(ArgumentParser):
         options.task_options = merged or None
         options.typed = " ".join(args)
         return options
+
+    def parse_path(self, cfg_path: Any, *args: Any, **settings: Any) -> Namespace:
+        """Parse the file of `--config`, once it is known to be plain: jsonargparse would follow any alias."""
+        read_fields(Path(cfg_path))
+        return super().parse_path(cfg_path, *args, **settings)
 
 
 def make_parser(arguments: Sequence[str]) -> ArgumentParser:

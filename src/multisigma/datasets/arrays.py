@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import UnidentifiedImageError
 
 from multisigma.datasets.label_space import LabelSpace
+from multisigma.datasets.limits import require_size, stored_size
 from multisigma.datasets.photographs import open_picture, read_photograph
 from multisigma.datasets.problems import DataError, Problem
 from multisigma.errors import MultisigmaError
@@ -71,7 +71,7 @@ def read_map(path: Path) -> NDArray[Any]:
 
 
 def read_values(path: Path) -> NDArray[Any]:
-    """Read an array of numbers as stored: `.npy`, or any image that OpenCV reads, 16 bits and floats too.
+    """Read an array of numbers as stored, 16 bits and floats too: `.npy`, TIFF, PFM, or what Pillow knows.
 
     Returns:
         Shape (H, W) or (H, W, 3), the latter as RGB; any type.
@@ -82,11 +82,18 @@ def read_values(path: Path) -> NDArray[Any]:
     if path.suffix.lower() == ".npy":
         return load_npy(path)
     try:
-        content = np.frombuffer(read_bytes(path), np.uint8)
-        # Only for its size; OpenCV reads formats that Pillow does not.
-        with suppress(UnidentifiedImageError), open_picture(path):
-            pass
-        values = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+        content = read_bytes(path)
+        try:
+            # Only for its size.
+            with open_picture(path):
+                pass
+        except UnidentifiedImageError:
+            # OpenCV reads types of pixels that Pillow does not, such as three floats.
+            size = stored_size(content)
+            if size is None or content.startswith(b"\x89PNG"):
+                raise
+            require_size(*size)
+        values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except Exception as error:
         raise _unreadable(path, error) from error
     if values is None:

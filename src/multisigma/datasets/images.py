@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
-from multisigma.datasets.photographs import MOST_INFLATED, MOST_PIXELS
+from multisigma.datasets.limits import MOST_INFLATED, MOST_PIXELS
 from multisigma.datasets.problems import DataError, Problem
 from multisigma.files import read_bytes, write_bytes
 
@@ -160,10 +160,12 @@ def _decode_grey(compressed: bytes, height: int, width: int, depth: int) -> NDAr
     if size > MOST_INFLATED * len(compressed):
         return None
     try:
-        filtered = zlib_ng.decompress(compressed, bufsize=size)
+        # At most so many bytes, and one more of a stream that is too long.
+        stream = zlib_ng.decompressobj()
+        filtered = stream.decompress(compressed, size + 1)
     except zlib_ng.error:  # type: ignore[misc]  # its stub declares an instance
         return None
-    if len(filtered) != size:
+    if len(filtered) != size or not stream.eof:
         return None
     pixels = np.zeros((height, width * depth), np.uint8)
     if not _unfilter(np.frombuffer(filtered, np.uint8).reshape(height, -1), depth, pixels):

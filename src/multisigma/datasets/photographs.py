@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from multisigma.datasets.limits import MOST_INFLATED, require_size, stored_size
 from multisigma.datasets.videos import VIDEO_ENDINGS
 from multisigma.errors import MultisigmaError
 from multisigma.files import read_bytes
@@ -27,12 +28,10 @@ __all__ = ["AnyImage", "find_inputs", "read_photograph"]
 AnyImage: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor"
 """The types of image that `read_photograph` accepts."""
 
-MOST_INFLATED: Final = 1032
-"""Deflate packs no better than this; a header of another size must not ask for the memory."""
 # Of a pixel in a PNG, by Pillow's mode; 8 for all others.
 _LEAST_BITS: Final = {"1": 1, "P": 1, "L": 1, "I": 16, "I;16": 16, "I;16B": 16, "LA": 16, "RGB": 24, "RGBA": 32}
-MOST_PIXELS: Final = 120_000_000
-"""The largest image that is decoded: a small file can hold a huge one, which would take all memory."""
+# Formats whose header does not tell the size of what is decoded; Pillow has Ghostscript run the programs of EPS files.
+_REFUSED: Final = ("CUR", "EPS", "ICNS", "ICO", "WMF")
 
 _ENDINGS = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
 _log = logging.getLogger(__name__)
@@ -47,9 +46,9 @@ def read_photograph(image: AnyImage) -> NDArray[np.uint8]:
     by their EXIF orientation; of a file with several pictures, the first is taken.
 
     Args:
-        image: Path of a file in any format that Pillow reads; or a Pillow image; or an array of shape (H, W) or
-            (H, W, channels); or a tensor of shape (H, W) or (channels, H, W); with 1, 3 or 4 channels. Integers reach
-            from 0 to 255 (uint16: to 65535), floats from 0 to 1.
+        image: Path of a file that Pillow reads, but no icon and no EPS; or a Pillow image; or an array of shape (H, W)
+            or (H, W, channels); or a tensor of shape (H, W) or (channels, H, W); with 1, 3 or 4 channels. Integers
+            reach from 0 to 255 (uint16: to 65535), floats from 0 to 1.
 
     Returns:
         RGB of shape (H, W, 3).
@@ -134,7 +133,8 @@ def open_picture(path: Path) -> Image.Image:
     """Open an image file without decoding it; the checksums of a PNG are verified.
 
     Raises:
-        MultisigmaError: It has more than `MOST_PIXELS` pixels, or is a PNG of fewer bytes than they can be packed into.
+        MultisigmaError: It has more pixels than `limits.MOST_PIXELS`, is a PNG of fewer bytes than they can be packed
+            into, has two sizes, or is an icon or a drawing.
         Exception: The file cannot be read, or whatever its format makes Pillow stumble over.
     """
     content = read_bytes(path)
@@ -142,7 +142,13 @@ def open_picture(path: Path) -> Image.Image:
         # Pillow's own limits are a warning above 89 megapixels, and an error above twice that.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         picture = Image.open(io.BytesIO(content))
+        if picture.format in _REFUSED:
+            raise MultisigmaError(f"An image must be no icon and no drawing. Found the format {picture.format}.")
         require_size(*picture.size)
+        stored = stored_size(content)
+        # Pillow turns the size of a TIFF that lies on its side.
+        if stored is not None and sorted(stored) != sorted(picture.size):
+            raise MultisigmaError(f"An image must have one size. Found {picture.size} and {stored} in its header.")
         if picture.format == "PNG":
             bits = _LEAST_BITS.get(picture.mode, 8)
             if picture.width * picture.height * bits > 8 * MOST_INFLATED * len(content):
@@ -153,15 +159,6 @@ def open_picture(path: Path) -> Image.Image:
             picture.verify()
             picture = Image.open(io.BytesIO(content))
     return picture
-
-
-def require_size(width: int, height: int) -> None:
-    """Raise `MultisigmaError` for an image of more than `MOST_PIXELS` pixels."""
-    if width * height > MOST_PIXELS:
-        raise MultisigmaError(
-            f"An image must have at most {MOST_PIXELS // 10**6} million pixels. Found {width} x {height}. Make it "
-            "smaller, or cut it into parts."
-        )
 
 
 def _read_file(path: Path) -> NDArray[np.uint8]:

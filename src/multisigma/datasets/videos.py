@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from multisigma.datasets.limits import require_size
 from multisigma.errors import MultisigmaError
 from multisigma.files import temporary_path
 
@@ -64,7 +65,7 @@ class Video:
         frames: The number of frames that the file announces; None if it does not, and for a camera.
 
     Raises:
-        MultisigmaError: The file or the camera cannot be opened.
+        MultisigmaError: The file or the camera cannot be opened, or its frames have too many pixels.
 
     Example:
         with Video(Path("street.mp4")) as video:
@@ -88,6 +89,11 @@ class Video:
             round(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
             round(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
         )
+        try:
+            require_size(*self.size)
+        except MultisigmaError as error:
+            self._capture.release()
+            raise MultisigmaError(f"{self.source}: {error}") from error
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if math.isfinite(rate) and 0 < rate <= 1000 else _DEFAULT_RATE
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)

@@ -155,7 +155,9 @@ class BestCheckpoint(ModelCheckpoint):
 class LastCheckpoint(Checkpoint):
     """Write the checkpoint 'last' every so many iterations, at the end, and when a signal asks the run to stop.
 
-    Where a validation follows on the iteration, it is written after that: a resumed run does not validate again.
+    Where a validation follows on the iteration, it is written after that: a resumed run does not validate again. A
+    signal stops a validation too, and the resumed run begins with the whole of it; the last one, and that of several
+    processes, comes to its end.
 
     Args:
         run: The run folder.
@@ -173,7 +175,6 @@ class LastCheckpoint(Checkpoint):
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if trainer.global_step != self.start:
             raise ValueError(f"its parts are of the iterations {self.start} and {trainer.global_step}")
-        self.begun = True
         # After Lightning has set its own handlers.
         self._handlers.enter_context(handled_signals(self._receive))
 
@@ -186,10 +187,30 @@ class LastCheckpoint(Checkpoint):
             number.name,
         )
 
+    def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        # Some parts of a damaged checkpoint show only in the first iteration, up to its very end.
+        self.begun = trainer.global_step > self.start
+
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         if self.validate_every and trainer.global_step % self.validate_every == 0:
             return
         self._save_or_stop(trainer, trainer.global_step % self.every == 0)
+
+    def on_validation_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        # Else a run that went on within a validation would look as if it still were in one.
+        trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.reset()
+
+    def on_validation_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        # After the last iteration Lightning would not go on with it.
+        last = trainer.global_step >= trainer.max_steps
+        if self.signal is None or last or trainer.world_size > 1:
+            return
+        # One batch is started and none is done: Lightning goes on with the validation, from its first batch.
+        progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
+        progress.reset()
+        progress.increment_ready()
+        progress.increment_started()
+        self._save_or_stop(trainer, due=True)
 
     def on_validation_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         self._save_or_stop(trainer, due=True)

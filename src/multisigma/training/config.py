@@ -228,10 +228,7 @@ class TrainConfig:
         Raises:
             MultisigmaError: The file cannot be read, or a field is unknown or of the wrong kind.
         """
-        try:
-            values = read_yaml(path)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise MultisigmaError(f"{path}: not a readable YAML file: {error}") from error
+        values = read_fields(path)
         names = {f.name for f in dataclasses.fields(cls)}
         if not isinstance(values, dict) or not names.issuperset(values):
             unknown = sorted(map(str, set(values) - names)) if isinstance(values, dict) else reprlib.repr(values)
@@ -250,6 +247,18 @@ class TrainConfig:
             return cls(**values)
         except (ValueError, TypeError, OverflowError, RecursionError, MultisigmaError) as error:
             raise MultisigmaError(f"{path}: {error}") from error
+
+
+def read_fields(path: Path) -> Any:
+    """Return what a configuration file holds: plain values, which are not checked.
+
+    Raises:
+        MultisigmaError: The file cannot be read, is no YAML, or has aliases, by which a short file could become huge.
+    """
+    try:
+        return read_yaml(path)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise MultisigmaError(f"{path}: not a readable YAML file: {error}") from error
 
 
 def _is_of(value: Any, hint: Any) -> bool:

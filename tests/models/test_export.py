@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
@@ -12,10 +13,12 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from timm.layers.conv2d_same import Conv2dSame
 
 from multisigma import MultisigmaError, OnnxSceneModel, SceneModel, postprocess
 from multisigma.cli import main
-from multisigma.models import ScenePrediction
+from multisigma.datasets.videos import VideoWriter
+from multisigma.models import Inference, ScenePrediction
 from multisigma.models.export import export_model, export_program
 from multisigma.tasks import load_tasks
 from tests.models.test_scene_model import CAMERA, INFO, random_model
@@ -77,6 +80,61 @@ def test_an_exported_model_predicts_what_the_model_does(
     assert_same_scene(found, model.predict(image, CAMERA))
 
 
+@pytest.mark.parametrize("options", [[], ["--batch", "2"], ["--size", "32x64", "--batch", "2"]])
+def test_the_command_predicts_with_an_exported_model(model: SceneModel, tmp_path: Path, options: list[str]) -> None:
+    """Pictures and a video: the same files as the model itself writes, also if the file is fixed to two at a time."""
+    model.save(tmp_path / "model")
+    assert main(["export", str(tmp_path / "model"), "--out", str(tmp_path / "model.onnx"), *options]) == 0
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    for seed in range(3):
+        noise = np.random.default_rng(seed).integers(0, 256, (4, 8, 3), np.uint8)
+        Image.fromarray(noise).resize((64, 32)).save(inputs / f"{seed}.png")
+    with VideoWriter(inputs / "video.avi", 10) as writer:
+        for seed in range(3):
+            writer.write(np.asarray(Image.open(inputs / f"{seed}.png")))
+    for name, chosen in (("model", "--batch=1"), ("model.onnx", "--batch=2")):
+        arguments = ["--model", str(tmp_path / name), "--out", str(tmp_path / f"of {name}"), "--device", "cpu", chosen]
+        assert main(["predict", str(inputs), "--fov", "60", "--frame-files", *arguments]) == 0
+    expected, found = tmp_path / "of model", tmp_path / "of model.onnx"
+    paths = sorted(path.relative_to(expected) for path in expected.rglob("*.*"))
+    assert paths == sorted(path.relative_to(found) for path in found.rglob("*.*"))
+    scenes = [path for path in paths if path.parts[0] == "scenes"]
+    assert len(scenes) == 6
+    for path in scenes:
+        objects = [json.loads((folder / path).read_text())["tasks"]["instance"] for folder in (expected, found)]
+        assert [(one["class"], one["pixels"]) for one in objects[0]] == [
+            (one["class"], one["pixels"]) for one in objects[1]
+        ]
+    classes = [path for path in paths if path.name.endswith("_labelIds.png")]
+    assert len(classes) == 6
+    for path in classes:
+        same = np.asarray(Image.open(found / path)) == np.asarray(Image.open(expected / path))
+        assert same.mean() > 0.999
+
+
+def test_options_that_an_exported_model_does_not_have_are_named(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(noise_image(32, 64)).save(tmp_path / "street.png")
+    for options in (["--flip"], ["--tile", "64"], ["--scales", "[1,2]"], ["--half"], ["--device", "cuda"]):
+        arguments = [str(tmp_path / "street.png"), "--model", str(exported), "--out", str(tmp_path / "out"), *options]
+        assert main(["predict", *arguments]) == 2
+        assert f"Option {options[0]} must go with a run or a saved model" in capsys.readouterr().err
+    with pytest.raises(MultisigmaError, match=r"`inference` must be None with an exported model"):
+        next(OnnxSceneModel.load(exported, threads=1).predict_all([noise_image(8, 8)], inference=Inference(flip=True)))
+
+
+def test_without_onnxruntime_the_error_names_the_extra(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(noise_image(32, 64)).save(tmp_path / "street.png")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    arguments = [str(tmp_path / "street.png"), "--model", str(exported), "--out", str(tmp_path / "out")]
+    assert main(["predict", *arguments]) == 2
+    assert "needs onnxruntime" in capsys.readouterr().err
+
+
 def test_an_exported_model_needs_no_torch(model: SceneModel, exported: Path, tmp_path: Path) -> None:
     image = noise_image(40, 60)
     Image.fromarray(image).save(tmp_path / "street.png")
@@ -131,21 +189,46 @@ def test_the_command_writes_a_file_with_a_fixed_size_and_batch(
     np.testing.assert_allclose(found, outputs_of(model, rgb)["depth"], rtol=1e-4, atol=1e-4)
 
 
-def test_an_encoder_that_pads_like_tensorflow_needs_a_fixed_size() -> None:
+def padding_by_size(dilation: int = 1) -> SceneModel:
+    """Return a model whose first convolution pads like TensorFlow: more on the right where an odd number is added."""
+    model = random_model()
+    stem = cast(torch.nn.Sequential, model.network.encoder.conv1)
+    old = cast(torch.nn.Conv2d, stem[0])
+    stem[0] = Conv2dSame(old.in_channels, old.out_channels, 3, stride=2, dilation=dilation)
+    return model.eval()
+
+
+def test_padding_like_tensorflow_is_exported_at_any_size(tmp_path: Path) -> None:
+    model = padding_by_size()
+    export_model(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    for batch, height, width in [*SIZES, (1, 44, 32)]:
+        rgb = torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8)
+        expected = outputs_of(model, rgb)
+        for name, output in zip(expected, session.run(None, {"rgb": rgb.numpy()}), strict=True):
+            np.testing.assert_allclose(output, expected[name], rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_padding_by_the_size_needs_a_fixed_one_where_it_cannot_be_exported(tmp_path: Path) -> None:
     info = replace(INFO, encoder="tf_efficientnet_lite0", output_stride=16)
-    model = SceneModel(info, load_tasks(info.tasks))
     with pytest.raises(MultisigmaError, match=r"'tf_efficientnet_lite0', which pads by .* such as --size 32x64"):
-        export_program(model)
+        export_program(SceneModel(info, load_tasks(info.tasks)))
+    with pytest.raises(MultisigmaError, match=r"'test_resnet', which pads by .* such as --size 32x64"):
+        export_model(padding_by_size(dilation=2), tmp_path / "model.onnx")
 
 
 @pytest.mark.slow
 def test_the_model_that_ships_predicts_the_same_when_exported(tmp_path: Path) -> None:
+    """With the command's defaults, at the working height and at sizes that no stride divides."""
     model = SceneModel.default("cpu")
-    export_model(model, tmp_path / "model.onnx", size=(256, 512))
+    assert main(["export", "--out", str(tmp_path / "model.onnx")]) == 0
     exported = OnnxSceneModel.load(tmp_path / "model.onnx", threads=1)
     assert exported.info == model.info
-    image = noise_image(256, 512)
-    assert_same_scene(exported.predict(image, CAMERA), model.predict(image, CAMERA))
+    for height, width in ((256, 512), (300, 341), (90, 500)):
+        image = noise_image(height, width)
+        assert_same_scene(exported.predict(image, CAMERA), model.predict(image, CAMERA))
+    image = noise_image(97, 131)
+    assert_same_scene(exported.predict(image, CAMERA, height=97), model.predict(image, CAMERA, height=97))
 
 
 def test_a_program_of_torch_export_gives_the_model_s_numbers(model: SceneModel, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ With SCREENSHOTS=FOLDER the test leaves pictures of the page at the width of a p
 
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 
 from multisigma import SceneModel
+from multisigma.datasets.videos import Video, VideoWriter
 from multisigma.serving.uploads import Limits
 from multisigma.synthetic.frames import StreetSettings, make_frame
 from tests.visualization.test_point_cloud import read_ply
@@ -24,6 +26,7 @@ from tests.visualization.test_point_cloud import read_ply
 pytestmark = pytest.mark.slow
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 PORT = 7891
+LIMITS = Limits(megabytes=2, megapixels=1, frames=4)
 ADDRESS = f"http://127.0.0.1:{PORT}"
 
 
@@ -42,7 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from multisigma.serving.server import make_app
 
     folder = str(tmp_path_factory.mktemp("sent"))
-    app = make_app(SceneModel.default("cpu"), Limits(megabytes=2, megapixels=1), folder)
+    app = make_app(SceneModel.default("cpu"), LIMITS, folder)
     running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=PORT, log_level="warning"))
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
@@ -76,7 +79,7 @@ def keep_screenshot(page: Any, name: str) -> None:
 def test_a_visit(server: str, browser: Any, street: Path, tmp_path: Path, width: int, height: int) -> None:
     """Upload, look at results, click an object, use the keyboard, download; nothing is fetched from another host."""
     page = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True)
-    page.set_default_timeout(240_000)
+    page.set_default_timeout(120_000)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     complaints: list[str] = []
@@ -113,6 +116,16 @@ def test_a_visit(server: str, browser: Any, street: Path, tmp_path: Path, width:
     assert "distance" in words
     keep_screenshot(page, f"{width}-object")
 
+    # The mouse over the same pixel, without a click.
+    picture.hover(position={"x": 1, "y": 1})
+    picture.hover(position={"x": (column + 0.5) * box["width"] / 512, "y": (row + 0.5) * box["height"] / 256})
+    page.wait_for_selector(f"#hover :text('{number}: {largest['class']}')")
+    said = page.locator("#hover").inner_text()
+    # A mouse stands on whole pixels of the screen, and the picture need not begin on one.
+    place = re.match(r"Pixel at column (\d+), row (\d+): class", said)
+    assert np.abs(np.array(place.groups(), int) - (column, row)).max() <= 1
+    assert "in 90% of pixels within" in said
+
     # By keyboard alone: another pixel, then another result.
     page.locator("#column input").fill("3")
     page.locator("#row input").fill("250")
@@ -135,12 +148,43 @@ def test_a_visit(server: str, browser: Any, street: Path, tmp_path: Path, width:
     page.close()
 
 
+def test_a_video(server: str, browser: Any, tmp_path: Path) -> None:
+    """A video in, the annotated one out: it plays on the page, and the file that is downloaded has its frames."""
+    source = tmp_path / "street.mp4"
+    with VideoWriter(source, 5) as writer:
+        for i in range(LIMITS.frames + 2):
+            writer.write(make_frame(StreetSettings(64, 128, seed=77, matching=False), "val", i).left)
+    page = browser.new_page(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    page.set_default_timeout(120_000)
+    page.goto(server)
+    page.set_input_files("#film input[type=file]", source)
+    page.wait_for_selector(f"#film-status :text('{LIMITS.frames} frames.')")
+    page.wait_for_selector("#annotated video")
+    page.wait_for_function("document.querySelector('#annotated video').readyState >= 2")
+    assert page.evaluate("document.querySelector('#annotated video').videoWidth") == 128
+    with page.expect_download() as download:
+        page.locator("#film-files a").first.click()
+    kept = tmp_path / "annotated.webm"
+    download.value.save_as(kept)
+    with Video(kept) as video:
+        frames = list(video)
+    assert len(frames) == LIMITS.frames
+    # The picture, and the panel of the depth below it.
+    assert {frame.shape for frame in frames} == {(128, 128, 3)}
+    keep_screenshot(page, "video")
+    page.close()
+
+
 def test_what_is_too_large_or_no_picture_is_refused(server: str, browser: Any, tmp_path: Path) -> None:
     page = browser.new_page()
     page.set_default_timeout(120_000)
     page.goto(server)
     (tmp_path / "text.png").write_text("no picture")
     Image.new("RGB", (2000, 1000)).save(tmp_path / "large.png")
+    (tmp_path / "text.mp4").write_text("no video")
+    page.set_input_files("#film input[type=file]", tmp_path / "text.mp4")
+    page.wait_for_selector(":text('text.mp4: must be a video')")
+    page.reload()
     for name, words in (("text.png", "must be a picture"), ("large.png", "at most 1 million pixels. Found 2.0")):
         page.set_input_files("#upload input[type=file]", tmp_path / name)
         page.wait_for_selector(f":text('{words}')")

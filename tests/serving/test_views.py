@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from multisigma.datasets.videos import VideoWriter
 from multisigma.errors import MultisigmaError
 from multisigma.models import ScenePrediction
-from multisigma.serving.uploads import Limits, read_upload
+from multisigma.serving.uploads import Limits, open_video, read_upload
 from multisigma.serving.views import (
     describe_pixel,
+    describe_place,
     draw_cloud,
     list_objects,
     make_views,
@@ -67,6 +69,15 @@ def test_a_pixel_in_words(scene: ScenePrediction) -> None:
     for column, row in ((-1, 0), (30, 0), (0, 8)):
         with pytest.raises(MultisigmaError, match="must lie in the image of 30 columns and 8 rows"):
             describe_pixel(scene, column, row)
+
+
+def test_the_place_of_the_mouse_in_one_line(scene: ScenePrediction) -> None:
+    """The centre of a pixel of the image of 30x8; what does not come from the page is refused."""
+    words = describe_pixel(scene, 6, 4).replace("\n", " ").replace("- ", "")
+    assert describe_place(scene, f"{6.5 / 30} {4.5 / 8}").replace(";", "") == words
+    for place in ("", "1 0", "nan 0", "inf 0", "0.5", "a b", "-0.1 0"):
+        with pytest.raises(MultisigmaError):
+            describe_place(scene, place)
 
 
 def test_an_object_is_marked(scene: ScenePrediction) -> None:
@@ -141,3 +152,20 @@ def test_a_turned_point_cloud(scene: ScenePrediction) -> None:
     assert columns.min() in (319, 320)
     assert rows.min() == int(200 + 640 * y / (z - x))
     assert (draw_cloud(cloud.chosen(np.zeros(0, int)), 10) == 24).all()
+
+
+def test_videos_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "video.avi"
+    with VideoWriter(path) as writer:
+        writer.write(np.zeros((40, 50, 3), np.uint8))
+    with open_video(path, Limits()) as video:
+        assert [frame.shape for frame in video] == [(40, 50, 3)]
+    with pytest.raises(MultisigmaError, match=r"at most 0\.001 million pixels a frame\. Found 0\.0"):
+        open_video(path, Limits(megapixels=0.001))
+    with pytest.raises(MultisigmaError, match=r"at most 0\.0001 MB"):
+        open_video(path, Limits(megabytes=0.0001))
+    (tmp_path / "text.avi").write_text("no video")
+    for name in ("text.avi", "gone.avi"):
+        with pytest.raises(MultisigmaError) as caught:
+            open_video(tmp_path / name, Limits())
+        assert str(tmp_path) not in str(caught.value)

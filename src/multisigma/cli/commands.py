@@ -21,7 +21,7 @@ COMMANDS = {
     "evaluate": "measure a trained run on a split",
     "predict": "predict pictures of your own",
     "calibrate": "fit a model's distances to a few that were measured",
-    "serve": "a web page that reads pictures",
+    "serve": "a web page that reads pictures and videos",
     "export": "write a model as ONNX or as a program of torch.export",
     "pack": "make a run's model ready to be shared, with a model card",
     "report": "write a run's report",

@@ -12,7 +12,7 @@ from multisigma.cli.options import GivenCamera, add_camera, add_device, add_mode
 from multisigma.errors import MultisigmaError
 
 if TYPE_CHECKING:
-    from multisigma.models import DistanceCalibration, Inference, SceneModel, ScenePrediction
+    from multisigma.models import DistanceCalibration, Inference, OnnxSceneModel, SceneModel, ScenePrediction
 
 # Inputs that the last message names; each has had a warning of its own.
 _NAMED = 5
@@ -24,7 +24,8 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
     """Make the parser of the command."""
     parser = ArgumentParser(
         description="Predict pictures and videos of your own: classes, objects and depth. Of a picture: files, a "
-        "picture and a JSON. Of a video: an annotated video, in which objects keep number and colour."
+        "picture and a JSON. Of a video: an annotated video, in which objects keep number and colour. A model that "
+        "`multisigma export` wrote predicts too: --model FILE.onnx."
     )
     parser.add_argument("inputs", type=Path, nargs="*", help="images, videos, and folders of both", metavar="INPUT")
     add_model(parser)
@@ -130,12 +131,17 @@ def run(options: Namespace) -> None:
             "field of view with --fov; that of a phone's main camera is about 65 degrees."
         )
     # After the checks, because it takes seconds.
-    from multisigma.models import DistanceCalibration, Inference
+    from multisigma.models import DistanceCalibration, Inference, OnnxSceneModel
     from multisigma.tasks import choose_votes
 
-    inference = Inference(options.flip, tuple(options.scales), options.tile, options.half)
+    inference: Inference | None = Inference(options.flip, tuple(options.scales), options.tile, options.half)
     calibration = DistanceCalibration.read(options.calibration) if options.calibration else None
-    model = load_model(options.model, options.device, options.trust_code)
+    model: SceneModel | OnnxSceneModel
+    if options.model is not None and options.model.suffix == ".onnx":
+        _require_defaults(options)
+        inference, model = None, OnnxSceneModel.load(options.model, trust_code=options.trust_code)
+    else:
+        model = load_model(options.model, options.device, options.trust_code)
     choose_votes(model.tasks, options.votes)
     if doubt := given.doubt(model.info, calibration):
         print_warning(doubt)
@@ -171,11 +177,27 @@ def run(options: Namespace) -> None:
         raise MultisigmaError(f"{len(failed)} of {count} {kinds} could not be predicted: {names}")
 
 
+def _require_defaults(options: Namespace) -> None:
+    """Raise `MultisigmaError` if an option is given that an exported model does not have."""
+    given = {
+        "--device": options.device not in (None, "cpu"),
+        "--flip": options.flip,
+        "--scales": options.scales != [1.0],
+        "--tile": options.tile is not None,
+        "--half": options.half,
+    }
+    for option in (option for option, found in given.items() if found):
+        raise MultisigmaError(
+            f"Option {option} must go with a run or a saved model. Found the exported model {options.model}. "
+            "Leave the option out, or name the model that was exported."
+        )
+
+
 def _predict_images(
-    model: "SceneModel",
+    model: "SceneModel | OnnxSceneModel",
     images: Mapping[str, Path],
     given: GivenCamera,
-    inference: "Inference",
+    inference: "Inference | None",
     calibration: "DistanceCalibration | None",
     options: Namespace,
     write: Callable[[str, str, "ScenePrediction"], None],
@@ -225,10 +247,10 @@ def _predict_images(
 
 
 def _predict_videos(
-    model: "SceneModel",
+    model: "SceneModel | OnnxSceneModel",
     videos: Mapping[str, Path | int],
     given: GivenCamera,
-    inference: "Inference",
+    inference: "Inference | None",
     calibration: "DistanceCalibration | None",
     options: Namespace,
     write: Callable[[str, str, "ScenePrediction", bool], None],

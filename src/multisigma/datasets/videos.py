@@ -138,11 +138,15 @@ class Video:
             f"ffmpeg -i {self.source.name} out.mp4"
         )
 
+    def close(self) -> None:
+        """Close the file or the camera, as the end of a `with` block does."""
+        self._capture.release()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._capture.release()
+        self.close()
 
 
 class VideoWriter:

@@ -5,12 +5,14 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
-from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame, conv2d_same
+from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from multisigma.errors import MultisigmaError
@@ -42,12 +44,12 @@ def export_program(model: SceneModel, size: tuple[int, int] | None = None, batch
         raise MultisigmaError(f"Parameter `batch` must be at least 1 image. Found {batch}.")
     if size is not None and min(size) < 1:
         raise MultisigmaError(f"Parameter `size` must be at least 1 pixel each way. Found {size[0]}x{size[1]}.")
-    if size is None and any(isinstance(module, Conv2dSame) for module in model.modules()):
+    if size is None and any(type(module) is Conv2dSame for module in model.modules()):
         # Sizes after a few of its strides are expressions that torch does not finish to simplify.
         rows = model.info.working_height
         raise MultisigmaError(
             f"Parameter `size` must be given with the encoder {model.info.encoder!r}, which pads by the size of the "
-            f"image. Found none. Set it to that of your images, such as --size {rows}x{2 * rows}."
+            f"image. Found none. Set it to that of your images, such as --size {rows}x{2 * rows}, or export as ONNX."
         )
     # Any example does, as long as no size in it is 0 or 1: torch takes these as constants.
     height, width = size or (64, 96)
@@ -77,11 +79,10 @@ def export_model(model: SceneModel, path: Path, size: tuple[int, int] | None = N
         raise MultisigmaError(f"{path}: an exported file must end in {' or '.join(SUFFIXES)}. Found {path.suffix!r}.")
     if path.suffix == ".onnx" and importlib.util.find_spec("onnxscript") is None:
         raise MultisigmaError("ONNX needs the extra 'export': pip install 'multisigma[export]'")
-    program = export_program(model, size, batch)
     content = io.BytesIO()
     if path.suffix == ".pt2":
         try:
-            torch.export.save(program, content)
+            torch.export.save(export_program(model, size, batch), content)
         except Exception as error:
             # Encoders that pad by the size compute it with functions that torch cannot store.
             raise MultisigmaError(
@@ -91,15 +92,66 @@ def export_model(model: SceneModel, path: Path, size: tuple[int, int] | None = N
     else:
         import onnx
 
+        with _same_padding_as_one_operation(model):
+            program = export_program(model, size, batch)
         with _quiet():
             exported = torch.onnx.export(
-                program, dynamo=True, input_names=["rgb"], output_names=list(model.info.outputs), verbose=False
+                program,
+                dynamo=True,
+                input_names=["rgb"],
+                output_names=list(model.info.outputs),
+                custom_translation_table={torch.ops.multisigma.conv2d_same.default: _onnx_conv2d_same},
+                verbose=False,
             )
         assert exported is not None
         proto = exported.model_proto
         onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(model.info.to_json(), ensure_ascii=False)})
         content.write(proto.SerializeToString())
     write_bytes(path, content.getvalue())
+
+
+@torch.library.custom_op("multisigma::conv2d_same", mutates_args=())
+def _conv2d_same(x: Tensor, weight: Tensor, bias: Tensor | None, stride: list[int], groups: int) -> Tensor:
+    """Convolve with the padding of TensorFlow, as one operation: ONNX has it too, for any size."""
+    return conv2d_same(x, weight, bias, (stride[0], stride[1]), groups=groups)
+
+
+@_conv2d_same.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor | None, stride: list[int], groups: int) -> Tensor:
+    height, width = ((length - 1) // step + 1 for length, step in zip(x.shape[2:], stride, strict=True))
+    return x.new_empty(x.shape[0], weight.shape[0], height, width)
+
+
+def _onnx_conv2d_same(x: Any, weight: Any, bias: Any, stride: Sequence[int], groups: int) -> Any:
+    """Return the operation's node in an ONNX graph."""
+    from onnxscript import opset18
+
+    inputs = (x, weight) if bias is None else (x, weight, bias)
+    return opset18.Conv(*inputs, auto_pad="SAME_UPPER", strides=stride, group=groups)
+
+
+class _OneOperation(Conv2dSame):
+    """A convolution of timm whose padding is not computed from the size."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = _conv2d_same(x, self.weight, self.bias, list(self.stride), self.groups)
+        return y
+
+
+@contextmanager
+def _same_padding_as_one_operation(model: SceneModel) -> Iterator[None]:
+    """Make each convolution that pads by the size one operation for the tracer.
+
+    Dilated ones stay as they are: onnxruntime does not pad these by itself.
+    """
+    modules = [module for module in model.modules() if type(module) is Conv2dSame and set(module.dilation) == {1}]
+    for module in modules:
+        module.__class__ = _OneOperation
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.__class__ = Conv2dSame
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from multisigma.datasets.frame import Camera
 from multisigma.datasets.photographs import AnyImage, read_photograph
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
     from multisigma.models.distances import DistanceCalibration
+    from multisigma.models.inference import Inference
 
 __all__ = ["METADATA_KEY", "OnnxSceneModel"]
 
@@ -48,7 +51,9 @@ class OnnxSceneModel:
 
     def __init__(self, session: InferenceSession, info: ModelInfo, tasks: Sequence[Task]) -> None:
         self.session, self.info, self.tasks = session, info, list(tasks)
-        rows, columns = session.get_inputs()[0].shape[2:]
+        batch, _, rows, columns = session.get_inputs()[0].shape
+        self.batch: int | None = batch if isinstance(batch, int) else None
+        """Images at a time that the file is fixed to; None if their number is free."""
         self.size: tuple[int, int] | None = (rows, columns) if isinstance(rows, int) else None
         """Height and width that the file is fixed to; None if they are free."""
         self._warned = False
@@ -123,22 +128,78 @@ class OnnxSceneModel:
         Raises:
             MultisigmaError: The image cannot be read, `height` is not positive, or the file is fixed to another.
         """
-        pixels = read_photograph(image)
+        scenes = self.predict_all([image], camera, height, learned_noise=learned_noise, calibration=calibration)
+        return next(scenes)
+
+    def predict_all(
+        self,
+        images: Iterable[AnyImage],
+        camera: Camera | Callable[[tuple[int, int]], Camera | None] | None = None,
+        height: int | None = None,
+        *,
+        batch: int = 1,
+        inference: Inference | None = None,
+        learned_noise: bool = False,
+        calibration: DistanceCalibration | None = None,
+    ) -> Iterator[ScenePrediction]:
+        """Predict images one after the other as `SceneModel.predict_all` does.
+
+        Args:
+            images: The images. They are read when their turn comes.
+            camera: The camera of all of them; or a function from the height and width of an image to its camera.
+            height: Working height in pixels; None for the model's own.
+            batch: How many images the network sees at once. A file of a fixed batch sees that many, the last image
+                repeated if there are fewer.
+            inference: None. An exported model sees whole images once, in the precision of the file.
+            learned_noise: Whether results get the sigma that training has learned.
+            calibration: The scale of the distances of this camera, from `calibrate`.
+
+        Yields:
+            The prediction of each image, in their order.
+
+        Raises:
+            MultisigmaError: As `predict` does; `batch` is not positive; or `inference` is given.
+        """
+        if batch < 1:
+            raise MultisigmaError(f"Parameter `batch` must be positive. Found {batch}.")
+        if inference is not None:
+            raise MultisigmaError(
+                f"Parameter `inference` must be None with an exported model. Found {inference}. Take a `SceneModel`."
+            )
+        rest = iter(images)
+        while group := [read_photograph(image) for image in islice(rest, self.batch or batch)]:
+            outputs = self._outputs([self._working_image(pixels, height) for pixels in group])
+            for pixels, arrays in zip(group, outputs, strict=True):
+                yield postprocess(
+                    pixels,
+                    arrays,
+                    self.info,
+                    self.tasks,
+                    camera((pixels.shape[0], pixels.shape[1])) if callable(camera) else camera,
+                    learned_noise=learned_noise,
+                    calibration=calibration,
+                )
+
+    def _working_image(self, pixels: NDArray[np.uint8], height: int | None) -> NDArray[np.uint8]:
+        """Return an image of shape (H, W, 3) at the size at which the network sees it."""
         if self.size is None:
-            working = to_height(pixels, self.info.working_height if height is None else height)
-        elif height not in (None, self.size[0]):
+            return to_height(pixels, self.info.working_height if height is None else height)
+        if height not in (None, self.size[0]):
             raise MultisigmaError(
                 f"Parameter `height` must be {self.size[0]}, to which the exported model is fixed. Found {height}."
             )
-        else:
-            self._warn_of_stretch(pixels.shape[0], pixels.shape[1], *self.size)
-            working = resize_image(pixels, *self.size)
-        rgb = np.ascontiguousarray(working.transpose(2, 0, 1))[None]
-        outputs = self.session.run(list(self.info.outputs), {"rgb": rgb})
-        arrays = {name: output[0] for name, output in zip(self.info.outputs, outputs, strict=True)}
-        return postprocess(
-            pixels, arrays, self.info, self.tasks, camera, learned_noise=learned_noise, calibration=calibration
-        )
+        self._warn_of_stretch(pixels.shape[0], pixels.shape[1], *self.size)
+        return resize_image(pixels, *self.size)
+
+    def _outputs(self, images: Sequence[NDArray[np.uint8]]) -> list[dict[str, NDArray[np.float32]]]:
+        """Return each image's outputs of shape (channels, H, W), by task name."""
+        if len({image.shape for image in images}) > 1:
+            return [outputs for image in images for outputs in self._outputs([image])]
+        missing = (self.batch or len(images)) - len(images)
+        rgb = np.stack([*images, *[images[-1]] * missing]).transpose(0, 3, 1, 2)
+        found = self.session.run(list(self.info.outputs), {"rgb": np.ascontiguousarray(rgb)})
+        arrays = dict(zip(self.info.outputs, found, strict=True))
+        return [{name: array[i] for name, array in arrays.items()} for i in range(len(images))]
 
     def _warn_of_stretch(self, rows: int, columns: int, height: int, width: int) -> None:
         """Warn once if an image is stretched."""

@@ -7,20 +7,23 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from multisigma.datasets.frame import Camera
 from multisigma.datasets.videos import Video, VideoWriter
-from multisigma.models.distances import DistanceCalibration
-from multisigma.models.inference import Inference
-from multisigma.models.scene_model import SceneModel
 from multisigma.models.scene_prediction import ScenePrediction
 from multisigma.progress import SILENT, Progress
 from multisigma.tasks import DepthResult, InstanceResult, SemanticResult
 from multisigma.tracking import DepthSteadier, Tracker
+
+if TYPE_CHECKING:
+    from multisigma.models.distances import DistanceCalibration
+    from multisigma.models.inference import Inference
+    from multisigma.models.onnx_scene_model import OnnxSceneModel
+    from multisigma.models.scene_model import SceneModel
 
 __all__ = ["follow", "predict_video"]
 
@@ -68,7 +71,7 @@ def _labels(scene: ScenePrediction, instances: InstanceResult | None) -> NDArray
 
 
 def predict_video(
-    model: SceneModel,
+    model: SceneModel | OnnxSceneModel,
     video: Video,
     path: Path,
     camera: Camera | None = None,

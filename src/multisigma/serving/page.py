@@ -14,11 +14,13 @@ import gradio as gr
 from multisigma.datasets import Camera
 from multisigma.datasets.cameras import DEFAULT_BASELINE
 from multisigma.errors import MultisigmaError
-from multisigma.models import SceneModel, ScenePrediction
-from multisigma.serving.uploads import Limits, read_upload
+from multisigma.models import SceneModel, ScenePrediction, predict_video
+from multisigma.progress import Progress
+from multisigma.serving.uploads import Limits, open_video, read_upload, without_folder
 from multisigma.serving.views import (
     View,
     describe_pixel,
+    describe_place,
     draw_cloud,
     list_objects,
     make_views,
@@ -28,6 +30,7 @@ from multisigma.serving.views import (
     write_downloads,
     write_viewer_ply,
 )
+from multisigma.tracking import DepthSteadier, Tracker
 from multisigma.visualization.point_cloud import PointCloud
 
 __all__ = ["CSS", "make_page"]
@@ -37,18 +40,35 @@ _log = logging.getLogger(__name__)
 _EVERY, _AGE = 600, 3600
 _WAITING = 16
 """Visitors that may wait for the model."""
+_PROGRESS = gr.Progress()
 
 CSS = """
 .legend { display: flex; flex-wrap: wrap; gap: 0.2em 1em; list-style: none; padding: 0; margin: 0; }
 .legend li { margin: 0; }
 .swatch { display: inline-block; width: 1em; height: 1em; border: 1px solid; vertical-align: -0.1em; }
 footer { display: none !important; }
+#moved { display: none; }
+#hover { min-height: 3em; }
 """
+
+# Gradio's pictures report clicks alone. This keeps the place of the mouse, and clicks a hidden button that sends it.
+_HOVER = """
+() => document.addEventListener("mousemove", event => {
+  const picture = event.target.closest?.("#pointed")?.querySelector("img");
+  if (!picture) return;
+  const box = picture.getBoundingClientRect();
+  const x = (event.clientX - box.left) / box.width, y = (event.clientY - box.top) / box.height;
+  if (!(0 <= x && x < 1 && 0 <= y && y < 1)) return;
+  window.placeOfMouse = `${x} ${y}`;
+  document.querySelector("#moved").click();
+})
+"""
+_PLACE = "(kept, place) => [kept, window.placeOfMouse]"
 
 _HEAD = """
 # multisigma
-A picture of a street in; classes, objects and depth out. What you send stays on the machine that runs this page, and
-is deleted within about an hour.
+A picture or a video of a street in; classes, objects and depth out. What you send stays on the machine that runs this
+page, and is deleted within about an hour.
 """
 
 
@@ -67,11 +87,11 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
     """Return the page.
 
     Args:
-        model: The model, which reads one picture at a time.
+        model: The model, which reads one picture or video at a time.
         limits: What visitors may send.
     """
     with gr.Blocks(title="multisigma", analytics_enabled=False, delete_cache=(_EVERY, _AGE)) as page:
-        kept = gr.State(None, time_to_live=_AGE)
+        kept, film_kept = gr.State(None, time_to_live=_AGE), gr.State(None, time_to_live=_AGE)
         gr.Markdown(_HEAD)
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
@@ -82,6 +102,11 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
                     elem_id="fov",
                 )  # fmt: skip
                 status = gr.Markdown(_limits_text(limits), elem_id="status")
+                film = gr.File(label="Video", file_types=["video"], elem_id="film")
+                film_status = gr.Markdown(
+                    f"At most {limits.megabytes:g} MB; the first {limits.frames} frames are read.",
+                    elem_id="film-status",
+                )
             with gr.Column(scale=3, min_width=320):
                 choice = gr.Radio([], label="Show", elem_id="choice", visible=False)
                 slider = gr.ImageSlider(
@@ -89,11 +114,19 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
                     buttons=["fullscreen"],
                 )  # fmt: skip
                 legend = gr.HTML(elem_id="legend")
+        with gr.Row(visible=False) as film_results:
+            with gr.Column(scale=3, min_width=320):
+                annotated = gr.Video(label="Annotated video", interactive=False, elem_id="annotated")
+            with gr.Column(scale=2, min_width=280):
+                film_files = gr.File(label="Annotated video as a file", interactive=False, elem_id="film-files")
         with gr.Row(visible=False) as details:
             with gr.Column(scale=3, min_width=320):
                 pointed = gr.Image(
-                    label="Click a pixel or an object", interactive=False, elem_id="pointed", buttons=["fullscreen"]
-                )
+                    label="Point at a pixel; click an object", interactive=False, elem_id="pointed",
+                    buttons=["fullscreen"],
+                )  # fmt: skip
+                hover = gr.Markdown(elem_id="hover")
+                place, moved = gr.Textbox(visible=False), gr.Button("The mouse moved", elem_id="moved")
                 with gr.Row():
                     column = gr.Number(0, label="Column", precision=0, elem_id="column", min_width=80)
                     row = gr.Number(0, label="Row", precision=0, elem_id="row", min_width=80)
@@ -180,6 +213,17 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
             number = int(line.split(":")[0])
             return mark_object(held.scene, number), f"**Object {line}**"
 
+        def look_at(held: _Read | None, place: str) -> str:
+            return "" if held is None else _guarded(lambda: describe_place(held.scene, place))
+
+        def read_film(path: str | None, fov: float, progress: gr.Progress = _PROGRESS) -> tuple[Any, ...]:
+            if path is None:
+                return None, gr.skip(), gr.update(visible=False), None, None
+            held = tempfile.TemporaryDirectory(prefix="multisigma-")
+            out = Path(held.name) / "annotated.webm"
+            count = _guarded(lambda: _annotate(model, Path(path), out, fov, limits, progress))
+            return held, f"{count} frames.", gr.update(visible=True), str(out), str(out)
+
         def fill(held: _Read | None) -> Any:
             return gr.update(choices=list_objects(held.scene) if held else [], value=None)
 
@@ -200,9 +244,55 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
         found = [column, row, words, pointed, objects]
         pointed.select(click, [kept], found, **shown, **private)
         look.click(point, [kept, column, row], found, **shown, **private)
+        # Not in the queue, where they would wait for the model; of many places, the last one counts.
+        moved.click(
+            look_at, [kept, place], [hover], js=_PLACE, queue=False, trigger_mode="always_last", **shown, **private
+        )
+        page.load(None, js=_HOVER)
+        film.change(
+            read_film,
+            [film, degrees],
+            [film_kept, film_status, film_results, annotated, film_files],
+            **model_only,
+            **private,
+        )
         objects.input(choose, [kept, objects], [pointed, words], **shown, **private)
     page.queue(max_size=_WAITING)
     return page
+
+
+class _PageProgress(Progress):
+    """Show a job's progress on the page."""
+
+    def __init__(self, bar: gr.Progress) -> None:
+        self.bar, self.total = bar, 0
+
+    def start(self, job: str, total: int, done: int = 0) -> None:
+        self.total = total
+
+    def update(self, done: int, note: str = "") -> None:
+        self.bar((done, self.total or None), desc=note, unit="frames")
+
+
+def _annotate(model: SceneModel, path: Path, out: Path, fov: float, limits: Limits, bar: gr.Progress) -> int:
+    """Write a visitor's video with its results; return the number of its frames that were read."""
+    with open_video(path, limits) as video:
+        baseline = model.info.camera.baseline if model.info.camera else DEFAULT_BASELINE
+        camera = Camera.from_field_of_view(fov, video.size, baseline)
+        try:
+            count, _ = predict_video(
+                model,
+                video,
+                out,
+                camera,
+                tracker=Tracker(),
+                steadier=DepthSteadier(),
+                most=limits.frames,
+                progress=_PageProgress(bar),
+            )
+        except MultisigmaError as error:
+            raise without_folder(error, path) from error
+    return count
 
 
 def _guarded(work: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Read a visitor's upload. Its size in bytes and in pixels is checked before it is decoded."""
+"""Read a visitor's picture or video. Its size in bytes and in pixels is checked before it is decoded."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from multisigma.datasets.photographs import read_photograph
+from multisigma.datasets.videos import Video
 from multisigma.errors import MultisigmaError
 
-__all__ = ["Limits", "read_upload"]
+__all__ = ["Limits", "open_video", "read_upload", "without_folder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,13 @@ class Limits:
 
     Args:
         megabytes: Largest size of a file.
-        megapixels: Largest number of pixels of a picture, in millions.
+        megapixels: Largest number of pixels of a picture or a frame, in millions.
+        frames: Frames of a video that are read; the rest is left out.
     """
 
     megabytes: float = 30
     megapixels: float = 30
+    frames: int = 300
 
 
 def read_upload(path: Path, limits: Limits) -> NDArray[np.uint8]:
@@ -36,12 +39,7 @@ def read_upload(path: Path, limits: Limits) -> NDArray[np.uint8]:
     Raises:
         MultisigmaError: It is too large, or no picture. The message names no folder of this machine.
     """
-    try:
-        megabytes = path.stat().st_size / 1e6
-    except OSError as error:
-        raise MultisigmaError("The file could not be read. Send it again.") from error
-    if megabytes > limits.megabytes:
-        raise MultisigmaError(f"A file must have at most {limits.megabytes:g} MB. Found {megabytes:.1f} MB.")
+    _require_size(path, limits)
     try:
         with Image.open(path) as picture:
             megapixels = picture.width * picture.height / 1e6
@@ -54,4 +52,38 @@ def read_upload(path: Path, limits: Limits) -> NDArray[np.uint8]:
     try:
         return read_photograph(path)
     except MultisigmaError as error:
-        raise MultisigmaError(str(error).replace(f"{path.parent}/", "")) from error
+        raise without_folder(error, path) from error
+
+
+def open_video(path: Path, limits: Limits) -> Video:
+    """Open an uploaded video.
+
+    Raises:
+        MultisigmaError: It is too large, or no video. The message names no folder of this machine.
+    """
+    _require_size(path, limits)
+    try:
+        video = Video(path)
+    except MultisigmaError as error:
+        raise without_folder(error, path) from error
+    megapixels = video.size[0] * video.size[1] / 1e6
+    if megapixels > limits.megapixels:
+        video.close()
+        raise MultisigmaError(
+            f"A video must have at most {limits.megapixels:g} million pixels a frame. Found {megapixels:.1f}."
+        )
+    return video
+
+
+def without_folder(error: MultisigmaError, path: Path) -> MultisigmaError:
+    """Return an error about a file that names no folder of this machine."""
+    return MultisigmaError(str(error).replace(f"{path.parent}/", ""))
+
+
+def _require_size(path: Path, limits: Limits) -> None:
+    try:
+        megabytes = path.stat().st_size / 1e6
+    except OSError as error:
+        raise MultisigmaError("The file could not be read. Send it again.") from error
+    if megabytes > limits.megabytes:
+        raise MultisigmaError(f"A file must have at most {limits.megabytes:g} MB. Found {megabytes:.1f} MB.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from multisigma.visualization.point_cloud import PointCloud
 __all__ = [
     "View",
     "describe_pixel",
+    "describe_place",
     "draw_cloud",
     "list_objects",
     "make_views",
@@ -107,10 +108,11 @@ def describe_pixel(scene: ScenePrediction, column: int, row: int) -> str:
         name = scene.labels.by_id[int(semantic.ids[row, column])].name
         lines.append(f"- class **{name}**, {semantic.probability[row, column]:.0%} sure")
     if depth is not None and depth.camera is not None:
-        metres = float(depth.metres[row, column])
-        line = f"- distance **{_metres(metres)}**"
+        # Of this pixel alone: the page asks for many, one after the other.
+        depth = replace(depth, disparity=depth.disparity[row : row + 1, column : column + 1])
+        line = f"- distance **{_metres(float(depth.metres[0, 0]))}**"
         if depth.noise_scale is not None:
-            near, far = (float(bound[row, column]) for bound in depth.interval(_SHARE))
+            near, far = (float(bound[0, 0]) for bound in depth.interval(_SHARE))
             line += f", in {_SHARE:.0%} of pixels within {_metres(near)} to {_metres(far)}"
         lines.append(line)
     elif depth is not None:
@@ -121,6 +123,25 @@ def describe_pixel(scene: ScenePrediction, column: int, row: int) -> str:
     elif _objects(scene) is not None:
         lines.append("- no object")
     return "\n".join(lines)
+
+
+def describe_place(scene: ScenePrediction, place: str) -> str:
+    """Return what `describe_pixel` does, in one line.
+
+    Args:
+        scene: The prediction.
+        place: Where the mouse is: shares of the width and of the height, such as '0.25 0.5'.
+
+    Raises:
+        MultisigmaError: The place is none, or lies outside of the image.
+    """
+    height, width = scene.image.shape[:2]
+    try:
+        x, y = (float(share) for share in place.split())
+        column, row = int(x * width), int(y * height)
+    except (ValueError, OverflowError) as error:
+        raise MultisigmaError("A place must be two shares, such as '0.25 0.5'. Found something else.") from error
+    return describe_pixel(scene, column, row).replace(":\n- ", ": ").replace("\n- ", "; ")
 
 
 def list_objects(scene: ScenePrediction) -> list[str]:

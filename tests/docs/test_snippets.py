@@ -180,8 +180,8 @@ def test_tables_of_videos_are_the_measurement() -> None:
         for rule, scores in by_rule.items()
     ]
     columns = {
-        "from": ("objects of, frames per second", "{}"),
-        "rule": ("identity by", "{}"),
+        "from": ("whose objects, frame rate", "{}"),
+        "rule": ("how they are numbered", "{}"),
         "switches_per_100_frames": ("switches per 100 frames", "{}"),
         "idf1": ("IDF1", "{:.2f}"),
         "mota": ("MOTA", "{:.2f}"),

@@ -1,5 +1,6 @@
-"""What each part of the small model's training gives: the encoder's pretraining, changes of the images' colours, rich
-streets, the decoder, and longer training.
+"""Measure what each part of the small model's training is worth.
+
+The parts are pretraining of the encoder, random changes of colour, rich streets, the decoder, and long training.
 
 python benchmarks/ablation.py --rich RICH --plain PLAIN --unseen UNSEEN --photographs FOLDER --runs RUNS [--seeds 3] \
     > benchmarks/results/ablation.json
@@ -55,7 +56,6 @@ def configuration(change: dict[str, Any], roots: dict[str, str], seed: int) -> T
     base = replace(
         TrainConfig.from_yaml(PRESETS["laptop"]),
         data="rich",
-        tasks=Names("semantic", "instance", "depth"),
         frozen_stride=8,
         encoder_learning_rate=0.02,
         batch_size=4,

@@ -145,16 +145,6 @@ class PlainLoop(lightning.Callback):
         self.last = self.clock()
 
 
-def steps_of(variant: Variant, batch: Batch, rounds: int, clock: Callable[[], float]) -> Any:
-    """Return the milliseconds of each of some steps, after two that are not counted."""
-    taken = []
-    for _ in range(rounds + 2):
-        begin = clock()
-        variant.step(batch)
-        taken.append(1e3 * (clock() - begin))
-    return np.array(taken[2:])
-
-
 def rounds_of(variants: dict[str, Variant], batch: Batch, rounds: int, clock: Callable[[], float]) -> dict[str, Any]:
     """Return each variant's milliseconds, and its speed-up over the first in the same round."""
     for variant in variants.values():
@@ -250,23 +240,23 @@ def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, A
     if options.compile:
         variants["compile"] = Variant(config, data, compiled=True)
     # First, because memory that is kept once is kept for good.
-    returned = steps_of(variants["as it is"], batch, options.rounds, clock)
+    one = {"as it is": variants["as it is"]}
+    returned = rounds_of(one, batch, options.rounds, clock)["as it is"]["milliseconds"]
     keep_freed_memory()
-    kept = steps_of(variants["as it is"], batch, options.rounds, clock)
+    kept = rounds_of(one, batch, options.rounds, clock)["as it is"]["milliseconds"]
     result: dict[str, Any] = {
         "freed memory": {
-            "returned to the system, milliseconds": quartiles(returned, 1),
-            "kept, milliseconds": quartiles(kept, 1),
-            "speed-up of the medians": round(float(np.median(returned) / np.median(kept)), 3),
+            "returned to the system, milliseconds": returned,
+            "kept, milliseconds": kept,
+            "speed-up of the medians": round(returned[1] / kept[1], 3),
         }
     }
     result["steps"] = rounds_of(variants, batch, options.rounds, clock)
     result["operations"] = {key: operations(partial(variants[key].step, batch)) for key in ("as it is", "bf16-mixed")}
     result["processor milliseconds of a batch"] = loading(config, root, packed, options.rounds)
     result["whole step"] = whole_step(config, root, folder / f"{name}-run", 2 * options.rounds, clock)
-    seconds = np.array([result["steps"][name]["milliseconds"][1] for name in variants]) / 1e3
     result["frames per second"] = {
-        name: round(config.batch_size / float(value), 2) for name, value in zip(variants, seconds, strict=True)
+        key: round(1e3 * config.batch_size / taken["milliseconds"][1], 2) for key, taken in result["steps"].items()
     }
     return result | {"batch": config.batch_size, "frame": str(config.crop)}
 

@@ -4,7 +4,9 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,7 +50,7 @@ def test_only_regular_files_of_a_limited_size_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("read", [read_photograph, read_map, read_values, lambda path: read_png(path, "8-bit grey")])
-def test_an_image_is_refused_before_it_is_decoded(tmp_path: Path, read) -> None:  # type: ignore[no-untyped-def]
+def test_an_image_is_refused_before_it_is_decoded(tmp_path: Path, read: Callable[[Path], Any]) -> None:
     side = int(MOST_PIXELS**0.5) + 1
     path = tmp_path / "huge.png"
     path.write_bytes(png_of(side, side, 8, b""))
@@ -61,7 +63,7 @@ def test_an_image_is_refused_before_it_is_decoded(tmp_path: Path, read) -> None:
 
 
 @pytest.mark.parametrize("read", [read_photograph, read_map, read_values, lambda path: read_png(path, "16-bit grey")])
-def test_a_png_holds_the_pixels_that_its_header_says(tmp_path: Path, read) -> None:  # type: ignore[no-untyped-def]
+def test_a_png_holds_the_pixels_that_its_header_says(tmp_path: Path, read: Callable[[Path], Any]) -> None:
     """8,000 x 8,000 pixels of 16 bits, of which there are a few: decoders would ask for the memory of all."""
     path = tmp_path / "claim.png"
     path.write_bytes(png_of(8000, 8000, 16, zlib.compress(bytes(1000))))
@@ -70,7 +72,7 @@ def test_a_png_holds_the_pixels_that_its_header_says(tmp_path: Path, read) -> No
 
 
 @pytest.mark.parametrize("read", [read_photograph, read_map, read_values, lambda path: read_png(path, "16-bit grey")])
-def test_a_damaged_chunk_asks_for_no_memory(tmp_path: Path, read) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_chunk_asks_for_no_memory(tmp_path: Path, read: Callable[[Path], Any]) -> None:
     """Pillow does not take the file for a PNG; OpenCV makes room for a chunk of 4 GB."""
     path, content = tmp_path / "depth.png", png_of(16, 12, 16, bytes(396))
     path.write_bytes(content[:29] + bytes(4) + struct.pack(">I", 0xF8002997) + content[37:])
@@ -81,7 +83,7 @@ def test_a_damaged_chunk_asks_for_no_memory(tmp_path: Path, read) -> None:  # ty
 
 
 @pytest.mark.parametrize("read", [read_photograph, read_map, read_values])
-def test_an_image_has_one_size(tmp_path: Path, read) -> None:  # type: ignore[no-untyped-def]
+def test_an_image_has_one_size(tmp_path: Path, read: Callable[[Path], Any]) -> None:
     """Decoders take the first of two headers, or the last."""
     large, small = png_of(10_000, 10_000, 8, b""), png_of(4, 4, 8, bytes(20))
     path = tmp_path / "two.png"
@@ -91,7 +93,7 @@ def test_an_image_has_one_size(tmp_path: Path, read) -> None:  # type: ignore[no
 
 
 @pytest.mark.parametrize("read", [read_photograph, read_map, read_values])
-def test_no_program_is_read_as_an_image(tmp_path: Path, read) -> None:  # type: ignore[no-untyped-def]
+def test_no_program_is_read_as_an_image(tmp_path: Path, read: Callable[[Path], Any]) -> None:
     """Pillow has Ghostscript run it; an icon's picture may be larger than the icon says."""
     Image.new("RGB", (8, 8)).save(tmp_path / "x.eps")
     Image.new("RGB", (16, 16)).save(tmp_path / "x.ico")

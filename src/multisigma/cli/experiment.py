@@ -50,7 +50,9 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
         help="root of the data; if not given, the page is made from what is there",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of results, which experiments may share")
-    parser.add_argument("--budget", choices=("smoke", "cpu", "gpu", "paper"), default="cpu", help="size of the runs")
+    parser.add_argument(
+        "--budget", choices=("smoke", "cpu", "cpu-long", "gpu", "paper"), default="cpu", help="size of the runs"
+    )
     parser.add_argument("--seeds", type=PositiveInt | None, default=None, help="seeds that are reported")
     parser.add_argument(
         "--protocol",

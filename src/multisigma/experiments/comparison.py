@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from multisigma.experiments.page import Page, estimate, interval
 from multisigma.experiments.results import METRICS, Result
-from multisigma.experiments.statistics import delta_m, over_frames, over_seeds, paired, t_interval
+from multisigma.experiments.statistics import delta_m, gain, over_frames, over_seeds, paired, t_interval
 from multisigma.experiments.study import TASKS, Study
 
 HEADINGS = ("IoU %", "instance px", "depth px")
+GAINS = tuple(f"gain in {heading.split()[0]}, %" for heading in HEADINGS)
 MAIN = [keys[0] for keys in METRICS.values()]
 _ALL_KEYS = [key for keys in METRICS.values() for key in keys]
 
@@ -96,3 +97,15 @@ def add_differences(page: Page, study: Study, results: Results, name: str) -> No
         f"Difference: '{name}' minus the other row, paired by seed. A larger IoU is better; smaller errors are. The "
         "last column is a bootstrap over validation frames of the means over seeds."
     )
+
+
+def paired_gains(found: Sequence[Result], base: Sequence[Result], frames: Sequence[str]) -> list[str]:
+    """Return the gain of each main number over the same seed of the base, over seeds."""
+    before = {result.config.seed: result for result in base}
+    both = [result for result in found if result.config.seed in before]
+    return [
+        estimate(
+            t_interval([gain(key, r.value(key, frames), before[r.config.seed].value(key, frames)) for r in both]), 3
+        )
+        for key in MAIN
+    ]

@@ -14,7 +14,7 @@ from torch import Tensor
 from multisigma.datasets.frame import Frame
 from multisigma.datasets.labels import IGNORE
 from multisigma.errors import MultisigmaError
-from multisigma.experiments.comparison import MAIN
+from multisigma.experiments.comparison import GAINS, MAIN, paired_gains
 from multisigma.experiments.page import Page, add_origin, estimate
 from multisigma.experiments.plots import COLOURS, legend, panels
 from multisigma.experiments.results import Result
@@ -124,6 +124,15 @@ def page(study: Study) -> Page:
     noises = [f"noise {task}" for task in TASKS]
     made.table(["weighting", "noise added to", "IoU %", "instance px", "depth px", *noises], rows)
     made.text("Noise: 1 / weight at the end of the training.")
+    made.heading("What the noise costs")
+    rows = []
+    for name in WEIGHTINGS:
+        clean_runs = study.found(runs(study, name, "none"))
+        for level in LEVELS:
+            if level != "none":
+                rows.append([name, level, *paired_gains(study.found(runs(study, name, level)), clean_runs, frames)])
+    made.table(["weighting", "noise added to", *GAINS], rows)
+    made.text("Gain over the same weighting without added noise, paired by seed; positive is better.")
     figure, axes = panels(["learned sigma of depth, px"], 1)
     levels = [level for level in LEVELS if level == "none" or level.startswith("depth")]
     added = [LEVELS[level].get("task_options", {}).get("depth", {}).get("scale", 0.0) for level in levels]

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from multisigma.experiments import table1
-from multisigma.experiments.comparison import HEADINGS, MAIN
+from multisigma.experiments.comparison import GAINS, HEADINGS, MAIN, paired_gains
 from multisigma.experiments.page import Page, add_origin, estimate
 from multisigma.experiments.plots import legend, panels
-from multisigma.experiments.results import Result
-from multisigma.experiments.statistics import HIGHER_IS_BETTER, gain, over_seeds, t_interval
+from multisigma.experiments.statistics import HIGHER_IS_BETTER, over_seeds
 from multisigma.experiments.study import TASKS, Study
 from multisigma.training.config import TrainConfig
 from multisigma.visualization.curves import PALETTE
@@ -115,23 +114,11 @@ def page(study: Study) -> Page:
     made.plot("front", figure, "Means over seeds. Up is better for IoU, down for the errors.")
     made.heading("Does a preference move the result?")
     rows = [
-        [f"{task} x {strength:.2g}", *_gains(results[f"{task} x {strength:.2g}"], results[LEARNED], frames)]
+        [f"{task} x {strength:.2g}", *paired_gains(results[f"{task} x {strength:.2g}"], results[LEARNED], frames)]
         for task in TASKS
         for strength in STRENGTHS
     ]
-    made.table(["preference", *(f"gain in {heading.split()[0]}, %" for heading in HEADINGS)], rows)
+    made.table(["preference", *GAINS], rows)
     made.text("Gain over learned weights without a preference, paired by seed; positive is better.")
     add_origin(made, "optimal_weighting", study)
     return made
-
-
-def _gains(found: Sequence[Result], base: Sequence[Result], frames: Sequence[str]) -> list[str]:
-    """Return the gain of each main number over the same seed of the base, over seeds."""
-    before = {result.config.seed: result for result in base}
-    both = [result for result in found if result.config.seed in before]
-    return [
-        estimate(
-            t_interval([gain(key, r.value(key, frames), before[r.config.seed].value(key, frames)) for r in both]), 3
-        )
-        for key in MAIN
-    ]

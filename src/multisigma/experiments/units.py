@@ -97,6 +97,7 @@ class UnitInstance(_InUnit, Instance):
 # The width of the frames and focal length times baseline at that width, to about a tenth, make the scale of a pixel.
 _WIDTH: Final = 128
 _FOCAL_TIMES_BASELINE: Final = 31.0
+LEARNED, CLOSED_FORM = "learned", "closed form"
 DEPTH, VECTORS = "multisigma.experiments.units.UnitDepth", "multisigma.experiments.units.UnitInstance"
 
 
@@ -117,8 +118,12 @@ UNITS: dict[str, dict[str, Any]] = {
 
 
 def weightings(study: Study, change: Mapping[str, Any]) -> dict[str, TrainConfig]:
-    """Return the three weightings under a change of unit; the best of the grid as soon as it is known in pixels."""
-    found = {"equal": study.config("equal", **change), "learned": study.config(**change)}
+    """Return the weightings under a change of unit; the best of the grid as soon as it is known in pixels."""
+    found = {
+        "equal": study.config("equal", **change),
+        LEARNED: study.config(**change),
+        CLOSED_FORM: study.config(options={"closed_form": True}, **change),
+    }
     if best := table1.grid_choice(study):
         total = sum(best.values())
         weights = {task: weight / total for task, weight in best.items()}

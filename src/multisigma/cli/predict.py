@@ -12,7 +12,7 @@ from multisigma.cli.options import GivenCamera, add_camera, add_device, add_mode
 from multisigma.errors import MultisigmaError
 
 if TYPE_CHECKING:
-    from multisigma.models import DistanceCalibration, Inference, OnnxSceneModel, SceneModel, ScenePrediction
+    from multisigma.models import DistanceCalibration, Inference, ScenePrediction, ScenePredictor
 
 # Inputs that the last message names; each has had a warning of its own.
 _NAMED = 5
@@ -136,7 +136,7 @@ def run(options: Namespace) -> None:
 
     inference: Inference | None = Inference(options.flip, tuple(options.scales), options.tile, options.half)
     calibration = DistanceCalibration.read(options.calibration) if options.calibration else None
-    model: SceneModel | OnnxSceneModel
+    model: ScenePredictor
     if options.model is not None and options.model.suffix == ".onnx":
         _require_defaults(options)
         inference, model = None, OnnxSceneModel.load(options.model, trust_code=options.trust_code)
@@ -194,7 +194,7 @@ def _require_defaults(options: Namespace) -> None:
 
 
 def _predict_images(
-    model: "SceneModel | OnnxSceneModel",
+    model: "ScenePredictor",
     images: Mapping[str, Path],
     given: GivenCamera,
     inference: "Inference | None",
@@ -247,7 +247,7 @@ def _predict_images(
 
 
 def _predict_videos(
-    model: "SceneModel | OnnxSceneModel",
+    model: "ScenePredictor",
     videos: Mapping[str, Path | int],
     given: GivenCamera,
     inference: "Inference | None",

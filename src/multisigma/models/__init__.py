@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from multisigma.models.scene_model import SceneModel
     from multisigma.models.scene_network import SceneNetwork
     from multisigma.models.scene_prediction import ScenePrediction
+    from multisigma.models.scene_predictor import ScenePredictor
     from multisigma.models.video import follow, predict_video
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "SceneModel",
     "SceneNetwork",
     "ScenePrediction",
+    "ScenePredictor",
     "calibrate",
     "follow",
     "predict_video",
@@ -34,6 +36,7 @@ _MODULES = {
     "SceneModel": "scene_model",
     "SceneNetwork": "scene_network",
     "ScenePrediction": "scene_prediction",
+    "ScenePredictor": "scene_predictor",
     "calibrate": "distances",
     "follow": "video",
     "predict_video": "video",

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from multisigma.datasets.frame import Camera
-from multisigma.datasets.photographs import AnyImage, read_photograph
 from multisigma.errors import MultisigmaError
 from multisigma.models.model_info import ModelInfo
-from multisigma.models.postprocess import postprocess, resize_image, to_height
-from multisigma.models.scene_prediction import ScenePrediction
+from multisigma.models.postprocess import resize_image
+from multisigma.models.scene_predictor import ScenePredictor
 from multisigma.tasks import Task
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-    from multisigma.models.distances import DistanceCalibration
     from multisigma.models.inference import Inference
 
 __all__ = ["METADATA_KEY", "OnnxSceneModel"]
@@ -35,7 +31,7 @@ _log = logging.getLogger(__name__)
 _STRETCH = 0.05
 
 
-class OnnxSceneModel:
+class OnnxSceneModel(ScenePredictor):
     """A model that `multisigma export` wrote: all that a prediction needs, in one file.
 
     Args:
@@ -52,8 +48,7 @@ class OnnxSceneModel:
     def __init__(self, session: InferenceSession, info: ModelInfo, tasks: Sequence[Task]) -> None:
         self.session, self.info, self.tasks = session, info, list(tasks)
         batch, _, rows, columns = session.get_inputs()[0].shape
-        self.batch: int | None = batch if isinstance(batch, int) else None
-        """Images at a time that the file is fixed to; None if their number is free."""
+        self.batch = batch if isinstance(batch, int) else None
         self.size: tuple[int, int] | None = (rows, columns) if isinstance(rows, int) else None
         """Height and width that the file is fixed to; None if they are free."""
         self._warned = False
@@ -105,85 +100,9 @@ class OnnxSceneModel:
         info = ModelInfo.parse(text, path)
         return cls(session, info, info.load_tasks(path, trust_code))
 
-    def predict(
-        self,
-        image: AnyImage,
-        camera: Camera | None = None,
-        height: int | None = None,
-        *,
-        learned_noise: bool = False,
-        calibration: DistanceCalibration | None = None,
-    ) -> ScenePrediction:
-        """Predict one image as `SceneModel.predict` does.
-
-        If the file has a fixed size, the image is resized to it.
-
-        Args:
-            image: A path, a Pillow image, an array or a tensor, of any size; see `read_photograph`.
-            camera: The camera at the size of the image, for depth in metres.
-            height: Working height in pixels; None for the model's own.
-            learned_noise: Whether results get the sigma that training has learned, for metrics of calibration.
-            calibration: The scale of the distances of this camera, from `calibrate`.
-
-        Raises:
-            MultisigmaError: The image cannot be read, `height` is not positive, or the file is fixed to another.
-        """
-        scenes = self.predict_all([image], camera, height, learned_noise=learned_noise, calibration=calibration)
-        return next(scenes)
-
-    def predict_all(
-        self,
-        images: Iterable[AnyImage],
-        camera: Camera | Callable[[tuple[int, int]], Camera | None] | None = None,
-        height: int | None = None,
-        *,
-        batch: int = 1,
-        inference: Inference | None = None,
-        learned_noise: bool = False,
-        calibration: DistanceCalibration | None = None,
-    ) -> Iterator[ScenePrediction]:
-        """Predict images one after the other as `SceneModel.predict_all` does.
-
-        Args:
-            images: The images. They are read when their turn comes.
-            camera: The camera of all of them; or a function from the height and width of an image to its camera.
-            height: Working height in pixels; None for the model's own.
-            batch: How many images the network sees at once. A file of a fixed batch sees that many, the last image
-                repeated if there are fewer.
-            inference: None. An exported model sees whole images once, in the precision of the file.
-            learned_noise: Whether results get the sigma that training has learned.
-            calibration: The scale of the distances of this camera, from `calibrate`.
-
-        Yields:
-            The prediction of each image, in their order.
-
-        Raises:
-            MultisigmaError: As `predict` does; `batch` is not positive; or `inference` is given.
-        """
-        if batch < 1:
-            raise MultisigmaError(f"Parameter `batch` must be positive. Found {batch}.")
-        if inference is not None:
-            raise MultisigmaError(
-                f"Parameter `inference` must be None with an exported model. Found {inference}. Take a `SceneModel`."
-            )
-        rest = iter(images)
-        while group := [read_photograph(image) for image in islice(rest, self.batch or batch)]:
-            outputs = self._outputs([self._working_image(pixels, height) for pixels in group])
-            for pixels, arrays in zip(group, outputs, strict=True):
-                yield postprocess(
-                    pixels,
-                    arrays,
-                    self.info,
-                    self.tasks,
-                    camera((pixels.shape[0], pixels.shape[1])) if callable(camera) else camera,
-                    learned_noise=learned_noise,
-                    calibration=calibration,
-                )
-
     def _working_image(self, pixels: NDArray[np.uint8], height: int | None) -> NDArray[np.uint8]:
-        """Return an image of shape (H, W, 3) at the size at which the network sees it."""
         if self.size is None:
-            return to_height(pixels, self.info.working_height if height is None else height)
+            return super()._working_image(pixels, height)
         if height not in (None, self.size[0]):
             raise MultisigmaError(
                 f"Parameter `height` must be {self.size[0]}, to which the exported model is fixed. Found {height}."
@@ -191,10 +110,15 @@ class OnnxSceneModel:
         self._warn_of_stretch(pixels.shape[0], pixels.shape[1], *self.size)
         return resize_image(pixels, *self.size)
 
-    def _outputs(self, images: Sequence[NDArray[np.uint8]]) -> list[dict[str, NDArray[np.float32]]]:
-        """Return each image's outputs of shape (channels, H, W), by task name."""
+    def _outputs(
+        self, images: Sequence[NDArray[np.uint8]], inference: Inference | None
+    ) -> list[dict[str, NDArray[np.float32]]]:
+        if inference is not None:
+            raise MultisigmaError(
+                f"Parameter `inference` must be None with an exported model. Found {inference}. Take a `SceneModel`."
+            )
         if len({image.shape for image in images}) > 1:
-            return [outputs for image in images for outputs in self._outputs([image])]
+            return [outputs for image in images for outputs in self._outputs([image], None)]
         missing = (self.batch or len(images)) - len(images)
         rgb = np.stack([*images, *[images[-1]] * missing]).transpose(0, 3, 1, 2)
         found = self.session.run(list(self.info.outputs), {"rgb": np.ascontiguousarray(rgb)})

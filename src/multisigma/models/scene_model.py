@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -18,19 +17,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from multisigma.datasets.frame import Camera
-from multisigma.datasets.photographs import AnyImage, read_photograph
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_bytes
 from multisigma.models.inference import Inference, network_outputs
 from multisigma.models.model_info import DEFAULT_FOLDER, INFO_FILE, SHIPPED, ModelInfo
-from multisigma.models.postprocess import postprocess, to_height
 from multisigma.models.scene_network import SceneNetwork
-from multisigma.models.scene_prediction import ScenePrediction
+from multisigma.models.scene_predictor import ScenePredictor
 from multisigma.tasks import Task
 
 if TYPE_CHECKING:
-    from multisigma.models.distances import DistanceCalibration
+    pass
 
 __all__ = ["CARD_FILE", "DEFAULT_FOLDER", "INFO_FILE", "WEIGHTS_FILE", "SceneModel", "default_device"]
 
@@ -42,7 +38,7 @@ CARD_FILE = "MODEL_CARD.md"
 _log = logging.getLogger(__name__)
 
 
-class SceneModel(nn.Module):
+class SceneModel(nn.Module, ScenePredictor):
     """A network with its tasks, its classes and its noise scales: all that a prediction needs.
 
     Args:
@@ -95,95 +91,16 @@ class SceneModel(nn.Module):
         outputs: dict[str, Tensor] = self.network(rgb)
         return outputs
 
-    def predict(
-        self,
-        image: AnyImage,
-        camera: Camera | None = None,
-        height: int | None = None,
-        *,
-        inference: Inference | None = None,
-        learned_noise: bool = False,
-        calibration: DistanceCalibration | None = None,
-    ) -> ScenePrediction:
-        """Predict one image, in evaluation mode.
-
-        The image is resized to the working height with its aspect ratio kept, and the results are resized to the
-        image's own size. An enlarged image is at most four working heights wide.
-
-        Args:
-            image: A path, a Pillow image, an array or a tensor, of any size; see `read_photograph`.
-            camera: The camera at the size of the image, for depth in metres.
-            height: Working height in pixels; None for the model's own.
-            inference: Averaging, tiles and precision; None for one look at the whole image.
-            learned_noise: Whether results get the sigma that training has learned, for metrics of calibration.
-            calibration: The scale of the distances of this camera, from `calibrate`.
-
-        Raises:
-            MultisigmaError: The image cannot be read, and the message names the file; or `height` is not positive.
-        """
-        scenes = self.predict_all(
-            [image], camera, height, inference=inference, learned_noise=learned_noise, calibration=calibration
-        )
-        return next(scenes)
-
-    def predict_all(
-        self,
-        images: Iterable[AnyImage],
-        camera: Camera | Callable[[tuple[int, int]], Camera | None] | None = None,
-        height: int | None = None,
-        *,
-        batch: int = 1,
-        inference: Inference | None = None,
-        learned_noise: bool = False,
-        calibration: DistanceCalibration | None = None,
-    ) -> Iterator[ScenePrediction]:
-        """Predict images one after the other, such as the frames of a video; see `predict`.
-
-        Args:
-            images: The images. They are read when their turn comes.
-            camera: The camera of all of them; or a function from the height and width of an image to its camera.
-            height: Working height in pixels; None for the model's own.
-            batch: How many images the network sees at once. Images of different working sizes are seen apart. On a CPU,
-                1 is fastest.
-            inference: Averaging, tiles and precision; None for one look at the whole image.
-            learned_noise: Whether results get the sigma that training has learned.
-            calibration: The scale of the distances of this camera, from `calibrate`.
-
-        Yields:
-            The prediction of each image, in their order.
-
-        Raises:
-            MultisigmaError: As `predict` does; or `batch` is not positive.
-        """
-        working_height = self.info.working_height if height is None else height
-        if batch < 1:
-            raise MultisigmaError(f"Parameter `batch` must be positive. Found {batch}.")
-        rest = iter(images)
-        while group := [read_photograph(image) for image in islice(rest, batch)]:
-            working = [to_height(pixels, working_height) for pixels in group]
-            for pixels, outputs in zip(group, self._outputs(working, inference or Inference()), strict=True):
-                height_and_width = pixels.shape[0], pixels.shape[1]
-                yield postprocess(
-                    pixels,
-                    outputs,
-                    self.info,
-                    self.tasks,
-                    camera(height_and_width) if callable(camera) else camera,
-                    learned_noise=learned_noise,
-                    calibration=calibration,
-                )
-
     @torch.inference_mode()
     def _outputs(
-        self, images: Sequence[NDArray[np.uint8]], inference: Inference
+        self, images: Sequence[NDArray[np.uint8]], inference: Inference | None
     ) -> list[dict[str, NDArray[np.float32]]]:
-        """Return each image's outputs of shape (channels, H, W), by task name."""
         same = len({image.shape for image in images}) == 1
         found: list[dict[str, NDArray[np.float32]]] = []
         for group in [images] if same else [[image] for image in images]:
             rgb = torch.from_numpy(np.stack(group).transpose(0, 3, 1, 2).copy()).to(self.device)
             with _evaluation_mode(self):
-                outputs = network_outputs(self, rgb, self.tasks, inference)
+                outputs = network_outputs(self, rgb, self.tasks, inference or Inference())
             arrays = {name: output.cpu().numpy() for name, output in outputs.items()}
             found += [{name: array[i] for name, array in arrays.items()} for i in range(len(group))]
         return found

@@ -22,8 +22,7 @@ from multisigma.tracking import DepthSteadier, Tracker
 if TYPE_CHECKING:
     from multisigma.models.distances import DistanceCalibration
     from multisigma.models.inference import Inference
-    from multisigma.models.onnx_scene_model import OnnxSceneModel
-    from multisigma.models.scene_model import SceneModel
+    from multisigma.models.scene_predictor import ScenePredictor
 
 __all__ = ["follow", "predict_video"]
 
@@ -71,7 +70,7 @@ def _labels(scene: ScenePrediction, instances: InstanceResult | None) -> NDArray
 
 
 def predict_video(
-    model: SceneModel | OnnxSceneModel,
+    model: ScenePredictor,
     video: Video,
     path: Path,
     camera: Camera | None = None,

@@ -132,6 +132,7 @@ def test_a_diverged_run_is_a_result(root: Path, tmp_path: Path) -> None:
     result = execute(study.config("equal", learning_rate=1e30), tmp_path / "run")
     assert result.failure
     assert "finite" in result.failure
+    assert str(tmp_path) not in result.failure
     assert not result.counts
 
 

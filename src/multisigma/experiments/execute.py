@@ -90,7 +90,9 @@ def execute(config: TrainConfig, run: Path, after: AfterTraining | None = None) 
             },
         )
     except DivergenceError as error:
-        result = Result(config, str(error), curves=_curves(run), gradients=probe.rows, provenance=provenance)
+        # Results go to other machines, so they name no folder of this one.
+        failure = str(error).replace(str(run), "RUN")
+        result = Result(config, failure, curves=_curves(run), gradients=probe.rows, provenance=provenance)
     finished = {"finished": datetime.now(UTC).isoformat(timespec="seconds")}
     seconds = {"seconds": round(time.perf_counter() - begin, 1)}
     return replace(result, provenance=dict(result.provenance) | finished | seconds)

@@ -251,7 +251,7 @@ class _Report:
             self.progress.stop()
             self.total = len(planned)
             self.progress.start("runs", self.total, done)
-        self.progress.update(done, f"{running} running, {self.total - done - running} left")
+        self.progress.update(done, f"{running} running, {max(0, self.total - done - running)} left")
 
 
 def _work_in_processes(experiment: Experiment, study: Study, jobs: int, report: _Report) -> None:

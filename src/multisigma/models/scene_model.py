@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 import safetensors.torch
@@ -24,9 +24,6 @@ from multisigma.models.model_info import DEFAULT_FOLDER, INFO_FILE, SHIPPED, Mod
 from multisigma.models.scene_network import SceneNetwork
 from multisigma.models.scene_predictor import ScenePredictor
 from multisigma.tasks import Task
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["CARD_FILE", "DEFAULT_FOLDER", "INFO_FILE", "WEIGHTS_FILE", "SceneModel", "default_device"]
 

@@ -1,4 +1,4 @@
-"""What all runtimes of a model share: from images to predictions. Needs no torch."""
+"""The base class of models that predict scenes. Needs no torch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ScenePredictor(ABC):
         learned_noise: bool = False,
         calibration: DistanceCalibration | None = None,
     ) -> ScenePrediction:
-        """Predict one image.
+        """Predict one image, in evaluation mode.
 
         The image is resized to the working height with its aspect ratio kept, or to the size that an exported model is
         fixed to. The results are resized to the image's own size. An enlarged image is at most four working heights

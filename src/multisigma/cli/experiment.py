@@ -11,6 +11,7 @@ from jsonargparse.typing import PositiveInt
 
 from multisigma.cli.console import make_progress, print_line
 from multisigma.cli.options import add_trust_code
+from multisigma.experiments.budgets import BUDGETS
 from multisigma.training.config import Names
 
 EXPERIMENTS = {
@@ -50,9 +51,7 @@ def make_parser(arguments: Sequence[str]) -> ArgumentParser:
         help="root of the data; if not given, the page is made from what is there",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of results, which experiments may share")
-    parser.add_argument(
-        "--budget", choices=("smoke", "cpu", "cpu-long", "gpu", "paper"), default="cpu", help="size of the runs"
-    )
+    parser.add_argument("--budget", choices=tuple(BUDGETS), default="cpu", help="size of the runs")
     parser.add_argument("--seeds", type=PositiveInt | None, default=None, help="seeds that are reported")
     parser.add_argument(
         "--protocol",

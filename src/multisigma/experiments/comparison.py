@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from multisigma.experiments.page import Page, estimate, interval
 from multisigma.experiments.results import METRICS, Result
-from multisigma.experiments.statistics import delta_m, gain, over_frames, over_seeds, paired, t_interval
+from multisigma.experiments.statistics import delta_m, gain_over_seeds, over_frames, over_seeds, paired, t_interval
 from multisigma.experiments.study import TASKS, Study
 
 HEADINGS = ("IoU %", "instance px", "depth px")
@@ -101,11 +101,4 @@ def add_differences(page: Page, study: Study, results: Results, name: str) -> No
 
 def paired_gains(found: Sequence[Result], base: Sequence[Result], frames: Sequence[str]) -> list[str]:
     """Return the gain of each main number over the same seed of the base, over seeds."""
-    before = {result.config.seed: result for result in base}
-    both = [result for result in found if result.config.seed in before]
-    return [
-        estimate(
-            t_interval([gain(key, r.value(key, frames), before[r.config.seed].value(key, frames)) for r in both]), 3
-        )
-        for key in MAIN
-    ]
+    return [estimate(gain_over_seeds(found, base, [key], frames), 3) for key in MAIN]

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from multisigma.experiments.page import Page, add_origin, estimate, number
 from multisigma.experiments.plots import legend, panels
 from multisigma.experiments.results import METRICS, Result
-from multisigma.experiments.statistics import Estimate, gain, t_interval
+from multisigma.experiments.statistics import Estimate, gain_over_seeds, t_interval
 from multisigma.experiments.study import TASKS, Study
 from multisigma.training.config import TrainConfig
 from multisigma.visualization.curves import PALETTE
@@ -54,11 +54,9 @@ def transfer(result: Result, helper: str, helped: str) -> float:
 def pair_gain(study: Study, helped: str, helper: str) -> Estimate:
     """Return the gain in per cent of a task from the company of another, paired by seed."""
     _, frames = study.frames()
-    key = METRICS[helped][0]
     pair = next(pair for pair in PAIRS if {helped, helper} == set(pair))
-    alone = {r.config.seed: r.value(key, frames) for r in study.found(runs(study, helped))}
-    found = [r for r in study.found(runs(study, *pair)) if r.config.seed in alone]
-    return t_interval([gain(key, r.value(key, frames), alone[r.config.seed]) for r in found])
+    found, alone = study.found(runs(study, *pair)), study.found(runs(study, helped))
+    return gain_over_seeds(found, alone, METRICS[helped][:1], frames)
 
 
 def page(study: Study) -> Page:

@@ -10,9 +10,8 @@ from multisigma.experiments.comparison import HEADINGS, MAIN
 from multisigma.experiments.page import Page, add_origin, estimate, number
 from multisigma.experiments.plots import legend, panels
 from multisigma.experiments.results import Result
-from multisigma.experiments.statistics import over_seeds
+from multisigma.experiments.statistics import gain_over_seeds, over_seeds
 from multisigma.experiments.study import Study
-from multisigma.experiments.units import mean_gain
 from multisigma.training.config import TrainConfig
 
 SEEDS = 3
@@ -103,7 +102,7 @@ def _add_table(page: Page, study: Study, results: dict[str, list[Result]], base:
                 iterations,
                 number(statistics.median(seconds), 2) if seconds else "-",
                 *(estimate(over_seeds(found, key, frames)) for key in MAIN),
-                "0" if found and found is base else estimate(mean_gain(found, base, frames), 3),
+                "0" if found and found is base else estimate(gain_over_seeds(found, base, MAIN, frames), 3),
             ]
         )
     columns = ["shared", "parameters, M", "multiply-adds, G", "iterations", "s / iteration", *HEADINGS, "mean gain, %"]

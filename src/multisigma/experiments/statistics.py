@@ -109,6 +109,20 @@ def gain(key: str, value: float, reference: float) -> float:
     return 100 * sign * (value - reference) / reference if reference else math.nan
 
 
+def gain_over_seeds(
+    found: Sequence[Result], base: Sequence[Result], keys: Sequence[str], frames: Sequence[str]
+) -> Estimate:
+    """Return the mean over measurements of the gain over the same seed of the base, in per cent, over seeds."""
+    before = {result.config.seed: result for result in base}
+    both = [(result, before[result.config.seed]) for result in found if result.config.seed in before]
+    return t_interval(
+        [
+            float(np.mean([gain(key, result.value(key, frames), old.value(key, frames)) for key in keys]))
+            for result, old in both
+        ]
+    )
+
+
 def delta_m(values: Mapping[str, float], references: Mapping[str, float], over: str = "tasks") -> float:
     r"""Return the mean gain over single tasks in per cent, $\Delta_m$ of Maninis et al. (CVPR 2019).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, Literal, get_args
@@ -16,8 +16,7 @@ from multisigma.errors import MultisigmaError
 from multisigma.experiments import table1
 from multisigma.experiments.comparison import MAIN
 from multisigma.experiments.page import Page, add_origin, estimate
-from multisigma.experiments.results import Result
-from multisigma.experiments.statistics import Estimate, gain, over_seeds, t_interval
+from multisigma.experiments.statistics import gain_over_seeds, over_seeds
 from multisigma.experiments.study import Study
 from multisigma.metrics.regression import TargetOf
 from multisigma.tasks import Depth, Instance, PostprocessContext
@@ -153,7 +152,7 @@ def page(study: Study) -> Page:
         for unit, change in UNITS.items():
             found = study.found(study.of_seeds(weightings(study, change)[name]))
             numbers = [estimate(over_seeds(found, key, frames)) for key in MAIN]
-            rows.append([name, unit, *numbers, estimate(mean_gain(found, base, frames), 3)])
+            rows.append([name, unit, *numbers, estimate(gain_over_seeds(found, base, MAIN, frames), 3)])
     made.table(["weighting", "unit", "IoU %", "instance px", "depth px", "mean gain over pixels, %"], rows)
     made.text(
         "Mean gain: over the three tasks, of each seed against the same seed in pixels. Near 0 means that nothing "
@@ -161,15 +160,3 @@ def page(study: Study) -> Page:
     )
     add_origin(made, "units", study)
     return made
-
-
-def mean_gain(found: Sequence[Result], base: Sequence[Result], frames: Sequence[str]) -> Estimate:
-    """Return the mean over tasks of the gain over the same seed in pixels, over seeds."""
-    before = {result.config.seed: result for result in base}
-    return t_interval(
-        [
-            float(np.mean([gain(key, r.value(key, frames), before[r.config.seed].value(key, frames)) for key in MAIN]))
-            for r in found
-            if r.config.seed in before
-        ]
-    )

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from multisigma.experiments import figure2, figure5, figure6, figure7, relations, table1, units
-from multisigma.experiments.comparison import HEADINGS
+from multisigma.experiments.comparison import HEADINGS, MAIN
 from multisigma.experiments.noise import distance_from_optimum
 from multisigma.experiments.page import Page, add_origin, estimate, number
 from multisigma.experiments.results import METRICS, Result
-from multisigma.experiments.statistics import Estimate, gain, t_interval
+from multisigma.experiments.statistics import Estimate, gain, gain_over_seeds, t_interval
 from multisigma.experiments.study import TASKS, Study, load
 from multisigma.experiments.tuning import Method, reported
 from multisigma.training.config import TrainConfig
@@ -209,11 +209,12 @@ def no_tuning_after_a_change_of_unit(study: Study) -> Verdict:
     parts, worst = [], {}
     for name in (units.LEARNED, units.CLOSED_FORM, "equal"):
         base = study.found(study.of_seeds(units.weightings(study, {})[name]))
-        changes = {
-            unit: units.mean_gain(study.found(study.of_seeds(units.weightings(study, change)[name])), base, frames)
+        found = {
+            unit: study.found(study.of_seeds(units.weightings(study, change)[name]))
             for unit, change in units.UNITS.items()
             if change and "last layer" not in unit
         }
+        changes = {unit: gain_over_seeds(results, base, MAIN, frames) for unit, results in found.items()}
         known = {unit: e for unit, e in changes.items() if not math.isnan(e.mean)}
         if not known:
             return Verdict("undecided", "no runs yet", _SHORT)

@@ -21,6 +21,7 @@ from multisigma.serving.views import (
     make_views,
     mark_object,
     object_at,
+    object_of,
     write_downloads,
     write_viewer_ply,
 )
@@ -89,6 +90,13 @@ def test_an_object_is_marked(scene: ScenePrediction) -> None:
     assert (marked[edge] == 255).all()
     np.testing.assert_array_equal(marked[~mask & ~edge], scene.image[~mask & ~edge] // 3)
     np.testing.assert_array_equal(mark_object(scene, 0), scene.image)
+
+
+def test_an_object_is_chosen_by_its_line(scene: ScenePrediction) -> None:
+    assert object_of(scene, list_objects(scene)[0]) == 1
+    for line in ("", "1", "2: car, score 0.75, 3 pixels", "nan: car"):
+        with pytest.raises(MultisigmaError, match=r"one of the 1 of this picture"):
+            object_of(scene, line)
 
 
 def test_downloads(scene: ScenePrediction, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from multisigma.serving.views import (
     make_views,
     mark_object,
     object_at,
+    object_of,
     shown_image,
     write_downloads,
     write_viewer_ply,
@@ -151,7 +152,7 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
             source = Path(path)
             pixels = _guarded(lambda: read_upload(source, limits))
             baseline = model.info.camera.baseline if model.info.camera else DEFAULT_BASELINE
-            camera = Camera.from_field_of_view(fov, (pixels.shape[0], pixels.shape[1]), baseline)
+            camera = _guarded(lambda: Camera.from_field_of_view(fov, (pixels.shape[0], pixels.shape[1]), baseline))
             scene = _guarded(lambda: model.predict(pixels, camera))
             views = make_views(scene)
             points = scene.point_cloud() if "depth" in scene else None
@@ -210,7 +211,7 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
         def choose(held: _Read | None, line: str | None) -> tuple[Any, str]:
             if held is None or not line:
                 return gr.skip(), gr.skip()
-            number = int(line.split(":")[0])
+            number = _guarded(lambda: object_of(held.scene, line))
             return mark_object(held.scene, number), f"**Object {line}**"
 
         def look_at(held: _Read | None, place: str) -> str:
@@ -278,8 +279,8 @@ def _annotate(model: SceneModel, path: Path, out: Path, fov: float, limits: Limi
     """Write a visitor's video with its results; return the number of its frames that were read."""
     with open_video(path, limits) as video:
         baseline = model.info.camera.baseline if model.info.camera else DEFAULT_BASELINE
-        camera = Camera.from_field_of_view(fov, video.size, baseline)
         try:
+            camera = Camera.from_field_of_view(fov, video.size, baseline)
             count, _ = predict_video(
                 model,
                 video,

@@ -29,6 +29,7 @@ __all__ = [
     "make_views",
     "mark_object",
     "object_at",
+    "object_of",
     "shown_image",
     "write_downloads",
     "write_viewer_ply",
@@ -261,6 +262,18 @@ def _objects(scene: ScenePrediction) -> Any:
 def object_at(scene: ScenePrediction, column: int, row: int) -> int:
     """Return the number of the object at a pixel, from 1; 0 for none."""
     return 0 if _objects(scene) is None else int(scene["instance"].ids()[row, column])
+
+
+def object_of(scene: ScenePrediction, line: str) -> int:
+    """Return the number of the object that a line of `list_objects` is about, from 1.
+
+    Raises:
+        MultisigmaError: It is no such line.
+    """
+    lines = list_objects(scene)
+    if line not in lines:
+        raise MultisigmaError(f"An object must be one of the {len(lines)} of this picture. Found another line.")
+    return lines.index(line) + 1
 
 
 def _object_line(scene: ScenePrediction, number: int) -> str:

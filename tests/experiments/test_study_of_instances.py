@@ -52,8 +52,10 @@ def test_average_precision_of_a_hand_made_case() -> None:
         return np.array(rows, dtype=float).reshape(-1, 3)
 
     frames = [
-        Score(np.zeros(4), predictions((26, 0.9, 0.8), (26, 0.8, 0.2), (24, 0.5, 0.7)), {26: 2, 24: 1}, 0.0),
-        Score(np.zeros(4), predictions((26, 0.7, 0.6)), {26: 1}, 0.0),
+        Score(
+            np.zeros(4), np.zeros(4), predictions((26, 0.9, 0.8), (26, 0.8, 0.2), (24, 0.5, 0.7)), {26: 2, 24: 1}, 0.0
+        ),
+        Score(np.zeros(4), np.zeros(4), predictions((26, 0.7, 0.6)), {26: 1}, 0.0),
     ]
     # Three cars, predicted right, wrong, right: recall 1/3 at precision 1, then 1/3 more at 2/3. One person, right.
     assert average_precision(frames, np.array([0.5])) == pytest.approx(((1 + 2 / 3) / 3 + 1) / 2)
@@ -67,6 +69,7 @@ def test_average_precision_of_a_resample_equals_that_of_repeated_frames() -> Non
     rng = np.random.default_rng(0)
     frames = [
         Score(
+            np.zeros(4),
             np.zeros(4),
             np.column_stack((rng.integers(24, 27, 9), rng.uniform(size=(9, 2)))),
             {24: 3, 25: 2, 26: 4},
@@ -115,7 +118,8 @@ def test_every_method_finds_most_of_an_easy_frame(gt: GroundTruth) -> None:
 def test_summary_pools_frames_and_errors() -> None:
     def score(tp: float, iou: float, fp: float, fn: float) -> Score:
         rows = [(26, 1, 0.9)] * int(tp) + [(26, 0.5, 0.1)] * int(fp)
-        return Score(np.array([tp, iou, fp, fn]), np.array(rows, dtype=float).reshape(-1, 3), {26: int(tp + fn)}, 0.01)
+        counts = np.array([tp, iou, fp, fn])
+        return Score(counts, counts / 2, np.array(rows, dtype=float).reshape(-1, 3), {26: int(tp + fn)}, 0.01)
 
     results = [
         {

@@ -140,6 +140,66 @@ def test_pixels_of_removed_instances_are_assigned_again(assignment: Assignment, 
     assert_same_instances(kept.ids, ids)
 
 
+@given(
+    widths=st.lists(st.tuples(st.integers(30, 50), st.integers(3, 12)), min_size=2, max_size=4),
+    offsets=st.lists(st.tuples(st.integers(-9, 9), st.integers(-60, 60)), min_size=4, max_size=4),
+)
+@settings(max_examples=20, deadline=None)
+def test_strips_by_definition(widths: list[tuple[int, int]], offsets: list[tuple[int, int]]) -> None:
+    # Cars in a row. The last columns of each vote for a point of their own, shifted from their own centroid.
+    height, width = 60, sum(one + strip for one, strip in widths)
+    y, x = np.mgrid[:height, :width]
+    vectors, left = np.zeros((2, height, width)), 0
+    for (one, strip), (right, down) in zip(widths, offsets, strict=False):
+        for begin, end, shift in ((left, left + one, (0, 0)), (left + one, left + one + strip, (right, down))):
+            inside = (x >= begin) & (x < end)
+            vectors[:, inside] = np.stack((x[inside].mean() + shift[0] - x[inside], 29.5 + shift[1] - y[inside]))
+        left += one + strip
+    semantic = np.full((height, width), CAR)
+    kept = VoteSettings(small=False, drop_strips=False, assignment="clusters")
+    before = instances_from_votes(vectors, semantic, (CAR,), settings=kept)
+    after = instances_from_votes(vectors, semantic, (CAR,), settings=replace(kept, drop_strips=True))
+    is_strip = []
+    for number in range(1, len(before.class_ids) + 1):
+        mask = before.ids == number
+        imbalance = np.hypot(*vectors[:, mask].sum(axis=1)) / np.hypot(*vectors[:, mask]).sum()
+        around = [np.roll(np.pad(before.ids, 1), shift, axis)[1:-1, 1:-1][mask] for shift in (-1, 1) for axis in (0, 1)]
+        sides = np.concatenate(around)
+        sides = sides[sides != number]
+        is_strip.append(imbalance > 0.35 and (sides > 0).mean() > 0.8)
+    np.testing.assert_array_equal(after.centres, before.centres[~np.array(is_strip)])
+
+
+def test_the_border_between_two_cars_is_no_third_car() -> None:
+    vectors, semantic, _ = scene([(CAR, 0, 0, 40, 60), (CAR, 44, 0, 84, 60)], [], (80, 84))
+    semantic[:60, 40:44] = CAR
+    y, x = np.mgrid[:60, 40:44]
+    vectors[:, :60, 40:44] = np.stack((42 - x, 60 - y))
+    assert len(instances_from_votes(vectors, semantic, (CAR,), settings=VoteSettings(drop_strips=False)).pixels) == 3
+    assert len(instances_from_votes(vectors, semantic, (CAR,)).pixels) == 2
+
+
+def test_half_an_object_stays_an_instance() -> None:
+    # The semantic map has another class at its right half, so that its vectors all point to the right.
+    vectors, semantic, _ = scene([(CAR, 0, 0, 60, 30)], [], (30, 60))
+    semantic[:, 30:] = ROAD
+    assert instances_from_votes(vectors, semantic, (CAR,)).pixels.tolist() == [900]
+
+
+def test_an_instance_smaller_than_min_samples_is_found() -> None:
+    vectors, semantic, ids = scene([(CAR, 0, 0, 60, 60), (CAR, 90, 0, 98, 5)], [], (60, 100))
+    assert_same_instances(instances_from_votes(vectors, semantic, (CAR,), settings=VoteSettings()).ids, ids)
+    for chosen in (VoteSettings(small=False), VoteSettings(min_pixels=41)):
+        assert instances_from_votes(vectors, semantic, (CAR,), settings=chosen).pixels.tolist() == [3600]
+
+
+def test_a_few_pixels_inside_of_an_instance_are_none() -> None:
+    vectors, semantic, _ = scene([(CAR, 0, 0, 60, 60)], [], (60, 60))
+    y, x = np.mgrid[4:9, 4:9]
+    vectors[:, 4:9, 4:9] = np.stack((6 - x, 6 - y))
+    assert instances_from_votes(vectors, semantic, (CAR,), settings=VoteSettings()).pixels.tolist() == [3575]
+
+
 def test_scattered_votes_give_no_instance() -> None:
     y, x = np.mgrid[:20, :20]
     vectors = np.stack((x, y)) * 99.0
@@ -419,9 +479,16 @@ def test_one_object_with_two_classes_is_one_instance_if_classes_are_clustered_to
 
 
 def test_paper_settings_differ_from_the_defaults_only_in_the_rules_of_the_paper() -> None:
-    for height, cut in ((64, 2.0), (128, 2.0), (576, 3.0), (1024, 4.0), (4000, 4.0)):
+    for height, cut, smallest in ((64, 2.0, 10), (128, 2.0, 10), (576, 3.0, 32), (1024, 4.0, 100), (4000, 4.0, 100)):
         assert VoteSettings.paper(height) == replace(
-            VoteSettings.for_height(height), per_class=False, extraction="cut", cut=cut, assignment="nearest"
+            VoteSettings.for_height(height),
+            per_class=False,
+            extraction="cut",
+            cut=cut,
+            assignment="nearest",
+            min_pixels=smallest,
+            small=False,
+            drop_strips=False,
         )
 
 

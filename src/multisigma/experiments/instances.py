@@ -8,7 +8,8 @@ plus an error of one of the kinds in `ERRORS`. With `--run`, the vectors are ins
 for the validation frames of a data root.
 
 Scores are pooled over the eight instance classes. True instances below 100 pixels at 1024x2048 are not counted: missing
-one is no error, and neither is finding one. Intervals are 95 %, by bootstrap over frames.
+one is no error, and neither is finding one. Only "PQ, all sizes" counts every one. Intervals are 95 %, by bootstrap
+over frames.
 """
 
 from __future__ import annotations
@@ -235,7 +236,7 @@ def methods(height: int) -> dict[str, Method]:
     default = VoteSettings.for_height(height)
     nearest = replace(default, assignment="nearest")
     cut = {depth: replace(nearest, extraction="cut", cut=depth) for depth in CUTS}
-    min_pixels, samples = default.min_pixels, default.min_samples
+    min_pixels, samples = VoteSettings.paper(height).min_pixels, default.min_samples
     centres: dict[str, Callable[[Floats, int], Floats]] = {
         "DBSCAN, 4 px": partial(dbscan_centres, eps=4, min_samples=samples),
         "HDBSCAN": partial(hdbscan_centres, min_samples=samples),
@@ -247,6 +248,8 @@ def methods(height: int) -> dict[str, Method]:
         "paper": partial(from_votes, settings=VoteSettings.paper(height)),
         "tree, nearest": partial(from_votes, settings=nearest),
         "tree, not ranked": partial(from_votes, settings=default, ranked=False),
+        "tree, no small instances": partial(from_votes, settings=replace(default, small=False)),
+        "tree, strips kept": partial(from_votes, settings=replace(default, drop_strips=False)),
         "tree, 2 px grid": partial(from_votes, settings=replace(default, grid=2 * default.grid)),
         **{f"cut at {depth:g} px": partial(from_votes, settings=chosen) for depth, chosen in cut.items()},
         **{
@@ -281,7 +284,7 @@ def settings_around(height: int) -> dict[str, Method]:
         *({"contrast": c} for c in (0.5, 0.6, 0.85)),
         *({"slope": s} for s in (0.25, 0.5, 2.0)),
         *({"grid": g} for g in (0.0, 0.5, 2.0, 4.0)),
-        *({"min_pixels": m} for m in (30, 50, 200)),
+        *({"min_pixels": m} for m in (5, 30, 100)),
         *({"assignment": a} for a in ("nearest", "noise", "clusters")),
         *({"extraction": "cut", "cut": c} for c in (1.0, 3.0, 10.0)),
         *({"extraction": "cut", "cut": c, "min_samples": 50} for c in (1.0, 2.0, 3.0, 4.0)),
@@ -309,6 +312,7 @@ class Score:
 
     Args:
         counts: True positives at IoU 0.5, the sum of their IoU, false positives, false negatives; shape (4,).
+        all_counts: The same with true instances of every size.
         predictions: Class, confidence, and IoU with the best true instance, of each prediction that counts; shape
             (N, 3).
         num_gt: Number of true instances by class.
@@ -316,6 +320,7 @@ class Score:
     """
 
     counts: Floats
+    all_counts: Floats
     predictions: Floats
     num_gt: dict[int, int]
     seconds: float
@@ -337,16 +342,22 @@ def match_instances(gt: GroundTruth, ids: Ints, confidence: Floats, min_pixels: 
     best = iou[large].max(axis=0, initial=0.0)
     matched = best > 0.5
     counted = matched | (intersection[~large].sum(axis=0) <= 0.5 * areas)
-    tp = float(matched.sum())
     classes = np.zeros(count) if not len(gt.instance_ids) else gt.instance_ids[intersection.argmax(axis=0)] // 1000
     predictions = np.column_stack((classes, confidence, best))[counted]
     class_ids, num_gt = np.unique(gt.instance_ids[large] // 1000, return_counts=True)
     return Score(
-        np.array([tp, best[matched].sum(), float(counted.sum()) - tp, float(large.sum()) - tp]),
+        _counts(best, counted, int(large.sum())),
+        _counts(iou.max(axis=0, initial=0.0), np.full(count, True), len(sizes)),
         predictions,
         dict(zip(class_ids.tolist(), num_gt.tolist(), strict=True)),
         seconds,
     )
+
+
+def _counts(best: Floats, counted: NDArray[np.bool_], num_gt: int) -> Floats:
+    matched = best[best > 0.5]
+    tp = len(matched)
+    return np.array([tp, matched.sum(), counted.sum() - tp, num_gt - tp], float)
 
 
 def panoptic_quality(counts: Floats) -> Floats:
@@ -428,7 +439,7 @@ def study_network(run: Path, data: Path, table: str) -> list[dict[str, dict[str,
             predicted = module(batch["image"])[task.name][0].float().numpy()
         vectors = predicted[:, gt.y, gt.x].T.astype(float)
         height = frame.image.shape[0]
-        min_pixels = VoteSettings.for_height(height).min_pixels
+        min_pixels = VoteSettings.paper(height).min_pixels
         results.append({f"network, {height} rows": _study_votes(gt, vectors, TABLES[table](height), min_pixels)})
     return results
 
@@ -466,6 +477,7 @@ def summary(results: list[dict[str, dict[str, Score]]], seed: int) -> dict[str, 
         by_error = {
             error: {
                 "PQ": panoptic_quality(counts[name][:, k].sum(axis=0)),
+                "PQ, all sizes": panoptic_quality(np.sum([score.all_counts for score in frames[name][k]], 0)),
                 "AP": average_precision(frames[name][k], AP_THRESHOLDS)[0],
                 "AP50": average_precision(frames[name][k], AP_THRESHOLDS[:1])[0],
                 "precision": (sums := counts[name][:, k].sum(axis=0))[0] / max(sums[0] + sums[2], 1),

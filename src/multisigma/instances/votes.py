@@ -16,11 +16,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 from multisigma.errors import MultisigmaError
-from multisigma.instances.extraction import dbscan_cut, tree_clusters, xi_clusters
+from multisigma.instances.extraction import Bools, dbscan_cut, tree_clusters, xi_clusters
 from multisigma.instances.kdtree import Floats, Ints
 from multisigma.instances.optics import merge_equal, optics
 
 _LONGEST: Final = 1e50
+# Largest imbalance of an instance; largest enclosure of one whose imbalance is larger, and of one that the second
+# clustering found.
+_IMBALANCE: Final = 0.35
+_STRIP: Final = 0.8
+_SMALL: Final = 0.5
 
 Extraction = Literal["tree", "cut", "xi"]
 Assignment = Literal["nearest", "noise", "near", "clusters"]
@@ -52,6 +57,12 @@ class VoteSettings:
             does so only within max(20 px, 6 times the mean distance of the cluster's votes from the centre).
             'clusters' assigns them to no instance.
         min_pixels: Instances with fewer pixels are removed, and their votes become noise votes.
+        small: Whether to find instances of fewer than `min_samples` pixels. The noise votes are clustered once more,
+            with `min_pixels` as `min_samples`. What is found is kept if its vectors nearly cancel out, as vectors to
+            the centroid of their own pixels do, and at most half of its outline touches other instances of its class.
+        drop_strips: Whether to remove the strips that blurred vectors leave along the border between two instances. A
+            strip has vectors that do not cancel out, and more than 80 % of its outline touches other instances of its
+            class. Its votes become noise votes.
         per_class: Whether to cluster each class by itself. If false, cluster the pixels of all instance classes
             together, as the paper does. An instance then has the most frequent class of its pixels; on a tie, the class
             with the lowest id.
@@ -75,7 +86,9 @@ class VoteSettings:
     cut: float = 3.0
     xi: float = 0.05
     assignment: Assignment = "near"
-    min_pixels: int = 100
+    min_pixels: int = 15
+    small: bool = True
+    drop_strips: bool = True
     per_class: bool = True
 
     @classmethod
@@ -83,16 +96,16 @@ class VoteSettings:
         """Return the defaults for frames of `height` pixels.
 
         They were chosen at 1024 rows on simulated votes and at 128 rows on votes of trained networks. Below 1024 rows
-        `grid`, `min_samples` and `slope` shrink in proportion to the height, and `min_pixels` in proportion to its
-        square. Each has a lower limit. On small frames a vote's error is larger compared with the length of its vector.
-        So small frames have a smaller `slope`: clusters must be further apart to stay separate.
+        `grid`, `min_samples`, `min_pixels` and `slope` shrink in proportion to the height. Each has a lower limit. On
+        small frames a vote's error is larger compared with the length of its vector. So they have a smaller `slope`:
+        clusters must be further apart to stay separate.
         """
         share = min(height / 1024, 1.0)
         return cls(
             grid=max(share, 0.5),
             min_samples=max(round(100 * share), 15),
             slope=max(share, 0.25),
-            min_pixels=max(round(100 * share * share), 10),
+            min_pixels=max(round(15 * share), 10),
         )
 
     @classmethod
@@ -102,7 +115,8 @@ class VoteSettings:
         Cluster the pixels of all instance classes together with OPTICS, cut the reachability plot at one depth, and
         assign every pixel, noise votes included, to the nearest centre.
 
-        The paper gives no parameters. `grid`, `min_samples`, `max_eps` and `min_pixels` are those of `for_height`. The
+        The paper gives no parameters. `grid`, `min_samples` and `max_eps` are those of `for_height`, and the smallest
+        instance has 100 pixels at 1024 rows, as in the Cityscapes benchmark, and fewer by the area below. The
         cut is 2 px up to 128 rows, 4 px from 1024 rows, and interpolated in between. Of 2, 3, 4 and 6 px, these had the
         best PQ at the two heights (docs/instances.md).
 
@@ -118,6 +132,9 @@ class VoteSettings:
             extraction="cut",
             cut=float(np.interp(height, (128, 1024), (2.0, 4.0))),
             assignment="nearest",
+            min_pixels=max(round(100 * min(height / 1024, 1.0) ** 2), 10),
+            small=False,
+            drop_strips=False,
         )
 
     def __post_init__(self) -> None:
@@ -226,7 +243,7 @@ def instances_from_votes(
                 f"Parameter `vectors` must be finite, with lengths below 1e50 px. Found {invalid} of {len(votes)} "
                 f"pixels of {whose} that are not; the network that made them has diverged."
             )
-        found, members = _cluster(votes, lengths, settings)
+        found, members = _cluster(votes, lengths, chosen, semantic.shape, settings)
         if len(found):
             _write_ids(ids, chosen, members, len(class_ids) + 1)
             if settings.per_class:
@@ -253,47 +270,55 @@ def instances_from_votes(
     )
 
 
-def _cluster(votes: Floats, lengths: Floats, settings: VoteSettings) -> tuple[Floats, Ints]:
-    """Return the centre of each instance, shape (K, 2), and the instance of each vote or -1, shape (N,)."""
-    none = np.empty((0, 2)), np.empty(0, np.int64)
-    if len(votes) < settings.min_samples:
-        return none
+def _cluster(
+    votes: Floats, lengths: Floats, positions: Ints, shape: tuple[int, ...], settings: VoteSettings
+) -> tuple[Floats, Ints]:
+    """Return the centre of each instance, shape (K, 2), and the instance of each vote or -1, shape (N,).
+
+    `positions` are those of the votes' pixels in the flat map of the given shape.
+    """
+    cells, weights = np.arange(len(votes)), np.ones(len(votes), np.int64)
     points, scales = votes, lengths
-    cells = weights = None
     if settings.grid:
         cells, weights, points, scales = _pool(votes, lengths, settings.grid)
-    order = optics(points, settings.min_samples, settings.max_eps, weights)
-    if settings.extraction == "tree":
-        labels = tree_clusters(
-            order,
-            points,
-            scales,
-            weights,
-            settings.contrast,
-            settings.slope,
-            min_weight=settings.min_pixels,
-            resolution=settings.grid / 2,
-        )
-    elif settings.extraction == "cut":
-        labels = dbscan_cut(order, settings.cut)
-    else:
-        size = max(settings.min_samples, settings.min_pixels)
-        labels, _ = xi_clusters(order, settings.min_samples, settings.xi, size)
-    if weights is None:
-        weights = np.ones(len(points), np.int64)
+    labels = _extract(points, scales, weights, settings.min_samples, settings)
+    first = int(labels.max(initial=-1)) + 1
+    if settings.small:
+        noise = np.flatnonzero(labels < 0)
+        found = _extract(points[noise], scales[noise], weights[noise], max(settings.min_pixels, 2), settings)
+        labels[noise] = np.where(found >= 0, first + found, -1)
+    if labels.max(initial=-1) < 0:
+        return np.empty((0, 2)), np.full(len(votes), -1)
     centres, spreads = _centres(points, weights, labels)
-    if not len(centres):
-        return none
     members = _assign(points, labels, centres, spreads, settings.assignment)
+    is_first = np.arange(len(centres)) < first
     kept = np.bincount(members[members >= 0], weights[members >= 0], len(centres)) >= settings.min_pixels
-    if not kept.any():
-        return none
+    one_sided = _imbalance(votes, lengths, positions, members[cells], len(centres), shape[1]) > _IMBALANCE
+    suspects = ~is_first | (one_sided & settings.drop_strips)
+    if suspects.any():
+        enclosure = _enclosure(positions, members[cells], suspects, *shape)
+        fits = (enclosure <= np.where(is_first, _STRIP, _SMALL)) & (is_first | ~one_sided)
+        kept &= ~suspects | fits
     if not kept.all():
         renumbered = np.where(kept, np.cumsum(kept) - 1, -1)
         labels = np.where(labels < 0, -1, renumbered[labels])
         centres, spreads = centres[kept], spreads[kept]
         members = _assign(points, labels, centres, spreads, settings.assignment)
-    return centres, members if cells is None else members[cells]
+    return centres, members[cells]
+
+
+def _extract(points: Floats, scales: Floats, weights: Ints, min_samples: int, settings: VoteSettings) -> Ints:
+    """Return the cluster of each point, or -1 for noise; shape (N,)."""
+    if weights.sum() < min_samples:
+        return np.full(len(points), -1)
+    size = max(min_samples, settings.min_pixels)
+    order = optics(points, min_samples, settings.max_eps, weights if settings.grid else None)
+    if settings.extraction == "tree":
+        resolution = settings.grid / 2
+        return tree_clusters(order, points, scales, weights, settings.contrast, settings.slope, size, resolution)
+    if settings.extraction == "cut":
+        return dbscan_cut(order, settings.cut)
+    return xi_clusters(order, min_samples, settings.xi, size)[0]
 
 
 def _majority_classes(semantic: NDArray[np.integer], members: Ints, count: int) -> Ints:
@@ -419,6 +444,46 @@ def _nearest(points: Floats, labels: Ints, centres: Floats, reach: Floats, keep:
                 best, member = square, k
         members[i] = member if best <= reach[member] * reach[member] else -1
     return members
+
+
+@njit(cache=True, nogil=True)
+def _imbalance(votes: Floats, lengths: Floats, positions: Ints, members: Ints, count: int, width: int) -> Floats:
+    """Return how far each cluster's vectors are from cancelling out; shape (count,).
+
+    It is the length of their sum over the sum of their lengths: 0 if they cancel out, 1 if they are parallel.
+    """
+    x, y, length = np.zeros(count), np.zeros(count), np.zeros(count)
+    for i in range(len(votes)):
+        k = members[i]
+        if k >= 0:
+            x[k] += votes[i, 0] - positions[i] % width
+            y[k] += votes[i, 1] - positions[i] // width
+            length[k] += lengths[i]
+    return np.hypot(x, y) / np.maximum(length, 1e-300)
+
+
+@njit(cache=True, nogil=True)
+def _enclosure(positions: Ints, members: Ints, wanted: Bools, height: int, width: int) -> Floats:
+    """Return the share of the outline of the wanted clusters that touches other clusters; shape (K,), 0 if not wanted.
+
+    The outline is counted in sides of pixels.
+    """
+    owner = np.full(height * width, -1, np.int32)
+    for i in range(len(positions)):
+        owner[positions[i]] = members[i]
+    outline, shared = np.zeros(len(wanted)), np.zeros(len(wanted))
+    for i in range(len(positions)):
+        k = members[i]
+        if k < 0 or not wanted[k]:
+            continue
+        row, column = positions[i] // width, positions[i] % width
+        for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            r, c = row + down, column + right
+            other = owner[r * width + c] if 0 <= r < height and 0 <= c < width else np.int32(-1)
+            if other != k:
+                outline[k] += 1
+                shared[k] += other >= 0
+    return shared / np.maximum(outline, 1)
 
 
 @njit(cache=True, nogil=True)

@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from multisigma.experiments.comparison import HEADINGS, MAIN
 from multisigma.experiments.noise import learned_noise
-from multisigma.experiments.page import Page, add_origin, number
+from multisigma.experiments.page import Page, add_origin, estimate, number
 from multisigma.experiments.plots import curve, legend, panels, running_mean
 from multisigma.experiments.results import Result
+from multisigma.experiments.statistics import over_seeds
 from multisigma.experiments.study import TASKS, Study
 from multisigma.training.config import TrainConfig
 
-SEEDS = 1
+SEEDS = 3
 # Logarithms of the initial noise, from 0.135 to 148 as in appendix B.
 STARTS = (-2.0, -1.0, 0.0, 1.5, 3.0, 5.0)
 FACTORS = (2.0, 1.25, 1.1)
@@ -56,7 +57,7 @@ def page(study: Study) -> Page:
         "The paper starts the noise at 0.135 to 148 and finds the same values after about 100 iterations. Noise is "
         "1 / weight here, as in the paper's figures."
     )
-    first = {s: found[0] for s in STARTS if (found := study.found(study.of_seeds(start(study, s))))}
+    first = {s: found[0] for s in STARTS if (found := from_start(study, s))}
     figure, axes = panels([f"{kind}, {task}" for kind in ("noise", "loss") for task in TASKS])
     for column, task in enumerate(TASKS):
         for log_noise, result in first.items():
@@ -68,30 +69,42 @@ def page(study: Study) -> Page:
             axis.set_yscale("log")
         axes[3 + column].set_xlabel("iteration")
     legend(axes[0])
-    made.plot("noise", figure, "Noise and running loss of each task, one curve for each start.")
+    made.plot("noise", figure, "Noise and running loss of each task, one curve for each start; first seed.")
     made.heading("Iterations until the noises agree")
     made.table(
         ["factor", *TASKS],
-        [[f"{factor:g}", *(number(agreement_of(first, task, factor), 3) for task in TASKS)] for factor in FACTORS],
+        [
+            [
+                f"{factor:g}",
+                *(", ".join(number(n, 3) for n in agreements(study, task, factor)) or "-" for task in TASKS),
+            ]
+            for factor in FACTORS
+        ],
     )
     made.text(
         f"From this iteration on, the noises of all starts lie within the factor, of {study.budget.config.iterations} "
-        "iterations. First seed."
+        "iterations; one number for each seed."
     )
     made.heading("Does the start matter for the result?")
     _, frames = study.frames()
     rows = [
-        [number(float(np.exp(s)), 3), *(number(result.value(key, frames)) for key in MAIN)]
-        for s, result in first.items()
+        [number(float(np.exp(s)), 3), *(estimate(over_seeds(from_start(study, s), key, frames)) for key in MAIN)]
+        for s in first
     ]
     made.table(["initial noise", *HEADINGS], rows)
     add_origin(made, "figure6", study)
     return made
 
 
-def agreement_of(first: dict[float, Result], task: str, factor: float) -> float:
-    """Return the iteration from which the noises of a task agree; nan if there is none, or fewer than two starts."""
-    if len(first) < 2:
-        return float("nan")
-    noises = [learned_noise(result, task) for result in first.values()]
-    return agreement(np.stack([values for _, values in noises]), noises[0][0], factor)
+def from_start(study: Study, log_noise: float) -> list[Result]:
+    """Return the results of a start, of all seeds that have run."""
+    return study.found(study.of_seeds(start(study, log_noise)))
+
+
+def agreements(study: Study, task: str, factor: float) -> list[float]:
+    """Return for each seed with all starts the iteration from which the noises of a task agree, or nan."""
+    by_start = [{result.config.seed: learned_noise(result, task) for result in from_start(study, s)} for s in STARTS]
+    seeds = sorted(set.intersection(*(set(noises) for noises in by_start)))
+    return [
+        agreement(np.stack([noises[seed][1] for noises in by_start]), by_start[0][seed][0], factor) for seed in seeds
+    ]

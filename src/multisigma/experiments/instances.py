@@ -227,8 +227,10 @@ def _subsample(points: Floats) -> tuple[Floats, float]:
 def _means(points: Floats, labels: Ints, weights: NDArray[Any]) -> Floats:
     inside = labels >= 0
     total = np.bincount(labels[inside], weights[inside])
-    sums = [np.bincount(labels[inside], (weights * points[:, axis])[inside]) for axis in range(2)]
-    return np.stack(sums, axis=1) / total[:, None]
+    sums = np.stack([np.bincount(labels[inside], (weights * points[:, axis])[inside]) for axis in range(2)], axis=1)
+    # Mean shift may return a centre that is the nearest of no point.
+    used = total > 0
+    return sums[used] / total[used, None]
 
 
 def methods(height: int) -> dict[str, Method]:

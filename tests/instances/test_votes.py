@@ -382,7 +382,9 @@ def test_results_in_threads_equal_those_without() -> None:
 
 def test_defaults_depend_on_the_height_of_the_frame() -> None:
     assert VoteSettings.for_height(1024) == VoteSettings.for_height(4000) == VoteSettings()
-    assert VoteSettings.for_height(128) == VoteSettings(grid=0.5, min_samples=15, slope=0.25, min_pixels=10)
+    assert VoteSettings.for_height(128) == VoteSettings(
+        grid=0.5, min_samples=15, slope=0.25, min_pixels=10, small=False
+    )
 
 
 def paper_by_definition(

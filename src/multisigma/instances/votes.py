@@ -98,7 +98,8 @@ class VoteSettings:
         They were chosen at 1024 rows on simulated votes and at 128 rows on votes of trained networks. Below 1024 rows
         `grid`, `min_samples`, `min_pixels` and `slope` shrink in proportion to the height. Each has a lower limit. On
         small frames a vote's error is larger compared with the length of its vector. So they have a smaller `slope`:
-        clusters must be further apart to stay separate.
+        clusters must be further apart to stay separate. Below 512 rows `small` is off: what it finds there
+        is more often wrong than right.
         """
         share = min(height / 1024, 1.0)
         return cls(
@@ -106,6 +107,7 @@ class VoteSettings:
             min_samples=max(round(100 * share), 15),
             slope=max(share, 0.25),
             min_pixels=max(round(15 * share), 10),
+            small=height >= 512,
         )
 
     @classmethod

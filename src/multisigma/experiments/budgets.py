@@ -23,7 +23,7 @@ class Budget:
     data: str
 
 
-_DEMO = TrainConfig.from_yaml(PRESETS["demo"])
+_DEMO = replace(TrainConfig.from_yaml(PRESETS["demo"]), tasks=Names("semantic", "instance", "depth"))
 _TABLE1 = TrainConfig.from_yaml(PRESETS["table1"])
 # A network from random weights, all of it trained, at the paper's output stride.
 _RANDOM = replace(

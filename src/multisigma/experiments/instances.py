@@ -250,7 +250,9 @@ def methods(height: int) -> dict[str, Method]:
         "paper": partial(from_votes, settings=VoteSettings.paper(height)),
         "tree, nearest": partial(from_votes, settings=nearest),
         "tree, not ranked": partial(from_votes, settings=default, ranked=False),
-        "tree, no small instances": partial(from_votes, settings=replace(default, small=False)),
+        f"tree, {'no ' if default.small else ''}small instances": partial(
+            from_votes, settings=replace(default, small=not default.small)
+        ),
         "tree, strips kept": partial(from_votes, settings=replace(default, drop_strips=False)),
         "tree, 2 px grid": partial(from_votes, settings=replace(default, grid=2 * default.grid)),
         **{f"cut at {depth:g} px": partial(from_votes, settings=chosen) for depth, chosen in cut.items()},

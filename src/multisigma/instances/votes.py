@@ -98,8 +98,8 @@ class VoteSettings:
         They were chosen at 1024 rows on simulated votes and at 128 rows on votes of trained networks. Below 1024 rows
         `grid`, `min_samples`, `min_pixels` and `slope` shrink in proportion to the height. Each has a lower limit. On
         small frames a vote's error is larger compared with the length of its vector. So they have a smaller `slope`:
-        clusters must be further apart to stay separate. Below 512 rows `small` is off: what it finds there
-        is more often wrong than right.
+        clusters must be further apart to stay separate. Below 512 rows `small` is off, as it lowers the PQ
+        there.
         """
         share = min(height / 1024, 1.0)
         return cls(

@@ -98,8 +98,7 @@ class VoteSettings:
         They were chosen at 1024 rows on simulated votes and at 128 rows on votes of trained networks. Below 1024 rows
         `grid`, `min_samples`, `min_pixels` and `slope` shrink in proportion to the height. Each has a lower limit. On
         small frames a vote's error is larger compared with the length of its vector. So they have a smaller `slope`:
-        clusters must be further apart to stay separate. Below 512 rows `small` is off, as it lowers the PQ
-        there.
+        clusters must be further apart to stay separate. Below 512 rows `small` is off, as it lowers the PQ there.
         """
         share = min(height / 1024, 1.0)
         return cls(
@@ -289,24 +288,43 @@ def _cluster(
         noise = np.flatnonzero(labels < 0)
         found = _extract(points[noise], scales[noise], weights[noise], max(settings.min_pixels, 2), settings)
         labels[noise] = np.where(found >= 0, first + found, -1)
+    none = np.empty((0, 2)), np.full(len(votes), -1)
     if labels.max(initial=-1) < 0:
-        return np.empty((0, 2)), np.full(len(votes), -1)
+        return none
     centres, spreads = _centres(points, weights, labels)
     members = _assign(points, labels, centres, spreads, settings.assignment)
-    is_first = np.arange(len(centres)) < first
     kept = np.bincount(members[members >= 0], weights[members >= 0], len(centres)) >= settings.min_pixels
-    one_sided = _imbalance(votes, lengths, positions, members[cells], len(centres), shape[1]) > _IMBALANCE
-    suspects = ~is_first | (one_sided & settings.drop_strips)
-    if suspects.any():
-        enclosure = _enclosure(positions, members[cells], suspects, *shape)
-        fits = (enclosure <= np.where(is_first, _STRIP, _SMALL)) & (is_first | ~one_sided)
-        kept &= ~suspects | fits
+    if settings.small or settings.drop_strips:
+        is_first = np.arange(len(centres)) < first
+        kept &= _fits(votes, lengths, positions, members[cells], is_first, shape, settings.drop_strips)
+    if not kept.any():
+        return none
     if not kept.all():
         renumbered = np.where(kept, np.cumsum(kept) - 1, -1)
         labels = np.where(labels < 0, -1, renumbered[labels])
         centres, spreads = centres[kept], spreads[kept]
         members = _assign(points, labels, centres, spreads, settings.assignment)
     return centres, members[cells]
+
+
+def _fits(
+    votes: Floats,
+    lengths: Floats,
+    positions: Ints,
+    members: Ints,
+    is_first: Bools,
+    shape: tuple[int, ...],
+    drop_strips: bool,
+) -> Bools:
+    """Return which clusters pass the tests of `VoteSettings.small` and `drop_strips`; `is_first` has those of the first
+    clustering.
+    """
+    one_sided = _imbalance(votes, lengths, positions, members, len(is_first), shape[1]) > _IMBALANCE
+    suspects = ~is_first | (one_sided & drop_strips)
+    if not suspects.any():
+        return ~suspects
+    enclosure = _enclosure(positions, members, suspects, *shape)
+    return ~suspects | ((enclosure <= np.where(is_first, _STRIP, _SMALL)) & (is_first | ~one_sided))
 
 
 def _extract(points: Floats, scales: Floats, weights: Ints, min_samples: int, settings: VoteSettings) -> Ints:

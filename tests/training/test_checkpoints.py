@@ -119,6 +119,13 @@ class Intruder:
         return os.mkdir, ("intruded",)
 
 
+def test_a_list_that_holds_itself_is_read(tmp_path: Path) -> None:
+    itself: list[Any] = []
+    itself.append(itself)
+    path = save(tmp_path, 3, nested=itself)
+    assert read_checkpoint(path)["global_step"] == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -127,6 +134,7 @@ class Intruder:
         ({"pytorch-lightning_version": None}, "its `pytorch-lightning_version` is missing"),
         ({"state_dict": [1]}, r"its `state_dict` is \[1\]"),
         ({"extra": Intruder()}, "could run code"),
+        ({"optimizer_states": [{"state": {0: {"buffer": torch.zeros(1).expand(2**16, 2**16)}}}]}, "repeats 4 bytes"),
     ],
 )
 def test_what_no_training_writes_is_refused(

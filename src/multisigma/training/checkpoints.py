@@ -7,7 +7,7 @@ import os
 import pickle
 import signal
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             raise MultisigmaError(
                 f"{path}: cannot be read as a checkpoint of this run: its `{name}` is {_short(found)}, which no "
                 "training writes."
+            )
+    for tensor in _tensors(content):
+        # A view of few numbers may stand for gigabytes, which the first conversion would write out.
+        if tensor.layout == torch.strided and tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise MultisigmaError(
+                f"{path}: cannot be read as a checkpoint of this run: a tensor of shape {list(tensor.shape)} repeats "
+                f"{tensor.untyped_storage().nbytes()} bytes, which no training writes."
             )
     return dict(content)
 
@@ -243,6 +250,18 @@ class LastCheckpoint(Checkpoint):
         if self.written != trainer.global_step:
             trainer.save_checkpoint(checkpoint_path(self.run), weights_only=False)
             self.written = trainer.global_step
+
+
+def _tensors(content: object) -> Iterator[torch.Tensor]:
+    # Not by recursion: a damaged file may nest without end, or hold itself.
+    parts, seen = [content], set[int]()
+    while parts:
+        part = parts.pop()
+        if isinstance(part, torch.Tensor):
+            yield part
+        elif isinstance(part, Mapping | list | tuple) and id(part) not in seen:
+            seen.add(id(part))
+            parts += part.values() if isinstance(part, Mapping) else part
 
 
 def _reason(path: Path, error: Exception) -> object:

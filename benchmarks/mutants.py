@@ -1,6 +1,7 @@
 """Change the weighting library and the metrics in small ways, and see whether their tests notice.
 
-python benchmarks/mutants.py [--count 300] [--seed 0] [--survivors] [--out benchmarks/results/mutants.json]
+python benchmarks/mutants.py [--count 300] [--seed 0] [--processes 1] [--survivors] \
+    [--out benchmarks/results/mutants.json]
 
 A mutant has one changed operator, comparison, number, condition or name, or lacks one statement. Messages of errors,
 docstrings and annotations are left alone. The tests of the mutated module run in a forked process until one fails;
@@ -185,12 +186,8 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 Outcome = Literal["killed", "survived", "timed out"]
 
 
-def run_tests(mutant: Mutant) -> Outcome:
-    """Run the tests of a mutant in a forked process until one fails.
-
-    Raises:
-        RuntimeError: pytest could not run them.
-    """
+def start_tests(mutant: Mutant) -> int:
+    """Run the tests of a mutant until one fails, in a forked process; return its number."""
     source = ROOT / "src" / "multisigma" / f"{mutant.module}.py"
     paths = tests_of(mutant.module)
     child = os.fork()
@@ -213,7 +210,16 @@ def run_tests(mutant: Mutant) -> Outcome:
                 code = int(pytest.main([*options, "-k", "not type_checker and not numpy and not torch_alone", *paths]))
         finally:
             os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return child
+
+
+def outcome_of(mutant: Mutant, status: int) -> Outcome:
+    """Return what the status of a process of `start_tests` says.
+
+    Raises:
+        RuntimeError: pytest could not run the tests.
+    """
+    code = os.waitstatus_to_exitcode(status)
     if code in (-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGALRM):
         return "timed out"
     if code in (0, 1, 2):  # of pytest: all passed, one failed, a module could not be imported
@@ -240,6 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--survivors", action="store_true", help="test those that survived again, after a new test")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "mutants.json")
     arguments = parser.parse_args()
@@ -263,28 +270,37 @@ def main() -> None:
             mutants = before["mutants"]
     for name in _LOADED:
         importlib.import_module(name)
-    known = len(mutants)
-    chosen = [i for i in range(known) if arguments.survivors and mutants[i]["outcome"] == "survived"]
-    for i in [*chosen, *range(known, arguments.count)]:
-        mutant = found[i]
-        outcome = run_tests(mutant)
-        mutants[i : i + 1] = [
-            {
-                "module": mutant.module,
-                "line": mutant.line,
-                "before": mutant.before,
-                "after": mutant.after,
-                "outcome": outcome,
-            }
-        ]
-        print(f"{i + 1} {outcome} {mutant.module}:{mutant.line} {mutant.before!r} -> {mutant.after!r}", flush=True)
-        survivors = sum(each["outcome"] == "survived" for each in mutants)
+    tested = {each["number"]: each for each in mutants}
+    waiting = [
+        number
+        for number in range(arguments.count)
+        if number not in tested or (arguments.survivors and tested[number]["outcome"] == "survived")
+    ]
+    running: dict[int, int] = {}
+    while waiting or running:
+        while waiting and len(running) < arguments.processes:
+            number = waiting.pop(0)
+            running[start_tests(found[number])] = number
+        process, status = os.wait()
+        number = running.pop(process)
+        mutant = found[number]
+        outcome = outcome_of(mutant, status)
+        tested[number] = {
+            "number": number,
+            "module": mutant.module,
+            "line": mutant.line,
+            "before": mutant.before,
+            "after": mutant.after,
+            "outcome": outcome,
+        }
+        print(f"{number} {outcome} {mutant.module}:{mutant.line} {mutant.before!r} -> {mutant.after!r}", flush=True)
+        survivors = sum(each["outcome"] == "survived" for each in tested.values())
         result |= {
             "mutants there are": len(found),
-            "tested": len(mutants),
-            "killed": len(mutants) - survivors,
-            "share killed": round(1 - survivors / len(mutants), 4),
-            "mutants": mutants,
+            "tested": len(tested),
+            "killed": len(tested) - survivors,
+            "share killed": round(1 - survivors / len(tested), 4),
+            "mutants": [tested[number] for number in sorted(tested)],
         }
         arguments.out.write_text(json.dumps(result | _environment(), indent=1) + "\n", encoding="utf-8")
 

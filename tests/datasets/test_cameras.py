@@ -120,6 +120,12 @@ def test_it_follows_the_size_of_the_image(tmp_path: Path) -> None:
         ("P: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]", "the camera must have a matrix `K`"),
         ("K: 5", "`k` must be a matrix of 9 numbers"),
         ("K: [1, 0, 0, 0, 1, 0, 0, 0, 1]\nbaseline: -1", "`baseline` must be a positive number"),
+        (
+            "width: 1000001\nheight: 1\nK: [1, 0, 0, 0, 1, 0, 0, 0, 1]",
+            "at most 1,000,000 columns and rows; found 1000001",
+        ),
+        ("P2: 1e-320 0 0 1 0 1 0 0 0 0 1 0\nP3: 1 0 0 -9 0 1 0 0 0 0 1 0\n", "`baseline` must be a positive number"),
+        ("P2: 1 0 0 1 0 -1 0 0 0 0 1 0\nP3: 1 0 0 -9 0 1 0 0 0 0 1 0\n", "`fy` must be a positive number"),
         ("P2: 1 2 3\n", "must have the line P2 with 12 numbers"),
         ("%YAML:1.0\n---\nK: !!opencv-matrix [\n", "must be JSON, YAML or KITTI's text"),
         ("K: !!python/object/apply:os.system ['true']", "must be JSON, YAML or KITTI's text"),

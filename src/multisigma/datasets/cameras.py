@@ -34,6 +34,7 @@ _DISTORTION: Final = ("d", "distortion_coefficients", "dist_coeffs", "distcoeffs
 _WIDTH: Final = ("width", "image_width")
 _HEIGHT: Final = ("height", "image_height")
 _BASELINE: Final = "baseline"
+_MOST_PIXELS: Final = 1_000_000
 
 
 class _Loader(PlainLoader):
@@ -67,7 +68,7 @@ def read_camera_file(path: Path, size: tuple[int, int], baseline: float = DEFAUL
     text = require_camera_file(path)
     for left, right in (("P_rect_02", "P_rect_03"), ("P2", "P3")):
         if text.startswith(f"{left}:") or f"\n{left}:" in text:
-            return _kitti_camera(path, text, left, right)
+            return _kitti_camera(path, text, left, right, size)
     try:
         # OpenCV writes a directive that YAML does not know: `%YAML:1.0`.
         content = yaml.load(text.removeprefix("%YAML:1.0"), _Loader)
@@ -134,7 +135,7 @@ def camera_from_numbers(
     return Camera(**numbers)
 
 
-def _kitti_camera(path: Path, text: str, left_key: str, right_key: str) -> Camera:
+def _kitti_camera(path: Path, text: str, left_key: str, right_key: str, size: tuple[int, int]) -> Camera:
     lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
     def projection(key: str) -> list[float]:
@@ -150,7 +151,8 @@ def _kitti_camera(path: Path, text: str, left_key: str, right_key: str) -> Camer
     if baseline <= 0:
         rule = f"{right_key} must lie to the right of {left_key}"
         raise DataError(Problem(path, rule, f"a baseline of {baseline:g} m", "Restore the file."))
-    return Camera(baseline, left[0], left[5], left[2], left[6])
+    numbers = {"fx": left[0], "fy": left[5], "u0": left[2], "v0": left[6], "baseline": baseline}
+    return camera_from_numbers(numbers, size, path, "")
 
 
 def _matrix_camera(path: Path, named: Mapping[str, Any], size: tuple[int, int], baseline: float) -> Camera:
@@ -197,6 +199,9 @@ def _matrix_camera(path: Path, named: Mapping[str, Any], size: tuple[int, int], 
     width, height = (next((named[name] for name in names if name in named), None) for names in (_WIDTH, _HEIGHT))
     if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
         return camera
+    if max(width, height) > _MOST_PIXELS:
+        rule = f"the images of a camera must have at most {_MOST_PIXELS:,} columns and rows"
+        raise DataError(Problem(path, rule, reprlib.repr(max(width, height)), "Restore the file."))
     x, y = size[1] / width, size[0] / height
     # A resized image is rounded to whole pixels.
     if abs(height * x - size[0]) > 1 and abs(width * y - size[1]) > 1:

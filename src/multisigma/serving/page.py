@@ -188,7 +188,7 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
 
         def point(held: _Read | None, x: float | None, y: float | None) -> tuple[Any, ...]:
             if held is None:
-                raise gr.Error("Send a picture first.")
+                raise _refusal("Send a picture first.")
             at = round(x or 0), round(y or 0)
             text = _guarded(lambda: describe_pixel(held.scene, *at))
             number = object_at(held.scene, *at)
@@ -202,11 +202,13 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
 
         def click(held: _Read | None, event: gr.SelectData) -> tuple[Any, ...]:
             if held is None:
-                raise gr.Error("Send a picture first.")
+                raise _refusal("Send a picture first.")
             # The page may show the picture smaller than it is.
             factor = held.scene.image.shape[1] / shown_image(held.scene).shape[1]
-            x, y = (int(place * factor) for place in event.index)
-            return point(held, x, y)
+            match event.index:
+                case [int(x), int(y)]:
+                    return point(held, int(x * factor), int(y * factor))
+            raise _refusal("Click a pixel of the picture.")
 
         def choose(held: _Read | None, line: str | None) -> tuple[Any, str]:
             if held is None or not line:
@@ -301,7 +303,12 @@ def _guarded(work: Callable[[], Any]) -> Any:
     try:
         return work()
     except MultisigmaError as error:
-        raise gr.Error(str(error)) from error
+        raise _refusal(str(error)) from error
+
+
+def _refusal(words: str) -> gr.Error:
+    """Return an error for the visitor, whose faults do not fill the server's log."""
+    return gr.Error(words, print_exception=False)
 
 
 def _limits_text(limits: Limits) -> str:

@@ -1,0 +1,185 @@
+"""Send the page damaged requests: bodies of its functions, uploads, and paths of the host in every place.
+
+    python -m tests.fuzz.page --cases 2000 [--seed 0]
+
+It needs the extra 'serve' (`make test-serve` makes an environment with it). Each case posts one body. The answer, and
+what the queue then reports, may be a result or an error in words. A fault is a traceback, an exception of the server,
+anything of a file of the host, more than thirty seconds, or more than 1 GiB. A sound request at the end must still be
+answered.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import random
+import re
+import resource
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from multisigma import SceneModel
+from multisigma.serving.uploads import Limits
+from tests.fuzz.mutations import mutate_bytes, mutate_json
+
+SECRET = "a-word-that-only-a-file-of-the-host-holds"
+# A picture of the host has this size, and no other picture has.
+SECRET_SIZE = (61, 43)
+API = "/gradio_api"
+PATHS = [f"{API}/{path}" for path in ("queue/join", "queue/join", "queue/join", "run/predict", "api/read", "call/read")]
+PATHS += [f"{API}/{path}" for path in ("reset", "cancel", "component_server", "api/predict", "run/look_at")]
+SECONDS, MEBIBYTES = 30, 1024
+
+
+class Page:
+    """The page, a visitor who has sent a picture, and files of the host that nobody may see.
+
+    Args:
+        folder: An empty folder.
+        client: A client of the page.
+    """
+
+    def __init__(self, folder: Path, client: Any) -> None:
+        self.client = client
+        self.text, self.picture = folder / "secret.txt", folder / "secret.png"
+        self.text.write_text(SECRET)
+        Image.new("RGB", SECRET_SIZE, (7, 5, 3)).save(self.picture)
+        buffer = io.BytesIO()
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)).save(buffer, "PNG")
+        self.png = buffer.getvalue()
+        self.sent = self.upload(self.png).json()[0]
+
+    def upload(self, content: bytes, name: str = "a.png") -> Any:
+        """Send a file."""
+        return self.client.post(f"{API}/upload", files={"files": (name, content)})
+
+    def bodies(self) -> list[dict[str, Any]]:
+        """Return a sound body of each function of the page."""
+        values = {"file": _file(self.sent), "slider": 65, "number": 3, "textbox": "0.5 0.5", "radio": "Depth"}
+        config = self.client.get("/config").json()
+        kinds = {part["id"]: part["type"] for part in config["components"]}
+        return [
+            {
+                "fn_index": function["id"],
+                "data": [values.get(kinds[part]) for part in function["inputs"]],
+                "session_hash": "visitor",
+                "event_data": {"index": [3, 5], "value": None},
+                "trigger_id": None,
+            }
+            for function in config["dependencies"]
+        ]
+
+    def ask(self, path: str, body: bytes) -> str:
+        """Post a body, wait for what the queue says of it, and return all that was said."""
+        answer = self.client.post(path, content=body, headers={"content-type": "application/json"})
+        said = f"{answer.status_code} {answer.text}"
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            visitor = json.loads(body)["session_hash"]
+            if answer.status_code == 200 and isinstance(visitor, str) and "event_id" in answer.json():
+                query = {"session_hash": visitor}
+                with self.client.stream("GET", f"{API}/queue/data", params=query) as stream:
+                    said += "\n".join(line for line in stream.iter_lines() if "heartbeat" not in line)
+        return said
+
+
+@contextlib.contextmanager
+def open_page() -> Iterator[Page]:
+    """Open the page with the packaged model."""
+    from fastapi.testclient import TestClient
+
+    from multisigma.serving.server import make_app
+
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as host:
+        app = make_app(SceneModel.default("cpu"), Limits(megabytes=2, megapixels=1, frames=2), folder)
+        with TestClient(app) as client:
+            yield Page(Path(host), client)
+
+
+def fuzz_page(page: Page, cases: int, seed: int) -> tuple[dict[str, str], Counter[str]]:
+    """Send damaged requests.
+
+    Returns:
+        What went wrong, with the request, and how often each status was answered.
+    """
+    bodies, faults, statuses = page.bodies(), dict[str, str](), Counter[str]()
+    read = bodies[0]
+    said = page.ask(PATHS[0], json.dumps(read).encode())
+    if "32 x 24 pixels" not in said:
+        raise RuntimeError(f"A sound request must be answered. Found {said[:500]}")
+    for number in range(seed, seed + cases):
+        rng = random.Random(f"page {number}")
+        path, body = rng.choice(PATHS), b""
+        memory, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+        try:
+            if rng.random() < 0.2:
+                name = rng.choice(["a.png", "../../a.png", "/etc/a.png", "a\0.png", "a" * 300, ".", "..", "<b>.png"])
+                path, body = f"{API}/upload", mutate_bytes(page.png, rng)
+                answer = page.upload(body, name)
+                said = f"{answer.status_code} {answer.text}"
+                if answer.status_code == 200:
+                    said += page.ask(PATHS[0], json.dumps(read | {"data": [_file(answer.json()[0]), 65]}).encode())
+            else:
+                # A function that draws is asked less often: it takes a second.
+                content = rng.choice(bodies)
+                if rng.random() < 0.2:
+                    target = rng.choice([page.text, page.picture, Path("/etc/passwd"), Path("/dev/zero"), Path("/")])
+                    content = content | {"data": [_file(str(target)), 65]}
+                body = mutate_json(json.dumps(content).encode(), rng)
+                said = page.ask(path, body)
+            what = _fault(said)
+        except Exception as error:
+            said, what = "500", f"{type(error).__name__}: {str(error)[:200]}"
+        if time.monotonic() - begin > SECONDS:
+            what = f"more than {SECONDS} s"
+        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory > MEBIBYTES * 1024:
+            what = f"more than {MEBIBYTES} MiB"
+        statuses[said[:3]] += 1
+        if what:
+            faults.setdefault(what, f"case {number}: {path} {body[:300]!r}")
+    if "32 x 24 pixels" not in page.ask(PATHS[0], json.dumps(read | {"session_hash": "another"}).encode()):
+        faults["a sound request is no longer answered"] = "after all cases"
+    return faults, statuses
+
+
+def _file(path: str) -> dict[str, Any]:
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+def _fault(said: str) -> str | None:
+    words = (
+        "Traceback",
+        "root:x:",
+        SECRET,
+        f"{SECRET_SIZE[0]} x {SECRET_SIZE[1]} pixels",
+        str(Path(__file__).parents[2]),
+    )
+    found = next((word for word in words if word in said), None)
+    return None if found is None else re.sub(r"\s+", " ", f"{found}: {said[:300]}")
+
+
+def main() -> int:
+    """Run as a program; 1 if a fault was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    with open_page() as page:
+        faults, statuses = fuzz_page(page, arguments.cases, arguments.seed)
+    for what, case in faults.items():
+        print(f"{what}\n  {case}")
+    print(f"{arguments.cases} cases, {len(faults)} faults; statuses {dict(statuses)}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -191,7 +191,7 @@ def test_tables_of_videos_are_the_measurement() -> None:
     columns = {
         "name": ("disparity", "{}"),
         "flicker_percent": ("flicker, % per frame", "{:.2f}"),
-        "jumps_per_100": ("jumps per 100 frames", "{:.2f}"),
+        "jumps_per_100": ("jumps of a point in 100 frames", "{:.2f}"),
         "error_px": ("error, px", "{:.3f}"),
         "object_error_px": ("error on objects, px", "{:.3f}"),
     }

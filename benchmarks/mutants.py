@@ -207,7 +207,8 @@ def start_tests(mutant: Mutant) -> int:
                 import pytest
 
                 options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly"]
-                code = int(pytest.main([*options, "-k", "not type_checker and not needs_no_numpy and not torch_alone", *paths]))
+                options += ["-k", "not type_checker and not needs_no_numpy and not torch_alone"]
+                code = int(pytest.main([*options, *paths]))
         finally:
             os._exit(code)
     return child

@@ -150,14 +150,14 @@ def test_a_result_of_values_alone_has_no_coverage() -> None:
         metric.count({"slope": SimpleNamespace(sigma=1.0)}, frame)
 
 
-def squares(scores: list[float], right: list[bool]) -> tuple[Scene, Frame]:
-    """A frame of cars in a row, each found with a score, at its place or beside it."""
-    ids = np.full((30, 40 * len(scores)), 7, np.int32)
+def squares(scores: list[float], right: list[bool], below: int = 0) -> tuple[Scene, Frame]:
+    """A frame of cars in a row, each found with a score, at its place or beside it, and some rows below it."""
+    ids = np.full((40, 40 * len(scores)), 7, np.int32)
     regions = []
     for index, (score, is_right) in enumerate(zip(scores, right, strict=True)):
         left = 40 * index
         ids[5:25, left : left + 15] = 26000 + index
-        regions.append(SceneInstance(26, score, 5, left + (0 if is_right else 20), np.ones((20, 15), bool)))
+        regions.append(SceneInstance(26, score, 5 + below, left + (0 if is_right else 20), np.ones((20, 15), bool)))
     frame = frame_of("cars", None, np.where(ids > 1000, 26, 7).astype(np.uint8), instances=ids)
     return {"instance": PredictedInstances(regions)}, frame
 
@@ -172,6 +172,14 @@ def test_scores_that_are_the_share_of_right_objects_have_no_error() -> None:
     bin_of_score = 11  # 0.75 of 15 bins
     assert measurement.details["accuracy"][bin_of_score] == pytest.approx(0.75)
     assert measurement.details["share"][bin_of_score] == 1
+
+
+def test_an_object_is_right_above_an_overlap_of_one_half() -> None:
+    metric = ScoreReliability(CITYSCAPES)
+    # Of 20 rows, 14 of 26 overlap, and 13 of 27.
+    for below, error in ((6, 0.0), (7, 1.0)):
+        found = numbers(metric, [squares([1.0], [True], below)])
+        assert found["instance_score_ece"] == pytest.approx(error, abs=1e-9)
 
 
 def test_scores_that_are_no_probabilities_are_not_counted() -> None:

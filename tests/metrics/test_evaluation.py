@@ -12,6 +12,7 @@ import pytest
 from multisigma.datasets.frame import Frame
 from multisigma.errors import MultisigmaError
 from multisigma.metrics import Counts, Evaluation, Measurement, Metric, SumMetric, measure, read_evaluations
+from multisigma.metrics.evaluation import DRAWS
 
 
 class Mean(Metric):
@@ -60,7 +61,7 @@ def test_an_interval_leaves_out_the_same_share_on_both_sides() -> None:
     metric = Known()
     (found,) = measure(metric, counts_of([1.0, 2.0, 3.0]))
     last = metric.done - 1
-    assert last > 100
+    assert metric.done == DRAWS
     assert found.interval == pytest.approx((0.025 * last, 0.975 * last))
 
 
@@ -216,6 +217,24 @@ def test_damaged_files_are_named(tmp_path: Path, file: str, change: str, words: 
     with pytest.raises(MultisigmaError, match=words) as error:
         Evaluation.read(tmp_path, counts=True)
     assert str(tmp_path / file) in str(error.value)
+
+
+def test_counts_hold_no_pickles(tmp_path: Path) -> None:
+    an_evaluation().write(tmp_path)
+    np.savez(tmp_path / "counts.npz", frames=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(MultisigmaError, match="must hold counts"):
+        Evaluation.read(tmp_path, counts=True)
+
+
+def test_a_value_may_be_a_whole_number_but_not_beyond_any_float(tmp_path: Path) -> None:
+    an_evaluation().write(tmp_path)
+    path = tmp_path / "metrics.json"
+    written = path.read_text(encoding="utf-8")
+    path.write_text(written.replace("61.25", "61"), encoding="utf-8")
+    assert Evaluation.read(tmp_path).value("iou_class") == 61.0
+    path.write_text(written.replace("61.25", "1" + 400 * "0"), encoding="utf-8")
+    with pytest.raises(MultisigmaError, match="a whole number is too large"):
+        Evaluation.read(tmp_path)
 
 
 def test_all_evaluations_of_a_folder(tmp_path: Path) -> None:

@@ -45,6 +45,16 @@ def test_by_hand() -> None:
     assert isnan(result["pq_per_class"]["sky"])
 
 
+@pytest.mark.parametrize(("found", "quality"), [(4, 0.0), (5, 5 / 8)])
+def test_an_overlap_of_one_half_is_no_match(found: int, quality: float) -> None:
+    """Panoptic segmentation (Kirillov et al., 2019) matches above one half."""
+    instances = np.full((4, 8), 7, np.int32)
+    instances[0] = 26001
+    scene = scene_of(np.full((4, 8), 7, np.uint8), [SceneInstance(26, 0.9, 0, 0, np.ones((1, found), bool))])
+    result = numbers(PanopticQuality(CITYSCAPES), [(scene, truth_of(instances))])
+    assert result["pq_per_class"]["car"] == pytest.approx(quality)
+
+
 def test_the_surest_object_has_the_pixel() -> None:
     labels = np.array([[7, 26, 0, 9]], np.uint8)  # a thing without an object, and labels that evaluation ignores
     objects = [

@@ -201,6 +201,19 @@ def test_random_weights_are_a_softmax_of_normal_numbers() -> None:
     assert difference.var().item() == pytest.approx(2.0, rel=0.1)
 
 
+def test_seeds_are_whole_numbers_of_64_bits() -> None:
+    for seed in (2**63 - 1, -(2**63)):
+        RLW(TASKS, seed)
+    for wrong in (2**63, -(2**63) - 1, 0.5):
+        with pytest.raises(MultisigmaError, match="`seed`"):
+            RLW(TASKS, wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("weighting", [DynamicWeightAverage(TASKS, 2), GLS(TASKS)])
+def test_a_task_alone_in_a_batch_has_its_own_loss(weighting: Weighting) -> None:
+    assert weighting({TASKS[0]: torch.tensor(3.0)}).item() == pytest.approx(3.0)
+
+
 def test_random_weights_differ_by_seed_and_do_not_repeat() -> None:
     drawn = [
         tuple(gradients(weighting, [1.0, 1.0, 1.0])[1])

@@ -30,6 +30,8 @@ FORMAT_VERSION: Final = 1
 """Version of the layout of `model.json` that this release writes."""
 
 _T = TypeVar("_T")
+# Of channels, rows and the like; torch's own sizes overflow far above it.
+_MOST: Final = 1_000_000
 _REMEDY: Final = "Restore the file, or write the model again."
 _OTHER_VERSION: Final = "Take the release of multisigma that wrote the model."
 
@@ -190,7 +192,7 @@ class ModelInfo:
                 raise MultisigmaError(f"{path}: `{name}` must be {rule}. Found {content[name]!r}. {_REMEDY}") from None
 
         def count(name: str) -> int:
-            return get(name, "a positive integer", _count)
+            return get(name, f"a whole number from 1 to {_MOST:,}", _count)
 
         try:
             labels = LabelSpace.from_json(content.get("labels") or {})
@@ -206,10 +208,14 @@ class ModelInfo:
             encoder=get("encoder", "a name", _text),
             output_stride=count("output_stride"),
             aspp_channels=count("aspp_channels"),
-            dilations=get("dilations", "positive integers", lambda values: tuple(_count(value) for value in values)),
+            dilations=get(
+                "dilations",
+                f"whole numbers from 1 to {_MOST:,}",
+                lambda values: tuple(_count(value) for value in values),
+            ),
             decoder_channels=count("decoder_channels"),
             decoder_kernel=count("decoder_kernel"),
-            skip_channels=get("skip_channels", "an integer of at least 0", lambda value: _count(value, 0)),
+            skip_channels=get("skip_channels", f"a whole number from 0 to {_MOST:,}", lambda value: _count(value, 0)),
             separable=get("separable", "true or false", _flag),
             shared_stages=None if content.get("shared_stages") is None else count("shared_stages"),
             labels=labels,
@@ -245,7 +251,7 @@ def _texts(values: Any) -> tuple[str, ...]:
 
 
 def _count(value: Any, least: int = 1) -> int:
-    if type(value) is not int or value < least:
+    if type(value) is not int or not least <= value <= _MOST:
         raise TypeError
     return value
 

@@ -233,7 +233,8 @@ def outcome_of(mutant: Mutant, status: int) -> Outcome:
 def tests_of(module: str) -> list[str]:
     """Return what pytest is to run for a module."""
     package, name = module.split("/")
-    paths = [f"tests/{package}/{test}.py" for test in dict.fromkeys(TESTS.get(module, _METHODS))]
+    names = [*TESTS.get(module, _METHODS), *(("test_directions",) if package == "metrics" else ())]
+    paths = [f"tests/{package}/{test}.py" for test in dict.fromkeys(names)]
     if missing := [path for path in paths if not (ROOT / path).is_file()]:
         raise FileNotFoundError(f"{module}: `TESTS` must name files of tests. Found no {missing[0]}.")
     source = ROOT / "src" / "multisigma" / f"{module}.py"

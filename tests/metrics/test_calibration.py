@@ -184,6 +184,7 @@ def test_an_object_is_right_above_an_overlap_of_one_half() -> None:
 
 def test_scores_that_are_no_probabilities_are_not_counted() -> None:
     metric = ScoreReliability(CITYSCAPES)
-    assert metric.count(*squares([3.0], [True])) == {}
+    assert metric.count(*squares([1.01], [True])) == {}
+    assert metric.count(*squares([1.0, 0.0], [True, False])) != {}
     assert isnan(metric.summarise([])[0].value)
     assert metric.summarise([])[0].details == {}

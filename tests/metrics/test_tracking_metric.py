@@ -40,6 +40,10 @@ def test_counts_are_those_of_the_definition(frames: list[TrackingFrame]) -> None
     assert 0 <= scores.switches <= scores.matches <= min(scores.true, scores.predicted)
 
 
+def test_scores_of_several_videos_add_up() -> None:
+    assert TrackingScores(1, 2, 3, 4, 5) + TrackingScores(10, 20, 30, 40, 50) == TrackingScores(11, 22, 33, 44, 55)
+
+
 @pytest.mark.slow
 @given(videos())
 def test_scores_are_those_of_py_motmetrics(frames: list[TrackingFrame]) -> None:

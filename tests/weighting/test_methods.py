@@ -209,6 +209,11 @@ def test_seeds_are_whole_numbers_of_64_bits() -> None:
             RLW(TASKS, wrong)  # type: ignore[arg-type]
 
 
+def test_the_temperature_of_dwa_is_that_of_its_paper() -> None:
+    """Liu et al. (2019), section 4.2."""
+    assert DynamicWeightAverage(TASKS, 2).temperature == 2.0
+
+
 @pytest.mark.parametrize("weighting", [DynamicWeightAverage(TASKS, 2), GLS(TASKS)])
 def test_a_task_alone_in_a_batch_has_its_own_loss(weighting: Weighting) -> None:
     assert weighting({TASKS[0]: torch.tensor(3.0)}).item() == pytest.approx(3.0)

@@ -8,7 +8,8 @@ warm up. Parts are measured within the one call of `predict`. Wall time says wha
 quiet; processor time, of all threads together, also tells on a machine that others use.
 
 One network against three: networks of the same description with one task each and random weights, in PyTorch on one
-thread. Memory is what a process of its own takes beyond that of the model that describes them.
+thread. Memory is what a process holds beyond that of the model that describes them. Three networks that one process
+runs one after the other use the same memory for their features; three at once, in a process each, cannot.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ import torch
 
 from multisigma import OnnxSceneModel, SceneModel
 from multisigma.datasets.photographs import find_inputs
-from multisigma.models import onnx_scene_model, scene_model
+from multisigma.models import onnx_scene_model, scene_predictor
 from multisigma.models.export import export_model
 from multisigma.training.environment import describe_environment
 
@@ -69,13 +70,13 @@ class Parts:
 def predict(model: Any, path: Path) -> Seconds:
     """Predict an image and return the time of each part."""
     parts = Parts()
-    is_exported = isinstance(model, OnnxSceneModel)
-    module: Any = onnx_scene_model if is_exported else scene_model
-    resize = "resize_image" if is_exported else "to_height"  # the exported one has a fixed size
+    shared: Any = scene_predictor
+    # The exported model has a fixed size.
+    resizes = (onnx_scene_model, "resize_image") if isinstance(model, OnnxSceneModel) else (shared, "to_height")
     patches = [
-        patch.object(module, "read_photograph", parts.timed("decode", module.read_photograph)),
-        patch.object(module, resize, parts.timed("resize", getattr(module, resize))),
-        patch.object(module, "postprocess", parts.timed("post-processing", module.postprocess)),
+        patch.object(shared, "read_photograph", parts.timed("decode", shared.read_photograph)),
+        patch.object(*resizes, parts.timed("resize", getattr(*resizes))),
+        patch.object(shared, "postprocess", parts.timed("post-processing", shared.postprocess)),
         *(patch.object(task, "postprocess", parts.timed(task.name, task.postprocess)) for task in model.tasks),
     ]
     for one in patches:
@@ -123,12 +124,14 @@ def measure(models: dict[str, Any], images: list[Path]) -> dict[str, Any]:
 def one_against_three(model: Path | None, frames: int) -> dict[str, Any]:
     """Return time and memory of one network of all tasks and of networks of one task each."""
     result: dict[str, Any] = {}
-    for name in ("one", "three"):
+    for name in ("one", "three", "semantic", "instance", "depth"):
         command = [sys.executable, __file__, "--networks", name, "--frames", str(frames)]
         command += ["--model", str(model)] if model else []
         result[name] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     one, three = result["one"], result["three"]
-    return result | {"ratio": {key: round(one[key] / three[key], 3) for key in one if three[key]}}
+    at_once = sum(result[name]["MiB"] for name in ("semantic", "instance", "depth"))
+    ratio = {key: round(one[key] / three[key], 3) for key in one}
+    return result | {"ratio": ratio | {"MiB of three at once": round(one["MiB"] / at_once, 3)}}
 
 
 def resident_bytes() -> int:
@@ -137,9 +140,15 @@ def resident_bytes() -> int:
 
 
 def run_networks(name: str, model: SceneModel, frames: int) -> dict[str, float]:
-    """Return what one network or three take on one thread: processor time, memory of the process, and parameters."""
+    """Return what networks take on one thread: processor time, memory of the process, and parameters.
+
+    Args:
+        name: 'one' for one network of all tasks, 'three' for one of each task, or a task for its network alone.
+        model: Describes them.
+        frames: Predictions to time.
+    """
     info, before = model.info, resident_bytes()
-    groups = [model.tasks] if name == "one" else [[task] for task in model.tasks]
+    groups = [model.tasks] if name == "one" else [[task] for task in model.tasks if name in ("three", task.name)]
     networks = [
         SceneModel(
             replace(
@@ -175,7 +184,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a run or a saved model; the shipped one if not given")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--frames", type=int, default=20)
-    parser.add_argument("--networks", choices=["one", "three"], help=argparse.SUPPRESS)
+    parser.add_argument("--networks", choices=["one", "three", "semantic", "instance", "depth"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     model = SceneModel.load(options.model, "cpu") if options.model else SceneModel.default("cpu")
     if options.networks:

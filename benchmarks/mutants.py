@@ -56,7 +56,13 @@ TESTS: dict[str, Sequence[str]] = {
     "metrics/calibration": ("test_calibration",),
     "metrics/evaluation": ("test_evaluation",),
     "metrics/base": ("test_evaluation", "test_segmentation_metric", "test_regression_metric"),
-    "metrics/counting": ("test_compiled", "test_segmentation_metric", "test_panoptic_metric", "test_instance_metric"),
+    "metrics/counting": (
+        "test_compiled",
+        "test_segmentation_metric",
+        "test_panoptic_metric",
+        "test_instance_metric",
+        "test_depth_metric",
+    ),
 }
 # What the tests import, the package itself apart, is loaded once: each forked process has it.
 _LOADED = (

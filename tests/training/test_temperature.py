@@ -38,10 +38,15 @@ def test_samples_of_a_semantic_output_are_labelled_pixels_with_their_own_logits(
     assert 4096 <= len(Semantic().class_samples(torch.zeros(1, 5, 200, 200), big)[1]) <= 2 * 4096
 
 
-def test_the_temperature_is_applied_to_the_probability_and_leaves_the_classes() -> None:
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_the_temperature_is_applied_to_the_probability_and_leaves_the_classes(channels_last: bool) -> None:
     output = np.random.default_rng(0).normal(0, 3, (19, 6, 8)).astype(np.float32)
+    output[3, 0] = output[5, 0] = 20.0  # the first of equal classes
+    if channels_last:
+        output = np.moveaxis(np.moveaxis(output, 0, -1).copy(), -1, 0)
     plain = Semantic().postprocess(output, {}, PostprocessContext())
     warm = Semantic().postprocess(output, {}, PostprocessContext(temperatures={"semantic": 2.0}))
     assert np.array_equal(plain.ids, warm.ids)
+    assert np.array_equal(plain.ids, plain.labels.ids_of_train_ids[output.argmax(0)])
     expected = torch.from_numpy(output / 2).softmax(0).amax(0).numpy()
     np.testing.assert_allclose(warm.probability, expected, rtol=1e-6)

@@ -125,6 +125,10 @@ class Semantic(Task):
     def postprocess(
         self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
     ) -> SemanticResult:
+        if not output.flags.c_contiguous:
+            # Channels last, as convolutions leave them. OpenCV turns them several times as fast as NumPy.
+            columns = np.moveaxis(output, 0, -1).reshape(-1, len(output))
+            output = np.asarray(cv2.transpose(columns), np.float32).reshape(output.shape)
         highest, classes = _highest(output)
         ids = context.labels.ids_of_train_ids[classes]
         probability = _probability(output, highest, context.temperatures.get(self.name, 1.0))
@@ -163,19 +167,25 @@ class Semantic(Task):
 def _highest(logits: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Return the highest logit of each pixel and its channel, the first of equal ones; each of shape (H, W)."""
     classes, height, width = logits.shape
-    highest, channel = logits[0].copy(), np.zeros((height, width), np.uint8)
+    highest, channel = logits[0].copy(), np.empty((height, width), np.uint8)
+    # Of the logits' own type, and selected without a branch, so that the compiler makes vector instructions of both.
+    row = np.empty(width, np.float32)
     for y in range(height):
+        row[:] = 0
         for c in range(1, classes):
+            number = np.float32(c)
             for x in range(width):
-                value = logits[c, y, x]
-                # Selections without a branch, so that the compiler makes vector instructions of them.
-                channel[y, x] = c if value > highest[y, x] else channel[y, x]
-                highest[y, x] = value if value > highest[y, x] else highest[y, x]
+                value, before = logits[c, y, x], highest[y, x]
+                row[x] = number if value > before else row[x]
+                highest[y, x] = value if value > before else before
+        for x in range(width):
+            channel[y, x] = row[x]
     return highest, channel
 
 
 def _probability(logits: NDArray[np.float32], highest: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
     """Return the probability of each pixel's highest logit, shape (H, W): softmax(logits / temperature)."""
-    shifted = logits - highest
+    shifted = (logits - highest).reshape(len(logits), -1)
     shifted *= np.float32(1 / temperature)
-    return np.float32(1) / np.exp(shifted, out=shifted).sum(0)
+    # OpenCV's exponential is as exact as NumPy's, and several times as fast where there is no AVX-512.
+    return np.float32(1) / cv2.exp(shifted, dst=shifted).sum(0).reshape(highest.shape)

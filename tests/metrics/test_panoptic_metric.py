@@ -45,6 +45,18 @@ def test_by_hand() -> None:
     assert isnan(result["pq_per_class"]["sky"])
 
 
+def test_pixels_that_are_not_evaluated_count_for_nobody() -> None:
+    instances = np.full((4, 8), 7, np.int32)
+    instances[0, :4], instances[0, 4:] = 26001, 0  # a car, and pixels without a label beside it
+    car = SceneInstance(26, 0.9, 0, 0, np.ones((1, 8), bool))
+    lost = SceneInstance(24, 0.9, 0, 4, np.ones((1, 4), bool))
+    for objects in ([car], [SceneInstance(26, 0.9, 0, 0, np.ones((1, 4), bool)), lost]):
+        scene = scene_of(np.full((4, 8), 7, np.uint8), objects)
+        per_class = numbers(PanopticQuality(CITYSCAPES), [(scene, truth_of(instances))])["pq_per_class"]
+        assert per_class["car"] == per_class["road"] == 1
+        assert isnan(per_class["person"])
+
+
 @pytest.mark.parametrize(("found", "quality"), [(4, 0.0), (5, 5 / 8)])
 def test_an_overlap_of_one_half_is_no_match(found: int, quality: float) -> None:
     """Panoptic segmentation (Kirillov et al., 2019) matches above one half."""

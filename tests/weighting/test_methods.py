@@ -152,6 +152,11 @@ def test_gradnorm_leaves_the_weight_of_an_absent_task_alone() -> None:
     assert weighting.weights["a"] != pytest.approx(1.0, rel=0.1)
 
 
+def test_gradnorm_leaves_the_weight_of_a_task_alone_in_its_batches() -> None:
+    weighting = gradnorm_steps([[1.0, 1.0, 1.0], *([[1.0 + i, None, None] for i in range(40)])])
+    assert weighting.weights[TASKS[0]] == pytest.approx(1.0, rel=1e-5)
+
+
 def test_gradnorm_counts_from_the_first_loss_above_zero() -> None:
     late = gradnorm_steps([[0.0, 1.0, 1.0], *([[1.0, 1.0, 1.0]] * 100)])  # type: ignore[list-item]
     assert late.weights == pytest.approx(dict.fromkeys(TASKS, 1.0), rel=0.2)

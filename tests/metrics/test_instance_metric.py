@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve
 
 from multisigma.datasets.frame import Camera, Frame
-from multisigma.datasets.label_space import CITYSCAPES
+from multisigma.datasets.label_space import CITYSCAPES, Label, LabelSpace
 from multisigma.datasets.labels import LABELS
 from multisigma.datasets.scene import SceneInstance, cut_instances
 from multisigma.errors import MultisigmaError
@@ -164,6 +164,16 @@ def test_the_curve_has_the_points_of_scikit_learn(entries: list[tuple[int, bool]
     recall = recall * right.sum() / total
     widths = (np.r_[recall[0], recall[:-1]] - np.r_[recall[1:], 0.0]) / 2
     assert area_of(scores, right, total) == pytest.approx(float(precision @ widths))
+
+
+def test_the_first_object_of_class_one_has_the_id_1000() -> None:
+    box = Label("box", 1, 0, "box", 0, True, False, (1, 0, 0))
+    labels = LabelSpace("boxes", (box,))
+    ids = np.zeros((30, 40), np.int32)
+    ids[5:25, 5:20] = 1000
+    found = SceneInstance(1, 1.0, 5, 5, np.ones((20, 15), bool))
+    frame = replace(frame_of("f", None, np.where(ids > 0, 1, 0).astype(np.uint8), instances=ids), labels=labels)
+    assert numbers(AveragePrecision(labels), [(scene_of(regions=[found]), frame)])["ap"] == 1.0
 
 
 def test_bad_input_is_named(make_case: Callable[..., Case]) -> None:

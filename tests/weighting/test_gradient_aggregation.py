@@ -181,6 +181,15 @@ def test_gradients_that_are_all_zero(name: str) -> None:
     assert not x.grad.any()  # type: ignore[union-attr]
 
 
+def test_a_gradient_with_zeros_is_aggregated_like_any_other() -> None:
+    x = torch.ones(3, requires_grad=True)
+    losses = {TASKS[0]: x[0] - x[1], TASKS[1]: x[1] + 0.5 * x[2], TASKS[2]: x[2] - x[0]}
+    GradientAggregation(TASKS, "upgrad")(losses, shared=x).backward()
+    rows = torch.tensor([[1.0, -1.0, 0.0], [0.0, 1.0, 0.5], [-1.0, 0.0, 1.0]])
+    assert torch.allclose(x.grad, aggregation.UPGrad()(rows), atol=1e-5)  # type: ignore[arg-type]
+    assert not torch.allclose(x.grad, rows.sum(0), atol=0.1)  # type: ignore[arg-type]
+
+
 def test_large_features_in_half_precision_do_not_overflow() -> None:
     features = torch.full((100_000,), 100.0, dtype=torch.float16, requires_grad=True)
     weighting = GradientAggregation(["a", "b"], "mgda")

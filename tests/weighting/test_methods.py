@@ -214,6 +214,22 @@ def test_seeds_are_whole_numbers_of_64_bits() -> None:
             RLW(TASKS, wrong)  # type: ignore[arg-type]
 
 
+@given(positive)
+def test_the_optimum_of_revised_weighting_has_no_gradient(values: list[float]) -> None:
+    weighting = RevisedUncertaintyWeighting(TASKS)
+    best = weighting.optimum(torch.tensor(values)).requires_grad_()
+    (weighting.weight(best) * torch.tensor(values) + weighting.regulariser(best)).sum().backward()
+    assert best.grad.tolist() == pytest.approx([0.0] * 3, abs=1e-4)  # type: ignore[union-attr]
+
+
+def test_famo_waits_for_the_tasks_of_its_last_batch_with_labels() -> None:
+    weighting = FAMO(TASKS)
+    weighting({TASKS[0]: torch.tensor(1.0), TASKS[1]: None, TASKS[2]: None})
+    assert weighting.waiting.tolist() == [1.0, 0.0, 0.0]
+    weighting(dict.fromkeys(TASKS))
+    assert weighting.waiting.tolist() == [1.0, 0.0, 0.0]
+
+
 def test_the_temperature_of_dwa_is_that_of_its_paper() -> None:
     """Liu et al. (2019), section 4.2."""
     assert DynamicWeightAverage(TASKS, 2).temperature == 2.0

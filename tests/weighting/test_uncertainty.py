@@ -208,6 +208,19 @@ def test_bounds_do_not_touch_what_is_inside() -> None:
     assert torch.equal(free.log_variance("task").grad, bound.log_variance("task").grad)  # type: ignore[arg-type]
 
 
+def test_one_noise_beyond_its_bounds_is_pulled_back_and_the_others_are_free() -> None:
+    weighting = UncertaintyWeighting({"a": Gaussian(), "b": Gaussian()}, bounds=(-1.0, 1.0))
+    with torch.no_grad():
+        weighting.log_variance("a").fill_(3.0)
+    objective = weighting({"a": torch.tensor(2.0), "b": torch.tensor(1.0)})
+    objective.backward()
+    # Weight and logarithm at the bound, and the penalty |2| / 2 + 2^2 / 2 of being 2 beyond it.
+    expected = 0.5 * math.exp(-1) * 2 + 0.5 + 1 + 2 + 0.5 * 1 + 0
+    assert objective.item() == pytest.approx(expected, rel=1e-6)
+    assert weighting.log_variance("a").grad.item() == pytest.approx(0.5 + 2)  # type: ignore[union-attr]
+    assert weighting.log_variance("b").grad.item() == pytest.approx(-0.5 + 0.5)  # type: ignore[union-attr]
+
+
 def test_normalised_weights_sum_to_the_constant() -> None:
     weighting = UncertaintyWeighting(
         {"a": Gaussian(), "b": Laplace(), "c": Softmax()}, {"a": -3.0, "b": 2.0}, normalise=3.0

@@ -32,6 +32,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
+import numba
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("weighting", "metrics")
 # Processor seconds of a mutant's tests, and seconds by the clock; more is an endless loop or a deadlock.
@@ -208,7 +210,7 @@ def start_tests(mutant: Mutant) -> int:
             with tempfile.TemporaryDirectory() as folder:
                 if mutant.compiled:
                     # The cache does not see changed constants.
-                    os.environ["NUMBA_CACHE_DIR"] = folder
+                    numba.config.CACHE_DIR = folder
                 sys.meta_path.insert(0, _Finder(mutant, source))
                 import pytest
 
@@ -281,7 +283,7 @@ def main() -> None:
     tested = {each["number"]: each for each in mutants}
     waiting = [
         number
-        for number in range(arguments.count)
+        for number in range(min(arguments.count, len(found)))
         if number not in tested or (arguments.survivors and tested[number]["outcome"] == "survived")
     ]
     running: dict[int, int] = {}

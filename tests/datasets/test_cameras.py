@@ -124,6 +124,7 @@ def test_it_follows_the_size_of_the_image(tmp_path: Path) -> None:
             "width: 1000001\nheight: 1\nK: [1, 0, 0, 0, 1, 0, 0, 0, 1]",
             "at most 1,000,000 columns and rows; found 1000001",
         ),
+        ("width: 8\nheight: 6\nK: [1.0e+308, 0, 0, 0, 1, 0, 0, 0, 1]", "`fx` must be a positive number, at most 1e12"),
         ("P2: 1e-320 0 0 1 0 1 0 0 0 0 1 0\nP3: 1 0 0 -9 0 1 0 0 0 0 1 0\n", "`baseline` must be a positive number"),
         ("P2: 1 0 0 1 0 -1 0 0 0 0 1 0\nP3: 1 0 0 -9 0 1 0 0 0 0 1 0\n", "`fy` must be a positive number"),
         ("P2: 1 2 3\n", "must have the line P2 with 12 numbers"),

@@ -457,6 +457,7 @@ def test_folders_without_a_model(tmp_path: Path, saved: Path) -> None:
         ({"outputs": [19, 2, 1]}, "`outputs` must be channels by task"),
         ({"outputs": {"semantic": 11, "instance": 2, "depth": 1}}, "must hold the weights of the network"),
         ({"working_height": 0}, "`working_height` must be a whole number from 1 to 1,000,000. Found 0"),
+        ({"aspp_channels": 10**6, "decoder_channels": 10**6}, "must hold the weights of the network"),
         ({"decoder_channels": 2**63}, "`decoder_channels` must be a whole number from 1 to 1,000,000. Found 9223"),
         ({"working_height": True}, "`working_height` must be a whole number from 1 to 1,000,000. Found True"),
         ({"mean": [1, 2]}, "`mean` must be three numbers. Found [1, 2]"),

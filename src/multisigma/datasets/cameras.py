@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import reprlib
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -124,9 +123,9 @@ def camera_from_numbers(
         value = content.get(key, defaults.get(key))
         positive = key in ("fx", "fy", "baseline")
         good = isinstance(value, int | float) and not isinstance(value, bool)
-        good = good and abs(value) <= sys.float_info.max
+        good = good and abs(value) <= _MOST_PIXELS**2
         if not good or (positive and value <= 0):
-            rule = f"`{prefix}{key}` must be a {'positive ' if positive else ''}number"
+            rule = f"`{prefix}{key}` must be a {'positive ' if positive else ''}number, at most 1e12"
             problems.append(Problem(path, rule, "none" if value is None else reprlib.repr(value), remedy))
         else:
             numbers[key] = float(value)

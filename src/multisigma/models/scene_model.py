@@ -150,15 +150,17 @@ class SceneModel(nn.Module, ScenePredictor):
                 f"{folder}: the encoder must be one that timm has itself. Found {info.encoder!r}, which is on a hub."
             )
         tasks = info.load_tasks(folder / INFO_FILE, trust_code)
+        weights = read_weights(folder, info)
         try:
+            # Without memory first: the file may name a network far larger than its weights.
+            with torch.device("meta"):
+                cls(info, tasks).network.load_state_dict(weights, assign=True)
             model = cls(info, tasks)
         except MultisigmaError as error:
             raise MultisigmaError(f"{folder / INFO_FILE}: {error}") from error
-        weights = read_weights(folder, info)
-        try:
-            model.network.load_state_dict(weights)
         except RuntimeError as error:
             raise _bad_weights(folder, error) from error
+        model.network.load_state_dict(weights)
         model.to_device(device)
         return model.eval()
 

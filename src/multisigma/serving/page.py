@@ -204,10 +204,10 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
             if held is None:
                 raise _refusal("Send a picture first.")
             # The page may show the picture smaller than it is.
-            factor = held.scene.image.shape[1] / shown_image(held.scene).shape[1]
+            width, shown = held.scene.image.shape[1], shown_image(held.scene).shape[1]
             match event.index:
                 case [int(x), int(y)]:
-                    return point(held, int(x * factor), int(y * factor))
+                    return point(held, x * width // shown, y * width // shown)
             raise _refusal("Click a pixel of the picture.")
 
         def choose(held: _Read | None, line: str | None) -> tuple[Any, str]:

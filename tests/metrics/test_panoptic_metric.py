@@ -95,7 +95,7 @@ def test_a_class_of_id_zero_counts_like_any_other() -> None:
     ground = Label("ground", 0, 0, "ground", 0, False, False, (0, 0, 0))
     labels = LabelSpace("two", (ground, Label("box", 1, 1, "box", 1, True, False, (1, 0, 0))))
     instances = np.zeros((4, 6), np.int32)
-    instances[:2, :2] = 1001
+    instances[:2, :2] = 1000  # the first object of class 1
     box = SceneInstance(1, 0.9, 0, 0, np.ones((2, 2), bool))
     frame = replace(truth_of(instances), labels=labels)
     result = numbers(PanopticQuality(labels), [(scene_of(np.zeros((4, 6), np.uint8), [box]), frame)])

@@ -371,7 +371,7 @@ BASE = "image: images/{split}\nsemantic: labels/{split}\n"
         ("image: x\ndepth: x\n", "the key `camera` must be there|camera: {fx: 500}"),
         ("image: x\ndepth: x\ndisparity: x\n", "the key `depth` must not stand beside `disparity`"),
         ("image: x\ndisparity: {files: x, scale: big}\n", "the key `disparity.scale` must be a number, or a fraction"),
-        ("image: x\ndepth: x\ncamera: {fx: -1}\n", "`camera.fx` must be a positive number; found -1"),
+        ("image: x\ndepth: x\ncamera: {fx: -1}\n", "`camera.fx` must be a positive number, at most 1e12; found -1"),
         ("image: x\ndepth: x\ncamera: {fx: 1, cx: 2}\n", "keys fx, fy, u0, v0, baseline alone; found camera.cx"),
         ("image: /x\n", "the key `image` must be relative to the key `root`; found /x"),
         ("image: 'a*b*c*d*e*f'\n", "the key `image` must have at most 4 `*`"),

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -121,15 +121,15 @@ def measure(models: dict[str, Any], images: list[Path]) -> dict[str, Any]:
     return result
 
 
-def one_against_three(model: Path | None, frames: int) -> dict[str, Any]:
+def one_against_three(model: Path | None, tasks: Sequence[str], frames: int) -> dict[str, Any]:
     """Return time and memory of one network of all tasks and of networks of one task each."""
     result: dict[str, Any] = {}
-    for name in ("one", "three", "semantic", "instance", "depth"):
+    for name in ("one", "three", *tasks):
         command = [sys.executable, __file__, "--networks", name, "--frames", str(frames)]
         command += ["--model", str(model)] if model else []
         result[name] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     one, three = result["one"], result["three"]
-    at_once = sum(result[name]["MiB"] for name in ("semantic", "instance", "depth"))
+    at_once = sum(result[name]["MiB"] for name in tasks)
     ratio = {key: round(one[key] / three[key], 3) for key in one}
     return result | {"ratio": ratio | {"MiB of three at once": round(one["MiB"] / at_once, 3)}}
 
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a run or a saved model; the shipped one if not given")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--frames", type=int, default=20)
-    parser.add_argument("--networks", choices=["one", "three", "semantic", "instance", "depth"], help=argparse.SUPPRESS)
+    parser.add_argument("--networks", help=argparse.SUPPRESS)
     options = parser.parse_args()
     model = SceneModel.load(options.model, "cpu") if options.model else SceneModel.default("cpu")
     if options.networks:
@@ -200,7 +200,7 @@ def main() -> None:
         export_model(model, exported, (model.info.working_height, 2 * model.info.working_height))
         models = {"onnxruntime": OnnxSceneModel.load(exported, options.threads), "PyTorch": model}
         result = measure(models, images)
-    against = one_against_three(options.model, options.frames)
+    against = one_against_three(options.model, [task.name for task in model.tasks], options.frames)
     load.append(os.getloadavg()[0])
     described = {
         "frames": len(images),

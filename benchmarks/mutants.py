@@ -281,11 +281,8 @@ def main() -> None:
     for name in _LOADED:
         importlib.import_module(name)
     tested = {each["number"]: each for each in mutants}
-    waiting = [
-        number
-        for number in range(min(arguments.count, len(found)))
-        if number not in tested or (arguments.survivors and tested[number]["outcome"] == "survived")
-    ]
+    again = {number for number, each in tested.items() if arguments.survivors and each["outcome"] == "survived"}
+    waiting = sorted(again | set(range(min(arguments.count, len(found)))) - tested.keys())
     running: dict[int, int] = {}
     while waiting or running:
         while waiting and len(running) < arguments.processes:

@@ -186,8 +186,9 @@ def test_a_gradient_with_zeros_is_aggregated_like_any_other() -> None:
     losses = {TASKS[0]: x[0] - x[1], TASKS[1]: x[1] + 0.5 * x[2], TASKS[2]: x[2] - x[0]}
     GradientAggregation(TASKS, "upgrad")(losses, shared=x).backward()
     rows = torch.tensor([[1.0, -1.0, 0.0], [0.0, 1.0, 0.5], [-1.0, 0.0, 1.0]])
-    assert torch.allclose(x.grad, aggregation.UPGrad()(rows), atol=1e-5)  # type: ignore[arg-type]
-    assert not torch.allclose(x.grad, rows.sum(0), atol=0.1)  # type: ignore[arg-type]
+    assert x.grad is not None
+    assert torch.allclose(x.grad, aggregation.UPGrad()(rows), atol=1e-5)
+    assert not torch.allclose(x.grad, rows.sum(0), atol=0.1)
 
 
 def test_large_features_in_half_precision_do_not_overflow() -> None:

@@ -3,7 +3,7 @@
 import math
 import pickle
 from copy import deepcopy
-from typing import Never
+from typing import Any, Never
 
 import pytest
 import torch
@@ -209,9 +209,10 @@ def test_random_weights_are_a_softmax_of_normal_numbers() -> None:
 def test_seeds_are_whole_numbers_of_64_bits() -> None:
     for seed in (2**63 - 1, -(2**63)):
         RLW(TASKS, seed)
-    for wrong in (2**63, -(2**63) - 1, 0.5):
+    wrong: list[Any] = [2**63, -(2**63) - 1, 0.5]
+    for seed in wrong:
         with pytest.raises(MultisigmaError, match="`seed`"):
-            RLW(TASKS, wrong)  # type: ignore[arg-type]
+            RLW(TASKS, seed)
 
 
 @given(positive)
@@ -219,7 +220,8 @@ def test_the_optimum_of_revised_weighting_has_no_gradient(values: list[float]) -
     weighting = RevisedUncertaintyWeighting(TASKS)
     best = weighting.optimum(torch.tensor(values)).requires_grad_()
     (weighting.weight(best) * torch.tensor(values) + weighting.regulariser(best)).sum().backward()
-    assert best.grad.tolist() == pytest.approx([0.0] * 3, abs=1e-4)  # type: ignore[union-attr]
+    assert best.grad is not None
+    assert best.grad.tolist() == pytest.approx([0.0] * 3, abs=1e-4)
 
 
 def test_famo_waits_for_the_tasks_of_its_last_batch_with_labels() -> None:

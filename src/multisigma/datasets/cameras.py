@@ -34,6 +34,8 @@ _WIDTH: Final = ("width", "image_width")
 _HEIGHT: Final = ("height", "image_height")
 _BASELINE: Final = "baseline"
 _MOST_PIXELS: Final = 1_000_000
+# A camera that is resized to any image stays finite below it.
+_LARGEST: Final = 1e12
 
 
 class _Loader(PlainLoader):
@@ -123,7 +125,7 @@ def camera_from_numbers(
         value = content.get(key, defaults.get(key))
         positive = key in ("fx", "fy", "baseline")
         good = isinstance(value, int | float) and not isinstance(value, bool)
-        good = good and abs(value) <= _MOST_PIXELS**2
+        good = good and abs(value) <= _LARGEST
         if not good or (positive and value <= 0):
             rule = f"`{prefix}{key}` must be a {'positive ' if positive else ''}number, at most 1e12"
             problems.append(Problem(path, rule, "none" if value is None else reprlib.repr(value), remedy))

@@ -191,8 +191,8 @@ class ModelInfo:
             except (TypeError, ValueError, AttributeError):
                 raise MultisigmaError(f"{path}: `{name}` must be {rule}. Found {content[name]!r}. {_REMEDY}") from None
 
-        def count(name: str) -> int:
-            return get(name, f"a whole number from 1 to {_MOST:,}", _count)
+        def count(name: str, least: int = 1) -> int:
+            return get(name, f"a whole number from {least} to {_MOST:,}", lambda value: _count(value, least))
 
         try:
             labels = LabelSpace.from_json(content.get("labels") or {})
@@ -215,7 +215,7 @@ class ModelInfo:
             ),
             decoder_channels=count("decoder_channels"),
             decoder_kernel=count("decoder_kernel"),
-            skip_channels=get("skip_channels", f"a whole number from 0 to {_MOST:,}", lambda value: _count(value, 0)),
+            skip_channels=count("skip_channels", 0),
             separable=get("separable", "true or false", _flag),
             shared_stages=None if content.get("shared_stages") is None else count("shared_stages"),
             labels=labels,

@@ -84,7 +84,7 @@ class OnnxSceneModel(ScenePredictor):
             raise MultisigmaError(f"{path}: an exported model must be a file. Found none. Check the path.")
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads or 0
-        # Else its threads go on looking for work while the outputs are post-processed, and take the cores from that.
+        # Without this, its threads keep the cores busy while the outputs are post-processed.
         settings.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             session = onnxruntime.InferenceSession(path, settings, providers=list(providers))

@@ -307,7 +307,7 @@ def _guarded(work: Callable[[], Any]) -> Any:
 
 
 def _refusal(words: str) -> gr.Error:
-    """Return an error for the visitor, whose faults do not fill the server's log."""
+    """Return an error that the visitor sees. Its traceback is not logged."""
     return gr.Error(words, print_exception=False)
 
 

@@ -126,7 +126,7 @@ class Semantic(Task):
         self, output: NDArray[np.float32], scene: Mapping[str, TaskResult], context: PostprocessContext
     ) -> SemanticResult:
         if not output.flags.c_contiguous:
-            # Channels last, as convolutions leave them. OpenCV turns them several times as fast as NumPy.
+            # The network may store channels last. OpenCV transposes several times as fast as NumPy.
             columns = np.moveaxis(output, 0, -1).reshape(-1, len(output))
             output = np.asarray(cv2.transpose(columns), np.float32).reshape(output.shape)
         highest, classes = _highest(output)
@@ -168,7 +168,7 @@ def _highest(logits: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[
     """Return the highest logit of each pixel and its channel, the first of equal ones; each of shape (H, W)."""
     classes, height, width = logits.shape
     highest, channel = logits[0].copy(), np.empty((height, width), np.uint8)
-    # Of the logits' own type, and selected without a branch, so that the compiler makes vector instructions of both.
+    # Classes are floats like the logits, and nothing branches: so the compiler makes vector instructions.
     row = np.empty(width, np.float32)
     for y in range(height):
         row[:] = 0

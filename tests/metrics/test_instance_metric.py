@@ -183,6 +183,7 @@ def test_bad_input_is_named(make_case: Callable[..., Case]) -> None:
         (SceneInstance(26, 1.0, 70, 0, mask), r"3x3 at row 70, column 0"),
         (SceneInstance(26, 1.0, 0, -1, mask), "column -1"),
         (SceneInstance(26, 1.0, -1, 2, mask), "row -1"),
+        (SceneInstance(26, 1.0, -5, 0, mask), "row -5"),
         (SceneInstance(26, nan, 0, 0, mask), "finite"),
     ):
         with pytest.raises(MultisigmaError, match=words):

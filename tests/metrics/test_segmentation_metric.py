@@ -81,6 +81,17 @@ def test_what_a_label_space_lacks_is_not_measured() -> None:
     assert set(one([0, 1], [0, 1])) == {"iou_class", "iou_class_per_class"}
 
 
+def test_a_category_with_a_class_without_instances_has_no_instances() -> None:
+    labels = (
+        Label("fence", 0, 0, "vehicle", 1, False, False, (0, 0, 0)),
+        Label("car", 1, 1, "vehicle", 1, True, False, (1, 0, 0)),
+        Label("void", IGNORED, 255, "void", 9, False, True, (0, 0, 0)),
+    )
+    found = {blank.key for blank in IoU(LabelSpace("two", labels)).blanks()}
+    assert "iiou_class" in found
+    assert "iiou_category" not in found
+
+
 def test_a_class_that_is_only_predicted_counts_as_zero() -> None:
     result = one([0, 2], [0, 0])
     assert result["iou_class_per_class"]["car"] == 0.0

@@ -102,12 +102,12 @@ def from_files(truth: FrameFiles, predictions: PredictionFiles, root: Path, metr
 
 def our_parts(
     root: Path, truth: Frame, scene: dict[str, Any], objects: tuple[np.ndarray, list[int], list[float]]
-) -> dict[str, Callable[[], None]]:
+) -> dict[str, Callable[[], object]]:
     """What is timed on our side for a frame, whose files stand in `root`."""
     semantic, listed = root / "semantic" / f"{truth.name}_labelIds.png", root / "instance" / f"{truth.name}.txt"
-    paths = [root / f"{truth.name}_gtFine_{kind}.png" for kind in ("labelIds", "instanceIds")]
-    both = FrameFiles(truth.name, "lindenau", "val", paths[0], *paths, None, None)
-    one = FrameFiles(truth.name, "lindenau", "val", paths[0], None, paths[1], None, None)
+    labels, instances = (root / f"{truth.name}_gtFine_{kind}.png" for kind in ("labelIds", "instanceIds"))
+    both = FrameFiles(truth.name, "lindenau", "val", labels, labels, instances, None, None)
+    one = FrameFiles(truth.name, "lindenau", "val", labels, None, instances, None, None)
     pixel, instance = PredictionFiles(truth.name, semantic), PredictionFiles(truth.name, None, listed)
     return {
         "pixel rules, from files": lambda: from_files(both, pixel, root, IoU(CITYSCAPES)),

@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import cv2
@@ -105,7 +106,7 @@ def main() -> None:
     model.fit(few)
     scikit_learn = time.process_time() - begin
     assert np.array_equal(model.ordering_, optics(few, 20).ordering)
-    ours = {k: seconds(lambda k=k: optics(few, k), 5) for k in (5, 20, 100)}
+    ours = {k: seconds(partial(optics, few, k), 5) for k in (5, 20, 100)}
     result["20,000 votes"] = {
         **{f"min_samples {k}, ms": round(1000 * value, 1) for k, value in ours.items()},
         "scikit-learn, min_samples 20, s": round(scikit_learn, 1),
@@ -113,8 +114,8 @@ def main() -> None:
     }
     for min_samples in (5, 20, 100):
         result[f"300,000 votes, min_samples {min_samples}"] = {
-            "max_eps infinite, s": round(seconds(lambda k=min_samples: optics(votes, k)), 2),
-            "max_eps 30 px, s": round(seconds(lambda k=min_samples: optics(votes, k, 30.0)), 2),
+            "max_eps infinite, s": round(seconds(partial(optics, votes, min_samples)), 2),
+            "max_eps 30 px, s": round(seconds(partial(optics, votes, min_samples, 30.0)), 2),
         }
     result["300,000 equal votes, s"] = round(seconds(lambda: optics(np.ones((300_000, 2)), 5)), 3)
     order = optics(votes, 20)
@@ -149,7 +150,7 @@ def main() -> None:
             steps.setdefault(f"grid {grid:g} px", []).append(
                 1000
                 * seconds(
-                    lambda f=field, s=semantic, c=chosen: instances_from_votes(f, s, CLASS_IDS, settings=c),
+                    partial(instances_from_votes, field, semantic, CLASS_IDS, settings=chosen),
                     1 if grid == 0 else 2,
                 )
             )

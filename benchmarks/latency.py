@@ -72,7 +72,9 @@ def predict(model: Any, path: Path) -> Seconds:
     parts = Parts()
     shared: Any = scene_predictor
     # The exported model has a fixed size.
-    resizes = (onnx_scene_model, "resize_image") if isinstance(model, OnnxSceneModel) else (shared, "to_height")
+    resizes: tuple[Any, str] = (
+        (onnx_scene_model, "resize_image") if isinstance(model, OnnxSceneModel) else (shared, "to_height")
+    )
     patches = [
         patch.object(shared, "read_photograph", parts.timed("decode", shared.read_photograph)),
         patch.object(*resizes, parts.timed("resize", getattr(*resizes))),

@@ -54,8 +54,8 @@ def measure(source: Path) -> tuple[dict[str, int], Counter[tuple[str, str]]]:
         layer = path.relative_to(source).parts[0].removesuffix(".py")
         lines[layer] += lines_of_code(path)
         if not layer.startswith("_"):
-            imported = {layer_of(module) for module in imported_modules(path)} - {layer, None}
-            arrows.update((layer, other) for other in imported)
+            imported = {layer_of(module) for module in imported_modules(path)} - {layer}
+            arrows.update((layer, other) for other in imported if other)
     return dict(lines), arrows
 
 

@@ -48,7 +48,8 @@ TESTS: dict[str, Sequence[str]] = {
     "weighting/gradient_aggregation": ("test_gradient_aggregation",),
     "weighting/shared_gradients": ("test_gradient_aggregation", "test_methods"),
     **dict.fromkeys(("weighting/base", "weighting/losses", "weighting/checks"), (*_WEIGHTING, "test_methods")),
-    **dict.fromkeys(("weighting/task_state", "weighting/constants"), ("test_task_state", *_WEIGHTING, "test_methods")),
+    "weighting/task_state": ("test_task_state", *_WEIGHTING, "test_methods", "test_compile_and_precision"),
+    "weighting/constants": ("test_task_state", *_WEIGHTING, "test_methods"),
     "metrics/segmentation": ("test_segmentation_metric",),
     "metrics/instance": ("test_compiled", "test_instance_metric"),
     "metrics/panoptic": ("test_panoptic_metric",),
@@ -210,7 +211,7 @@ def start_tests(mutant: Mutant) -> int:
             with tempfile.TemporaryDirectory() as folder:
                 if mutant.compiled:
                     # The cache does not see changed constants.
-                    numba.config.CACHE_DIR = folder
+                    numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
                 sys.meta_path.insert(0, _Finder(mutant, source))
                 import pytest
 

@@ -16,9 +16,10 @@ import json
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
-import segmentation_models_pytorch as smp  # type: ignore[import-not-found]
+import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
@@ -35,8 +36,9 @@ class ThreeHeads(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.base = deeplab(1)
-        self.heads = nn.ModuleDict({name: deeplab(channels).segmentation_head for name, channels in OUTPUTS.items()})
+        self.base: Any = deeplab(1)
+        heads: dict[str, Any] = {name: deeplab(channels).segmentation_head for name, channels in OUTPUTS.items()}
+        self.heads = nn.ModuleDict(heads)
 
     def forward(self, rgb: Tensor) -> dict[str, Tensor]:
         shared = self.base.decoder(self.base.encoder(rgb))

@@ -16,6 +16,7 @@ import argparse
 import json
 import sys
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,7 +37,7 @@ SETTINGS = StreetSettings(seed=77, matching=False)
 POINTS = 5
 
 
-def metres(disparity: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
+def metres(disparity: NDArray[np.floating], camera: Camera) -> NDArray[np.floating]:
     """Return depth in metres, infinite where the disparity is 0."""
     with np.errstate(divide="ignore"):
         return np.float32(camera.baseline * camera.fx) / disparity
@@ -57,7 +58,8 @@ def main() -> None:
     count = parser.parse_args().frames
     model = SceneModel.default()
     assert model.info.camera is not None
-    share, rows, angles = frames.FOCAL_SHARE, [], np.zeros((len(ANGLES), 2))
+    share, angles = frames.FOCAL_SHARE, np.zeros((len(ANGLES), 2))
+    rows: list[dict[str, Any]] = []
     floating, steady = 0, 0
     for focal in FACTORS:
         frames.FOCAL_SHARE = focal * share
@@ -116,7 +118,7 @@ def points_between(frame: StreetFrame) -> tuple[int, int, NDArray[np.float64]]:
     true = np.nan_to_num(frame.exact_disparity)
     height, width = true.shape
     small = cv2.resize(true, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
-    blurred = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    blurred = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     shown = (blurred > 0) & (metres(blurred, frame.camera) <= FARTHEST)
     padded = np.pad(true, 2, mode="edge")
     shifts = [padded[y : y + height, x : x + width] for y in range(5) for x in range(5)]

@@ -14,10 +14,10 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-import cv2
 import numpy as np
 
 from multisigma import SceneModel
+from multisigma.datasets.images import read_png
 from multisigma.datasets.label_space import CITYSCAPES
 from multisigma.training.environment import describe_environment
 
@@ -45,7 +45,7 @@ def confusion(model: SceneModel, folder: Path, height: int | None) -> np.ndarray
         table[[ids[name] for name in names]] = i
     counts = np.zeros((UNLABELLED, UNLABELLED + 1), np.int64)
     for path in sorted((folder / "images").iterdir()):
-        labels = cv2.imread(str(folder / "labels" / path.name), cv2.IMREAD_UNCHANGED)
+        labels = read_png(folder / "labels" / path.name, "8-bit grey")
         semantic = cast(Any, model.predict(path, height=height)["semantic"])
         predicted = table[semantic.ids]
         known = labels < UNLABELLED

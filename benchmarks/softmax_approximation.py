@@ -99,7 +99,7 @@ def losses_of(network: Network, weighting: Weighting, data: Digits, batch: Tenso
     """Each task's loss over a batch of indices, as the weighting's likelihoods take it."""
     logits, ink = network(data.pixels[batch])
     labels = data.labels[batch]
-    exact = "digit" in weighting.takes_predictions
+    exact = isinstance(weighting, UncertaintyWeighting) and "digit" in weighting.exact
     digit = Prediction(logits, labels) if exact else F.cross_entropy(logits, labels)
     return {"digit": digit, "ink": F.mse_loss(ink, data.ink[batch])}
 
@@ -140,7 +140,8 @@ def exact_optimum(logits: Tensor, labels: Tensor) -> float:
 def at_fixed_logits(logits: Tensor, labels: Tensor) -> dict[str, float]:
     """Both forms' optima over the noise, and what they do there."""
     entropy = F.cross_entropy(logits, labels)
-    exact, approximate = exact_optimum(logits, labels), Softmax().optimum(entropy).exp().item()
+    optimum = UncertaintyWeighting({"digit": Softmax()}).optimum(entropy.reshape(1))
+    exact, approximate = exact_optimum(logits, labels), optimum.exp().item()
     target = F.one_hot(labels, logits.shape[1])
     plain_gradient = (logits.softmax(1) - target).norm()
     exact_gradient = (((logits / exact).softmax(1) - target) / exact).norm()

@@ -116,7 +116,7 @@ class Variant:
     def step(self, batch: Batch) -> None:
         """Make one iteration on a batch."""
         torch.use_deterministic_algorithms(self.deterministic)
-        torch.utils.deterministic.fill_uninitialized_memory = self.fill
+        torch.utils.deterministic.fill_uninitialized_memory = self.fill  # type: ignore[attr-defined]
         module, size = self.module, batch["image"].shape[2:]
         self.optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16) if self.bfloat16 else nullcontext():

@@ -19,6 +19,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,10 @@ def steadied(frames: Sequence[StreetFrame], seen: Sequence[dict[str, Any]], trac
     return found
 
 
+def _drive(settings: StreetSettings, index: int, frames: int) -> list[StreetFrame]:
+    return list(make_sequence(settings, "val", index, frames))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="folder for generated sequences and predictions")
@@ -209,7 +214,7 @@ def main() -> None:
         key = f"{options.seed}-{index}-{options.frames}"
         frames = cached(
             options.cache / f"frames-{key}.pkl",
-            lambda index=index: list(make_sequence(settings, "val", index, options.frames)),
+            partial(_drive, settings, index, options.frames),
         )
 
         def predict(frames: Sequence[StreetFrame] = frames) -> list[dict[str, Any]]:

@@ -133,16 +133,20 @@ Step = Callable[[], None]
 PLAIN: Key = ("plain sum", "torch")
 
 
+def _sum(losses: dict[str, Tensor]) -> Tensor:
+    return sum(losses.values(), torch.zeros(()))
+
+
 def plain_sum() -> Methods:
     """What a user without a weighting writes."""
-    return {PLAIN: Method(lambda features, losses: sum(losses.values()).backward())}
+    return {PLAIN: Method(lambda features, losses: _sum(losses).backward())}
 
 
 def our_methods(network: Network, batch: Batch) -> Methods:
     """Every weighting of this library."""
     names = list(TASKS)
 
-    def method(weighting: ours.Weighting, shared: Callable[[Tensor], object] = lambda features: None) -> Method:
+    def method(weighting: ours.Weighting, shared: Callable[[Tensor], Any] = lambda features: None) -> Method:
         return Method(
             lambda features, losses: weighting(losses, shared=shared(features)).backward(), weighting.param_groups()
         )
@@ -209,7 +213,7 @@ def torchjd_methods(network: Network, batch: Batch) -> Methods:
         torch.stack(list(losses_without_graph(network, batch).values()))
     )
 
-    def aggregator(module: nn.Module, chunk: int | None = None, by_gramian: bool = False) -> Method:
+    def aggregator(module: Any, chunk: int | None = None, by_gramian: bool = False) -> Method:
         options: dict[str, Any] = {"optimize_gramian_computation": True} if by_gramian else {}
 
         def backward(features: Tensor, losses: dict[str, Tensor]) -> None:
@@ -381,7 +385,7 @@ def host_times(tasks: int, blocks: int, calls: int, order: random.Random) -> dic
     closed = ours.UncertaintyWeighting({name: likelihoods[i % 3] for i, name in enumerate(names)}, closed_form=True)
     theirs = scalarization.UW(tasks)
     objectives: dict[str, tuple[Callable[[], Tensor], Iterable[nn.Parameter]]] = {
-        "plain sum": (lambda: sum(losses.values()), []),
+        "plain sum": (lambda: _sum(losses), []),
         "ours": (lambda: learned(losses), learned.parameters()),
         "ours, closed form": (lambda: closed(losses), []),
         "TorchJD": (lambda: theirs(torch.stack(list(losses.values()))), theirs.parameters()),

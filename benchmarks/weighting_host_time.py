@@ -18,7 +18,7 @@ import json
 import random
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from layers import lines_of_code
+from numpy.typing import NDArray
 from torch import Tensor
 from torchjd import scalarization
 
@@ -60,7 +61,8 @@ def methods() -> dict[str, multisigma.Weighting]:
 
 def host_times(calls: dict[str, Callable[[], Tensor]], rounds: int, number: int) -> dict[str, list[float]]:
     """Return each call's microseconds in every round."""
-    order, taken = random.Random(SEED), {name: [] for name in calls}
+    order = random.Random(SEED)
+    taken: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name in order.sample(list(calls), len(calls)):
             begin = time.process_time()
@@ -76,7 +78,7 @@ def by_hand(losses: dict[str, Tensor], parameters: list[Tensor]) -> Tensor:
     return (torch.exp(-log_variance) * torch.stack(list(losses.values())) + log_variance).sum()
 
 
-def quartiles(values: object, digits: int) -> list[float]:
+def quartiles(values: Sequence[float] | NDArray[np.float64], digits: int) -> list[float]:
     """Return the quartiles."""
     return [round(float(value), digits) for value in np.percentile(values, [25, 50, 75])]
 

@@ -65,6 +65,11 @@ def test_scores_are_those_of_py_motmetrics(frames: list[TrackingFrame]) -> None:
             assert scores.idf1 == pytest.approx(expected["idf1"])
 
 
+def test_a_new_match_is_that_of_the_larger_overlap() -> None:
+    frames = [TrackingFrame([1], [5, 6], np.array([[0.6, 0.9]])), TrackingFrame([1], [6], np.array([[0.9]]))]
+    assert tracking_scores(frames).switches == 0
+
+
 def test_a_number_stays_while_the_overlap_is_enough() -> None:
     """Another number overlaps more in the second frame, but the first one still does: no switch."""
     frames = [

@@ -3,6 +3,7 @@
 import math
 import pickle
 from copy import deepcopy
+from statistics import NormalDist
 from typing import Any, Never
 
 import pytest
@@ -153,7 +154,7 @@ def test_gradnorm_leaves_the_weight_of_an_absent_task_alone() -> None:
 
 
 def test_gradnorm_leaves_the_weight_of_a_task_alone_in_its_batches() -> None:
-    together: list[list[float | None]] = [[1.0, 1.0, 1.0], *([0.1, 1.0, 1.0] for _ in range(20))]
+    together: list[list[float | None]] = [[1.0 if i == 0 else 0.1, 1.0, 1.0] for i in range(21)]
     before = gradnorm_steps(together).weights[TASKS[0]]
     after = gradnorm_steps([*together, *([0.1 + i, None, None] for i in range(40))]).weights[TASKS[0]]
     assert before < 0.9
@@ -254,6 +255,24 @@ def test_random_weights_differ_by_seed_and_do_not_repeat() -> None:
     assert len(set(drawn)) == len(drawn)
 
 
+def lowbias32(x: int) -> int:
+    """As Wellons, "Prospecting for Hash Functions", has it in C, on unsigned integers of 32 bits."""
+    x &= 0xFFFFFFFF
+    x ^= x >> 16
+    x = x * 0x7FEB352D & 0xFFFFFFFF
+    x ^= x >> 15
+    x = x * 0x846CA68B & 0xFFFFFFFF
+    return x ^ x >> 16
+
+
+@given(st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**31))
+def test_random_numbers_are_a_hash_of_seed_step_and_place(seed: int, step: int) -> None:
+    """So that a seed gives the same weights on every machine."""
+    for place, number in enumerate(standard_normal(torch.tensor(seed), torch.tensor(step), 3).tolist()):
+        bits = lowbias32(lowbias32(lowbias32(lowbias32(seed >> 32) + seed) + step) + place)
+        assert number == pytest.approx(NormalDist().inv_cdf(((bits >> 9) + 0.5) / 2**23), rel=1e-4, abs=1e-6)
+
+
 def test_random_numbers_are_normal_and_independent() -> None:
     seeds, steps = torch.arange(20), torch.arange(1000)
     drawn = torch.stack([standard_normal(seed, step, 3) for seed in seeds for step in steps])
@@ -273,6 +292,19 @@ def test_dynamic_weight_average_is_equation_7() -> None:
     assert found[5] == found[4]
     weighting.eval()
     assert gradients(weighting, [9.0, 9.0, 9.0])[1] != found[4]
+
+
+def test_dynamic_weight_average_takes_the_mean_over_the_batches_with_labels() -> None:
+    weighting = DynamicWeightAverage(TASKS, steps_per_epoch=2)
+    for a, b in ((1.0, 1.0), (1.0, None), (1.0, 3.0), (1.0, 1.0), (1.0, 1.0)):
+        given = {
+            TASKS[0]: torch.tensor(a),
+            TASKS[1]: None if b is None else torch.tensor(b),
+            TASKS[2]: torch.tensor(1.0),
+        }
+        weighting(given)
+    expected = 3 * (torch.tensor([1.0, 2.0, 1.0]) / 2).softmax(0)
+    assert list(weighting.weights.values()) == pytest.approx(expected.tolist(), rel=1e-5)
 
 
 @pytest.mark.parametrize("update", [True, False])

@@ -147,7 +147,7 @@ def train(seed: int = 0) -> dict[str, Curve]:
                 curves[name].learned.append(weighting.sigma[name])
                 curves[name].optimal.append(optimal_sigma(weighting, name, loss))
         optimizer.zero_grad()
-        weighting(losses).backward()  # type: ignore[no-untyped-call]
+        weighting(losses).backward()
         optimizer.step()
     return curves
 

@@ -12,11 +12,13 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import random
 import re
 import resource
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections import Counter
@@ -120,6 +122,9 @@ def fuzz_page(page: Page, cases: int, seed: int) -> tuple[dict[str, str], Counte
     if "32 x 24 pixels" not in said:
         raise RuntimeError(f"A sound request must be answered. Found {said[:500]}")
     for number in range(seed, seed + cases):
+        # A request that blocks the server blocks this program too.
+        watchdog = threading.Timer(4 * SECONDS, _give_up, [number])
+        watchdog.start()
         memory, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
         log, path, body = io.StringIO(), "", b""
         try:
@@ -128,6 +133,7 @@ def fuzz_page(page: Page, cases: int, seed: int) -> tuple[dict[str, str], Counte
             what = _fault(said, log.getvalue())
         except Exception as error:
             said, what = "500", f"{type(error).__name__}: {str(error)[:200]}"
+        watchdog.cancel()
         if time.monotonic() - begin > SECONDS:
             what = f"more than {SECONDS} s"
         if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory > MEBIBYTES * 1024:
@@ -138,6 +144,11 @@ def fuzz_page(page: Page, cases: int, seed: int) -> tuple[dict[str, str], Counte
     if "32 x 24 pixels" not in page.read(page.sent, "another"):
         faults["a sound request is no longer answered"] = "after all cases"
     return faults, statuses
+
+
+def _give_up(number: int) -> None:
+    print(f"case {number}: more than {4 * SECONDS} s", flush=True)
+    os._exit(1)
 
 
 def _send(page: Page, bodies: list[dict[str, Any]], rng: random.Random) -> tuple[str, bytes, str]:

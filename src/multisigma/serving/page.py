@@ -16,7 +16,7 @@ from multisigma.datasets.cameras import DEFAULT_BASELINE
 from multisigma.errors import MultisigmaError
 from multisigma.models import SceneModel, ScenePrediction, predict_video
 from multisigma.progress import Progress
-from multisigma.serving.uploads import Limits, open_video, read_upload, without_folder
+from multisigma.serving.uploads import Limits, open_video, read_upload, require_sent, without_folder
 from multisigma.serving.views import (
     View,
     describe_pixel,
@@ -84,6 +84,23 @@ class _Read:
     folder: tempfile.TemporaryDirectory[str]
 
 
+class _Page(gr.Blocks):  # type: ignore[misc]
+    """Blocks that read no file but those that were sent.
+
+    Gradio checks the paths in a request only if it launched the page itself. It also downloads a file that has a URL.
+    """
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> list[Any]:
+        try:
+            require_sent(inputs, Path(self.GRADIO_CACHE))
+        except MultisigmaError as error:
+            raise _refusal(str(error)) from error
+        found: list[Any] = await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        return found
+
+
 def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
     """Return the page.
 
@@ -91,7 +108,7 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
         model: The model, which reads one picture or video at a time.
         limits: What visitors may send.
     """
-    with gr.Blocks(title="multisigma", analytics_enabled=False, delete_cache=(_EVERY, _AGE)) as page:
+    with _Page(title="multisigma", analytics_enabled=False, delete_cache=(_EVERY, _AGE)) as page:
         kept, film_kept = gr.State(None, time_to_live=_AGE), gr.State(None, time_to_live=_AGE)
         gr.Markdown(_HEAD)
         with gr.Row():

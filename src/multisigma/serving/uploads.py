@@ -13,7 +13,7 @@ from multisigma.datasets.photographs import read_photograph
 from multisigma.datasets.videos import Video
 from multisigma.errors import MultisigmaError
 
-__all__ = ["Limits", "open_video", "read_upload", "without_folder"]
+__all__ = ["Limits", "open_video", "read_upload", "require_sent", "without_folder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,35 @@ def read_upload(path: Path, limits: Limits) -> NDArray[np.uint8]:
         return read_photograph(path)
     except MultisigmaError as error:
         raise without_folder(error, path) from error
+
+
+def require_sent(data: object, folder: Path) -> None:
+    """Require that each file that a request names lies in the folder of what was sent.
+
+    Args:
+        data: The request's data, as JSON has it. A file is a dict with a path, at any depth.
+        folder: The folder.
+
+    Raises:
+        MultisigmaError: A file lies elsewhere, or there is none.
+    """
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+            if "path" in value and not _is_in(str(value["path"]), folder):
+                raise MultisigmaError("A file must be one that was sent to this page. Send it again.")
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _is_in(path: str, folder: Path) -> bool:
+    """Return whether a path is that of a regular file in a folder, links followed."""
+    try:
+        return Path(path).is_file() and Path(path).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # too long; a loop of links; a zero byte
+        return False
 
 
 def open_video(path: Path, limits: Limits) -> Video:

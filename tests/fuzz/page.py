@@ -40,6 +40,7 @@ API = "/gradio_api"
 PATHS = [f"{API}/{path}" for path in ("queue/join", "queue/join", "queue/join", "run/predict", "api/read", "call/read")]
 PATHS += [f"{API}/{path}" for path in ("reset", "cancel", "component_server", "api/predict", "run/look_at")]
 SECONDS, MEBIBYTES = 30, 1024
+_OWN = re.compile(r"multisigma/serving/.*, in (?!preprocess_data)")
 
 
 class Page:
@@ -107,7 +108,8 @@ def open_page() -> Iterator[Page]:
 
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as host:
         app = make_app(SceneModel.default("cpu"), Limits(megabytes=2, megapixels=1, frames=2), folder)
-        with TestClient(app) as client:
+        # Gradio answers some damaged bodies with a bare 500, as a server outside of tests does.
+        with TestClient(app, raise_server_exceptions=False) as client:
             yield Page(Path(host), client)
 
 
@@ -186,7 +188,8 @@ def _fault(said: str, log: str) -> str | None:
     if found is not None:
         return re.sub(r"\s+", " ", f"{found}: {said[:300]}")
     # Gradio answers with the words of any exception, and logs its traceback. Those of its own checks are not ours.
-    last = [trace for trace in log.split("Traceback (most recent call last):")[1:] if "multisigma/serving" in trace]
+    # All requests pass `preprocess_data`, which goes on to Gradio's.
+    last = [trace for trace in log.split("Traceback (most recent call last):")[1:] if _OWN.search(trace)]
     return last[-1].strip().splitlines()[-1] if last else None
 
 

@@ -33,3 +33,15 @@ def test_no_request_names_a_file_of_the_host(place: int) -> None:
                 said = page.ask(url, json.dumps({"fn_index": 0, "data": data, "session_hash": "visitor"}).encode())
                 assert "sent to this page" in said
                 assert f"{SECRET_SIZE[0]} x {SECRET_SIZE[1]}" not in said
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_mouse_that_is_nowhere_is_no_error() -> None:
+    pytest.importorskip("gradio")
+    from tests.fuzz.page import PATHS, open_page
+
+    with open_page() as page:
+        page.read(page.sent)
+        body = next(body for body in page.bodies() if "0.5 0.5" in body["data"]) | {"data": [None, None]}
+        said = page.ask(PATHS[0], json.dumps(body).encode())
+    assert '"success":true' in said.replace(" ", "")

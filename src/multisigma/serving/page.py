@@ -233,8 +233,10 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
             number = _guarded(lambda: object_of(held.scene, line))
             return mark_object(held.scene, number), f"**Object {line}**"
 
-        def look_at(held: _Read | None, place: str) -> str:
-            return "" if held is None else _guarded(lambda: describe_place(held.scene, place))
+        def look_at(held: _Read | None, place: str | None) -> str:
+            if held is None or place is None:
+                return ""
+            return _guarded(lambda: describe_place(held.scene, place))
 
         def read_film(path: str | None, fov: float, progress: gr.Progress = _PROGRESS) -> tuple[Any, ...]:
             if path is None:

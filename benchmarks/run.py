@@ -179,7 +179,6 @@ Our times beside those of what you would use instead, on one core of a CPU. Belo
 
 {table(results)}
 Each program says what it measures, and which clock it reads. Ratios near 1 change by a few per cent from run to run.
-The networks were measured on a machine with other work.
 
 `make bench` runs all programs in a few minutes on small inputs, into `build/bench`, and prints this table for your
 machine. `python benchmarks/run.py --results benchmarks/results --page docs/benchmarks.md` runs them in full and writes

@@ -16,12 +16,13 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PREFIX = "repository/"
+PICTURES = (".png", ".gif")
 LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]+)(?=[)#])")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add a page for each file outside `docs/` that a page links to, as `repository/PATH.md`."""
+    """Add what pages link to outside `docs/`: each file as the page `repository/PATH.md`, a picture as it is."""
     waiting = [DOCS / file.src_uri for file in files.documentation_pages()]
     done: set[Path] = set()
     while waiting:
@@ -31,6 +32,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             if target in done or not _is_outside(target):
                 continue
             done.add(target)
+            if target.suffix in PICTURES:
+                files.append(File.generated(config, _uri(target), content=target.read_bytes()))
+                continue
             text = target.read_text(encoding="utf-8") if target.is_file() else _listing(target)
             if target.suffix == ".md":
                 waiting.append(target)
@@ -78,7 +82,7 @@ def _is_outside(target: Path) -> bool:
 
 
 def _uri(target: Path) -> str:
-    return f"{PREFIX}{target.relative_to(ROOT).as_posix()}.md"
+    return f"{PREFIX}{target.relative_to(ROOT).as_posix()}{'' if target.suffix in PICTURES else '.md'}"
 
 
 def _listing(folder: Path) -> str:

@@ -141,6 +141,20 @@ def gigantic(_: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
 
 
+def jpeg_of_many_scans(_: bytes) -> bytes:
+    """Each scan takes the time of a whole picture, and an empty one a few bytes."""
+    content = cv2.imencode(".jpg", RGB, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    begin = content.rindex(b"\xff\xda")
+    return content[:begin] + content[begin:-2] * 200 + content[-2:]
+
+
+def tiff_of_a_huge_tile(_: bytes) -> bytes:
+    """16 x 16 pixels in a tile of 20000 x 20000, which is decoded whole."""
+    tags = {256: 16, 257: 16, 258: 8, 259: 5, 262: 1, 277: 1, 322: 20000, 323: 20000, 324: 200, 325: 10}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return (b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)).ljust(210, b"\0")
+
+
 def jpeg_cut_off(_: bytes) -> bytes:
     return cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (90, 90, 3), np.uint8))[1].tobytes()[:3000]
 
@@ -153,6 +167,8 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "header alone": lambda content: content[:33],
     "gigantic": gigantic,
     "jpeg cut off": jpeg_cut_off,
+    "jpeg of many scans": jpeg_of_many_scans,
+    "tiff of a huge tile": tiff_of_a_huge_tile,
     "noise": lambda content: content[:8] + np.random.default_rng(0).bytes(500),
 }
 
@@ -165,6 +181,19 @@ def test_a_broken_file_is_named(tmp_path: Path, fault: str) -> None:
         read_photograph(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
+
+
+def test_small_files_that_take_the_time_or_the_memory_of_large_ones_are_refused(tmp_path: Path) -> None:
+    for content, words in (
+        (jpeg_of_many_scans(b""), "at most 100 scans. Found 2"),
+        (tiff_of_a_huge_tile(b""), "at most 120 million pixels. Found 20000 x 20000"),
+    ):
+        (tmp_path / "a").write_bytes(content)
+        with pytest.raises(MultisigmaError, match=words):
+            read_photograph(tmp_path / "a")
+    for name, options in (("a.jpg", {"progressive": True}), ("a.tif", {})):
+        Image.fromarray(RGB).save(tmp_path / name, **options)
+        assert read_photograph(tmp_path / name).shape == RGB.shape
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -111,6 +112,15 @@ def test_downloads(scene: ScenePrediction, tmp_path: Path) -> None:
     with zipfile.ZipFile(paths["everything.zip"]) as archive:
         assert {"semantic/scene_labelIds.png", "points.ply"} <= set(archive.namelist())
     assert {path.name for path in tmp_path.iterdir()} == set(paths)
+
+
+def test_a_disparity_too_large_for_the_file_is_written_as_the_largest(scene: ScenePrediction, tmp_path: Path) -> None:
+    """That of a picture of 30 million pixels."""
+    depth = scene["depth"]
+    results = dict(scene) | {"depth": replace(depth, disparity=depth.disparity + 300)}
+    wide = ScenePrediction(scene.image, results, scene.tasks, scene.labels)
+    paths = {path.name: path for path in write_downloads(wide, tmp_path, None)}
+    assert np.asarray(Image.open(paths["disparity.png"])).max() == round(255.99 * 256) + 1
 
 
 def test_the_point_cloud_of_the_viewer(scene: ScenePrediction, tmp_path: Path) -> None:

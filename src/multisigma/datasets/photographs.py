@@ -33,6 +33,12 @@ _LEAST_BITS: Final = {"1": 1, "P": 1, "L": 1, "I": 16, "I;16": 16, "I;16B": 16, 
 # Formats whose header does not tell the size of what is decoded; Pillow has Ghostscript run the programs of EPS files.
 _REFUSED: Final = ("CUR", "EPS", "ICNS", "ICO", "WMF")
 
+# A progressive JPEG has about ten. Each takes the time of the whole picture, and an empty one few bytes.
+_JPEG_SCAN: Final = b"\xff\xda"
+_MOST_SCANS: Final = 100
+# Width and height of a tile, which is decoded whole, however small the picture is.
+_TIFF_TILE: Final = (322, 323)
+
 _ENDINGS = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
 _log = logging.getLogger(__name__)
 _SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
@@ -145,6 +151,7 @@ def open_picture(path: Path) -> Image.Image:
         if picture.format in _REFUSED:
             raise MultisigmaError(f"An image must be no icon and no drawing. Found the format {picture.format}.")
         require_size(*picture.size)
+        _require_sound_parts(picture, content)
         stored = stored_size(content)
         # Pillow turns the size of a TIFF that lies on its side.
         if stored is not None and sorted(stored) != sorted(picture.size):
@@ -159,6 +166,16 @@ def open_picture(path: Path) -> Image.Image:
             picture.verify()
             picture = Image.open(io.BytesIO(content))
     return picture
+
+
+def _require_sound_parts(picture: Image.Image, content: bytes) -> None:
+    """Require that the parts of a small file do not take the time or the memory of a large one."""
+    scans = content.count(_JPEG_SCAN) if picture.format in ("JPEG", "MPO") else 0
+    if scans > _MOST_SCANS:
+        raise MultisigmaError(f"A JPEG must have at most {_MOST_SCANS} scans. Found {scans}.")
+    if picture.format == "TIFF":
+        tags = getattr(picture, "tag_v2", {})
+        require_size(*(int(tags.get(tag, 1)) for tag in _TIFF_TILE))
 
 
 def _read_file(path: Path) -> NDArray[np.uint8]:

@@ -62,7 +62,7 @@ def page(study: Study) -> Page:
         [
             name,
             number(value, 3),
-            number(value / seconds["equal"], 3) if "equal" in seconds else "-",
+            number(value / seconds["equal"], 3) if seconds.get("equal") else "-",
             max(memory[name]) if all(memory[name]) else "-",
         ]
         for name, value in seconds.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +35,16 @@ from multisigma.serving.views import (
 from multisigma.tracking import DepthSteadier, Tracker
 from multisigma.visualization.point_cloud import PointCloud
 
-__all__ = ["CSS", "make_page"]
+__all__ = ["CSS", "KEPT", "make_page"]
 
 _log = logging.getLogger(__name__)
 # Seconds between deletions of files, and their age.
 _EVERY, _AGE = 600, 3600
 _WAITING = 16
 """Visitors that may wait for the model."""
+KEPT = 4
+"""Pictures whose results are kept in memory: some hundred megabytes each, of large ones."""
+_NONE = f"Send a picture, or send it again: the results of the last {KEPT} are kept."
 _PROGRESS = gr.Progress()
 
 CSS = """
@@ -83,6 +87,14 @@ class _Read:
     # Removed with the rest, at the latest when the visitor has been away for an hour.
     folder: tempfile.TemporaryDirectory[str]
 
+    def __bool__(self) -> bool:
+        return hasattr(self, "scene")
+
+    def drop(self) -> None:
+        """Free its memory. What was dropped is false."""
+        self.folder.cleanup()
+        del self.scene, self.views, self.cloud
+
 
 class _Page(gr.Blocks):  # type: ignore[misc]
     """Blocks that read no file but those that were sent.
@@ -108,6 +120,7 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
         model: The model, which reads one picture or video at a time.
         limits: What visitors may send.
     """
+    latest: deque[_Read] = deque()
     with _Page(title="multisigma", analytics_enabled=False, delete_cache=(_EVERY, _AGE)) as page:
         kept, film_kept = gr.State(None, time_to_live=_AGE), gr.State(None, time_to_live=_AGE)
         gr.Markdown(_HEAD)
@@ -180,11 +193,15 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
             if points is not None and len(points):
                 shape = folder / "viewer.ply"
                 write_viewer_ply(points, shape)
+            results = _Read(scene, views, points, held)
+            latest.append(results)
+            if len(latest) > KEPT:
+                latest.popleft().drop()
             first = views[0]
             lines = list_objects(scene)
             doubt = "" if model.info.camera else " Distances are right only up to a factor."
             return (
-                _Read(scene, views, points, held),
+                results,
                 f"{pixels.shape[1]} x {pixels.shape[0]} pixels, {len(lines)} objects.{doubt}",
                 gr.update(choices=[view.title for view in views], value=first.title, visible=True),
                 (shown_image(scene), first.pixels),
@@ -199,13 +216,13 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
 
         def show(held: _Read | None, title: str) -> tuple[Any, str]:
             view = next((view for view in held.views if view.title == title), None) if held else None
-            if held is None or view is None:
+            if not held or view is None:
                 return None, ""
             return (shown_image(held.scene), view.pixels), view.legend
 
         def point(held: _Read | None, x: float | None, y: float | None) -> tuple[Any, ...]:
-            if held is None:
-                raise _refusal("Send a picture first.")
+            if not held:
+                raise _refusal(_NONE)
             at = round(x or 0), round(y or 0)
             text = _guarded(lambda: describe_pixel(held.scene, *at))
             number = object_at(held.scene, *at)
@@ -218,8 +235,8 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
             )
 
         def click(held: _Read | None, event: gr.SelectData) -> tuple[Any, ...]:
-            if held is None:
-                raise _refusal("Send a picture first.")
+            if not held:
+                raise _refusal(_NONE)
             # The page may show the picture smaller than it is.
             width, shown = held.scene.image.shape[1], shown_image(held.scene).shape[1]
             match event.index:
@@ -228,13 +245,13 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
             raise _refusal("Click a pixel of the picture.")
 
         def choose(held: _Read | None, line: str | None) -> tuple[Any, str]:
-            if held is None or not line:
+            if not held or not line:
                 return gr.skip(), gr.skip()
             number = _guarded(lambda: object_of(held.scene, line))
             return mark_object(held.scene, number), f"**Object {line}**"
 
         def look_at(held: _Read | None, place: str | None) -> str:
-            if held is None or place is None:
+            if not held or place is None:
                 return ""
             return _guarded(lambda: describe_place(held.scene, place))
 
@@ -250,7 +267,7 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
             return gr.update(choices=list_objects(held.scene) if held else [], value=None)
 
         def turn_cloud(held: _Read | None, angle: float) -> Any:
-            return None if held is None or held.cloud is None else draw_cloud(held.cloud, angle)
+            return None if not held or held.cloud is None else draw_cloud(held.cloud, angle)
 
         # One picture at a time: the model is one, and the visitors wait in a queue.
         model_only: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
@@ -279,7 +296,7 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
             **private,
         )
         objects.input(choose, [kept, objects], [pointed, words], **shown, **private)
-    page.queue(max_size=_WAITING)
+    page.queue(max_size=_WAITING, api_open=False)
     return page
 
 

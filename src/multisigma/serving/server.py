@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from multisigma.errors import MultisigmaError
 from multisigma.models import SceneModel
+from multisigma.serving.guard import Guard
 from multisigma.serving.uploads import Limits
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ def make_app(model: SceneModel, limits: Limits, folder: str) -> FastAPI:
         return response
 
     app.middleware("http")(add_headers)
+    # Beside the file, a request has the names of its parts.
+    app.add_middleware(Guard, folder=Path(folder), most_bytes=round(limits.megabytes * 1e6) + 100_000)
     return gradio.mount_gradio_app(
         app,
         make_page(model, limits),

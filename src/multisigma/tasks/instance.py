@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 Votes = Literal["default", "paper"]
 """How votes are clustered: the settings that we measured to be best, or those that the paper describes."""
 VOTES: tuple[Votes, ...] = get_args(Votes)
+"""The ways from votes to instances, by name: ours, and the paper's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def ask(folder: Path, path: str, *parts: bytes, kind: str = "http") -> tuple[int, bytes]:
+def ask(folder: Path, path: str, *parts: bytes, kind: str = "http", length: bytes = b"") -> tuple[int, bytes]:
     """Return status and body of the answer; 0 if there was none."""
     messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
     messages.append({"type": "http.request", "body": b"", "more_body": False})
@@ -33,8 +33,11 @@ def ask(folder: Path, path: str, *parts: bytes, kind: str = "http") -> tuple[int
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(Guard(echo, folder, 1000)({"type": kind, "path": path}, receive, send))
-    return (sent[0]["status"], b"".join(m.get("body", b"") for m in sent)) if sent else (0, b"")
+    headers = [(b"content-length", length)] if length else []
+    asyncio.run(Guard(echo, folder, 1000)({"type": kind, "path": path, "headers": headers}, receive, send))
+    if not sent or sent == [{"type": "websocket.close"}]:
+        return 0, b""
+    return sent[0]["status"], b"".join(m.get("body", b"") for m in sent)
 
 
 @pytest.fixture
@@ -77,7 +80,9 @@ def test_requests_that_are_too_large_end(folder: Path) -> None:
     assert ask(folder, "/config", *[bytes(50_000)] * 3)[0] == 413
     assert ask(folder, "/gradio_api/upload", bytes(400), bytes(600))[0] == 200
     assert ask(folder, "/gradio_api/upload", bytes(400), bytes(601))[0] == 0
+    assert ask(folder, "/gradio_api/upload", bytes(400), length=b"1001")[0] == 413
+    assert ask(folder, "/gradio_api/upload", bytes(400), length=b"many")[0] == 200
 
 
-def test_a_websocket_is_left_alone(folder: Path) -> None:
+def test_a_websocket_is_closed(folder: Path) -> None:
     assert ask(folder, "/", kind="websocket") == (0, b"")

@@ -1,6 +1,8 @@
 """Damaged requests to the page: `make test-serve`. Needs gradio, else it is skipped."""
 
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -64,7 +66,7 @@ def test_only_the_page_s_own_requests_are_answered() -> None:
         sound = {"fn_index": 0, "data": page.bodies()[0]["data"], "session_hash": "visitor"}
         assert page.client.post(f"{API}/run/predict", json=sound).status_code >= 400
         assert page.client.post(f"{API}/queue/join", content=b"[" * 200_000).status_code == 413
-        assert page.client.post(f"{API}/upload", data={"text": "1" * 3_000_000}).status_code >= 400
+        assert page.client.post(f"{API}/upload", files={"text": (None, "1" * 3_000_000)}).status_code >= 400
         assert page.client.get(f"{API}/file={page.sent}").content == page.png
 
 
@@ -75,10 +77,13 @@ def test_the_results_of_the_last_pictures_are_kept() -> None:
     from tests.fuzz.page import PATHS, open_page
 
     with open_page() as page:
+        before = set(Path(tempfile.gettempdir()).glob("multisigma-*"))
         look = next(body for body in page.bodies() if "0.5 0.5" in body["data"]) | {"session_hash": "first"}
         said = []
         for visitor in ("first", *range(KEPT)):
             page.read(page.sent, str(visitor))
             said.append(page.ask(PATHS[0], json.dumps(look).encode()))
-    assert all("class" in words for words in said[:-1])
-    assert "class" not in said[-1]
+        assert all("class" in words for words in said[:-1])
+        assert "class" not in said[-1]
+        folders = [path for path in Path(tempfile.gettempdir()).glob("multisigma-*") if path not in before]
+        assert len(folders) <= KEPT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from multisigma.datasets.limits import MOST_INFLATED, require_size, stored_size
+from multisigma.datasets.limits import MOST_INFLATED, MOST_PIXELS, require_size, stored_size
 from multisigma.datasets.videos import VIDEO_ENDINGS
 from multisigma.errors import MultisigmaError
 from multisigma.files import read_bytes
@@ -34,7 +35,10 @@ _LEAST_BITS: Final = {"1": 1, "P": 1, "L": 1, "I": 16, "I;16": 16, "I;16B": 16, 
 _REFUSED: Final = ("CUR", "EPS", "ICNS", "ICO", "WMF")
 
 # A progressive JPEG has about ten. Each takes the time of the whole picture, and an empty one few bytes.
-_JPEG_SCAN: Final = b"\xff\xda"
+_JPEG_SCAN: Final = b"\xda"
+_JPEG_END: Final = b"\xd9"
+# A segment's beginning: no zero after the byte 255 of a scan's own data, no restart of a scan.
+_JPEG_MARKER: Final = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])", re.DOTALL)
 _MOST_SCANS: Final = 100
 # Width and height of a tile, which is decoded whole, however small the picture is.
 _TIFF_TILE: Final = (322, 323)
@@ -140,7 +144,7 @@ def open_picture(path: Path) -> Image.Image:
 
     Raises:
         MultisigmaError: It has more pixels than `limits.MOST_PIXELS`, is a PNG of fewer bytes than they can be packed
-            into, has two sizes, or is an icon or a drawing.
+            into, has two sizes, is a JPEG of many scans or a TIFF of a huge tile, or is an icon or a drawing.
         Exception: The file cannot be read, or whatever its format makes Pillow stumble over.
     """
     content = read_bytes(path)
@@ -151,7 +155,7 @@ def open_picture(path: Path) -> Image.Image:
         if picture.format in _REFUSED:
             raise MultisigmaError(f"An image must be no icon and no drawing. Found the format {picture.format}.")
         require_size(*picture.size)
-        _require_sound_parts(picture, content)
+        _require_cheap_decoding(picture, content)
         stored = stored_size(content)
         # Pillow turns the size of a TIFF that lies on its side.
         if stored is not None and sorted(stored) != sorted(picture.size):
@@ -168,14 +172,28 @@ def open_picture(path: Path) -> Image.Image:
     return picture
 
 
-def _require_sound_parts(picture: Image.Image, content: bytes) -> None:
-    """Require that the parts of a small file do not take the time or the memory of a large one."""
-    scans = content.count(_JPEG_SCAN) if picture.format in ("JPEG", "MPO") else 0
-    if scans > _MOST_SCANS:
+def _require_cheap_decoding(picture: Image.Image, content: bytes) -> None:
+    """Require that a small file does not take the time or the memory of a large one."""
+    if picture.format in ("JPEG", "MPO") and (scans := _count_scans(content)) > _MOST_SCANS:
         raise MultisigmaError(f"A JPEG must have at most {_MOST_SCANS} scans. Found {scans}.")
     if picture.format == "TIFF":
         tags = getattr(picture, "tag_v2", {})
-        require_size(*(int(tags.get(tag, 1)) for tag in _TIFF_TILE))
+        width, height = (tags.get(tag, 1) for tag in _TIFF_TILE)
+        if width * height > MOST_PIXELS:
+            raise MultisigmaError(
+                f"A tile must have at most {MOST_PIXELS // 10**6} million pixels. Found {width} x {height}."
+            )
+
+
+def _count_scans(content: bytes) -> int:
+    """Count the scans of a JPEG. What follows its end, such as the video of a moving picture, is not looked at."""
+    scans, place = 0, 2
+    while marker := _JPEG_MARKER.search(content, place):
+        if marker[1] == _JPEG_END:
+            break
+        scans += marker[1] == _JPEG_SCAN
+        place = marker.end() + max(int.from_bytes(content[marker.end() : marker.end() + 2]), 2)
+    return scans
 
 
 def _read_file(path: Path) -> NDArray[np.uint8]:

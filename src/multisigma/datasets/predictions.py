@@ -43,7 +43,6 @@ ENDINGS: Final = {"semantic": ".png", "instance": ".txt", "disparity": ".png"}
 """The ending of a prediction's file in each folder."""
 
 _NAME = re.compile(r"(?P<name>.+?_\d{6}_\d{6}).*")
-# The stored format ends there.
 
 
 @dataclass(frozen=True, slots=True)

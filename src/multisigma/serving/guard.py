@@ -29,6 +29,8 @@ _MOST_BYTES: Final = 100_000
 class Guard:
     """Answer 404 to requests for anything but the page, and 413 to those that are too large.
 
+    An upload that grows beyond what it announced is cut off.
+
     Args:
         app: The application behind it.
         folder: The folder of the files that the page serves.
@@ -42,12 +44,16 @@ class Guard:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http" and self._serves(scope["path"]):
-            if scope["path"] == "/gradio_api/upload":
+            if _announced(scope) > self.most_bytes:
+                await _answer(send, 413, f"A request must have at most {self.most_bytes} bytes.")
+            elif scope["path"] == "/gradio_api/upload":
                 await self.app(scope, self._counted(receive), send)
             else:
                 await self._pass_on(scope, receive, send)
         elif scope["type"] == "http":
             await _answer(send, 404, "There is no such page.")
+        else:
+            await send({"type": "websocket.close"})
 
     def _serves(self, path: str) -> bool:
         file = _FILE.fullmatch(path)
@@ -58,6 +64,8 @@ class Guard:
         body, more = b"", True
         while more:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                return
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > _MOST_BYTES:
@@ -81,6 +89,12 @@ class Guard:
             return message if count <= self.most_bytes else {"type": "http.disconnect"}
 
         return counted
+
+
+def _announced(scope: _Message) -> int:
+    """Return the length of the body that the header has, 0 if it has none."""
+    length = dict(scope.get("headers", ())).get(b"content-length", b"0")
+    return int(length) if length.isdigit() else 0
 
 
 async def _answer(send: _Send, status: int, words: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections import deque
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,6 @@ _WAITING = 16
 """Visitors that may wait for the model."""
 KEPT = 4
 """Pictures whose results are kept in memory: some hundred megabytes each, of large ones."""
-_NONE = f"Send a picture, or send it again: the results of the last {KEPT} are kept."
 _PROGRESS = gr.Progress()
 
 CSS = """
@@ -78,22 +77,24 @@ page, and is deleted within about an hour.
 
 
 @dataclass
-class _Read:
-    """A visitor's picture and its results."""
+class _Results:
+    """The results of a picture."""
 
     scene: ScenePrediction
     views: list[View]
     cloud: PointCloud | None
-    # Removed with the rest, at the latest when the visitor has been away for an hour.
+    # Removed with the rest.
     folder: tempfile.TemporaryDirectory[str]
 
-    def __bool__(self) -> bool:
-        return hasattr(self, "scene")
 
-    def drop(self) -> None:
-        """Free its memory. What was dropped is false."""
-        self.folder.cleanup()
-        del self.scene, self.views, self.cloud
+@dataclass(eq=False)
+class _Read:
+    """A visitor's picture. Its results are None once those of later pictures took their place.
+
+    It goes with the visitor, at the latest after an hour.
+    """
+
+    results: _Results | None
 
 
 class _Page(gr.Blocks):  # type: ignore[misc]
@@ -120,7 +121,7 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
         model: The model, which reads one picture or video at a time.
         limits: What visitors may send.
     """
-    latest: deque[_Read] = deque()
+    latest: list[weakref.ref[_Read]] = []
     with _Page(title="multisigma", analytics_enabled=False, delete_cache=(_EVERY, _AGE)) as page:
         kept, film_kept = gr.State(None, time_to_live=_AGE), gr.State(None, time_to_live=_AGE)
         gr.Markdown(_HEAD)
@@ -193,15 +194,16 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
             if points is not None and len(points):
                 shape = folder / "viewer.ply"
                 write_viewer_ply(points, shape)
-            results = _Read(scene, views, points, held)
-            latest.append(results)
-            if len(latest) > KEPT:
-                latest.popleft().drop()
+            mine = _Read(_Results(scene, views, points, held))
+            latest[:] = [*(other for other in latest if other() is not None), weakref.ref(mine)]
+            for other in latest[:-KEPT]:
+                if (old := other()) is not None:
+                    old.results = None
             first = views[0]
             lines = list_objects(scene)
             doubt = "" if model.info.camera else " Distances are right only up to a factor."
             return (
-                results,
+                mine,
                 f"{pixels.shape[1]} x {pixels.shape[0]} pixels, {len(lines)} objects.{doubt}",
                 gr.update(choices=[view.title for view in views], value=first.title, visible=True),
                 (shown_image(scene), first.pixels),
@@ -215,45 +217,50 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
             )
 
         def show(held: _Read | None, title: str) -> tuple[Any, str]:
-            view = next((view for view in held.views if view.title == title), None) if held else None
-            if not held or view is None:
+            results = _results(held)
+            view = next((view for view in results.views if view.title == title), None) if results else None
+            if results is None or view is None:
                 return None, ""
-            return (shown_image(held.scene), view.pixels), view.legend
+            return (shown_image(results.scene), view.pixels), view.legend
 
         def point(held: _Read | None, x: float | None, y: float | None) -> tuple[Any, ...]:
-            if not held:
-                raise _refusal(_NONE)
+            results = _results(held)
+            if results is None:
+                raise _refusal("Send a picture first.")
             at = round(x or 0), round(y or 0)
-            text = _guarded(lambda: describe_pixel(held.scene, *at))
-            number = object_at(held.scene, *at)
-            choices = list_objects(held.scene)
+            text = _guarded(lambda: describe_pixel(results.scene, *at))
+            number = object_at(results.scene, *at)
+            choices = list_objects(results.scene)
             return (
                 *at,
                 text,
-                mark_object(held.scene, number),
+                mark_object(results.scene, number),
                 gr.update(choices=choices, value=choices[number - 1] if number else None),
             )
 
         def click(held: _Read | None, event: gr.SelectData) -> tuple[Any, ...]:
-            if not held:
-                raise _refusal(_NONE)
+            results = _results(held)
+            if results is None:
+                raise _refusal("Send a picture first.")
             # The page may show the picture smaller than it is.
-            width, shown = held.scene.image.shape[1], shown_image(held.scene).shape[1]
+            width, shown = results.scene.image.shape[1], shown_image(results.scene).shape[1]
             match event.index:
                 case [int(x), int(y)]:
                     return point(held, x * width // shown, y * width // shown)
             raise _refusal("Click a pixel of the picture.")
 
         def choose(held: _Read | None, line: str | None) -> tuple[Any, str]:
-            if not held or not line:
+            results = _results(held)
+            if results is None or not line:
                 return gr.skip(), gr.skip()
-            number = _guarded(lambda: object_of(held.scene, line))
-            return mark_object(held.scene, number), f"**Object {line}**"
+            number = _guarded(lambda: object_of(results.scene, line))
+            return mark_object(results.scene, number), f"**Object {line}**"
 
         def look_at(held: _Read | None, place: str | None) -> str:
-            if not held or place is None:
+            results = held.results if held else None
+            if results is None or place is None:
                 return ""
-            return _guarded(lambda: describe_place(held.scene, place))
+            return _guarded(lambda: describe_place(results.scene, place))
 
         def read_film(path: str | None, fov: float, progress: gr.Progress = _PROGRESS) -> tuple[Any, ...]:
             if path is None:
@@ -264,10 +271,12 @@ def make_page(model: SceneModel, limits: Limits) -> gr.Blocks:
             return held, f"{count} frames.", gr.update(visible=True), str(out), str(out)
 
         def fill(held: _Read | None) -> Any:
-            return gr.update(choices=list_objects(held.scene) if held else [], value=None)
+            results = _results(held)
+            return gr.update(choices=list_objects(results.scene) if results else [], value=None)
 
         def turn_cloud(held: _Read | None, angle: float) -> Any:
-            return None if not held or held.cloud is None else draw_cloud(held.cloud, angle)
+            results = _results(held)
+            return None if results is None or results.cloud is None else draw_cloud(results.cloud, angle)
 
         # One picture at a time: the model is one, and the visitors wait in a queue.
         model_only: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
@@ -340,6 +349,13 @@ def _guarded(work: Callable[[], Any]) -> Any:
         return work()
     except MultisigmaError as error:
         raise _refusal(str(error)) from error
+
+
+def _results(held: _Read | None) -> _Results | None:
+    """Return a picture's results, None if there is no picture; refuse if later pictures took their place."""
+    if held is not None and held.results is None:
+        raise _refusal(f"Send the picture again: the results of the last {KEPT} are kept.")
+    return held.results if held else None
 
 
 def _refusal(words: str) -> gr.Error:

@@ -68,6 +68,9 @@ def make_app(model: SceneModel, limits: Limits, folder: str) -> FastAPI:
 
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
+    # Beside the file, a request has the names of its parts.
+    app.add_middleware(Guard, folder=Path(folder), most_bytes=round(limits.megabytes * 1e6) + 100_000)
+
     async def add_headers(request: fastapi.Request, call_next: RequestResponseEndpoint) -> fastapi.Response:
         response = await call_next(request)
         for name, value in _HEADERS.items():
@@ -75,8 +78,6 @@ def make_app(model: SceneModel, limits: Limits, folder: str) -> FastAPI:
         return response
 
     app.middleware("http")(add_headers)
-    # Beside the file, a request has the names of its parts.
-    app.add_middleware(Guard, folder=Path(folder), most_bytes=round(limits.megabytes * 1e6) + 100_000)
     return gradio.mount_gradio_app(
         app,
         make_page(model, limits),

@@ -16,7 +16,6 @@ from multisigma.errors import MultisigmaError
 
 __all__ = ["Limits", "is_in", "open_video", "read_upload", "require_sent", "without_folder"]
 
-
 # Pillow has decoders for some forty more, which few people use and few test.
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 

@@ -38,8 +38,9 @@ docs: .venv-docs/ready
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
 # Writes the site of a release into the branch gh-pages, beside those of earlier releases: make docs-release VERSION=0.1
+# mike starts mkdocs by its name.
 docs-release: .venv-docs/ready
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mike deploy --update-aliases $(VERSION) latest
+	NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/.venv-docs/bin:$$PATH" .venv-docs/bin/mike deploy --update-aliases $(VERSION) latest
 	.venv-docs/bin/mike set-default latest
 
 compile: .venv/ready

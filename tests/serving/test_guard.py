@@ -1,4 +1,4 @@
-"""What reaches Gradio, with an application in its place that returns what it was sent."""
+"""The guard lets only the page's own requests through. Here a small application stands in for Gradio."""
 
 import asyncio
 from pathlib import Path

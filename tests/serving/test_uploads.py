@@ -1,4 +1,4 @@
-"""What visitors send: a request names no file of the host."""
+"""A request may name only files that were sent to the page."""
 
 from pathlib import Path
 from typing import Any

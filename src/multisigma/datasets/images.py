@@ -18,7 +18,7 @@ from multisigma.datasets.limits import MOST_INFLATED, MOST_PIXELS
 from multisigma.datasets.problems import DataError, Problem
 from multisigma.files import read_bytes, write_bytes
 
-__all__ = ["LARGEST_DISPARITY", "PngFormat", "decode_disparity", "encode_disparity", "read_png", "write_png"]
+__all__ = ["PngFormat", "decode_disparity", "encode_disparity", "read_png", "write_png"]
 
 # Frames are read by several processes, and OpenCV's thread pool does not survive the fork that starts them.
 cv2.setNumThreads(1)
@@ -123,10 +123,6 @@ def decode_disparity(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
         Disparity in pixels, shape (H, W); NaN where invalid.
     """
     return _DISPARITY_OF[stored]
-
-
-LARGEST_DISPARITY: Final = 255.99
-"""In pixels, the largest that a `*_disparity.png` holds."""
 
 
 def encode_disparity(disparity: NDArray[np.float32]) -> NDArray[np.uint16]:

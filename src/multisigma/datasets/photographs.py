@@ -37,7 +37,7 @@ _REFUSED: Final = ("CUR", "EPS", "ICNS", "ICO", "WMF")
 # A progressive JPEG has about ten. Each takes the time of the whole picture, and an empty one few bytes.
 _JPEG_SCAN: Final = b"\xda"
 _JPEG_END: Final = b"\xd9"
-# A segment's beginning: no zero after the byte 255 of a scan's own data, no restart of a scan.
+# The beginning of a segment. Within a scan, a zero or a restart follows the byte 255: neither begins one.
 _JPEG_MARKER: Final = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])", re.DOTALL)
 _MOST_SCANS: Final = 100
 # Width and height of a tile, which is decoded whole, however small the picture is.

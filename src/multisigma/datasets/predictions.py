@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from multisigma.datasets.cityscapes import read_disparity, read_labels
 from multisigma.datasets.folders import is_folder
-from multisigma.datasets.images import LARGEST_DISPARITY, encode_disparity, read_png, write_png
+from multisigma.datasets.images import encode_disparity, read_png, write_png
 from multisigma.datasets.label_space import CITYSCAPES, LabelSpace
 from multisigma.datasets.problems import DataError, Problem
 from multisigma.datasets.scene import PredictedClasses, PredictedDisparity, PredictedInstances, SceneInstance
@@ -43,6 +43,8 @@ ENDINGS: Final = {"semantic": ".png", "instance": ".txt", "disparity": ".png"}
 """The ending of a prediction's file in each folder."""
 
 _NAME = re.compile(r"(?P<name>.+?_\d{6}_\d{6}).*")
+# The stored format ends there.
+_LARGEST_DISPARITY: Final = 255.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def write_predictions(
     if ids is not None:
         write_png(_folder(folder, "semantic") / f"{name}_labelIds.png", ids)
     if disparity is not None:
-        stored = encode_disparity(np.clip(disparity, 0, LARGEST_DISPARITY).astype(np.float32))
+        stored = encode_disparity(np.clip(disparity, 0, _LARGEST_DISPARITY).astype(np.float32))
         write_png(_folder(folder, "disparity") / f"{name}_disparity.png", stored)
     if regions is not None:
         masks = _folder(folder, "instance/masks")

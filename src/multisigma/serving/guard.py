@@ -1,4 +1,4 @@
-"""What reaches Gradio: requests for what the page is made of, and of a limited size."""
+"""Only the page's own requests reach Gradio, and their size is limited."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any, Final, TypeAlias
 
 from multisigma.serving.uploads import is_in
 
-__all__ = ["Guard"]
+__all__ = ["MOST_BYTES", "Guard"]
 
 _Message: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[_Message]]
 _Send: TypeAlias = Callable[[_Message], Awaitable[None]]
 _App: TypeAlias = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 
-# Gradio has more: it downloads from addresses in a path, converts recordings, and runs functions past the queue.
+# What the page needs. Gradio's other routes download from addresses, convert recordings, or pass by the queue.
 _ROUTES: Final = re.compile(
     r"/|/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)|/(assets|static|svelte)/.*"
     r"|/gradio_api/(startup-events|upload|upload_progress|heartbeat/.*|cancel|reset|run/predict|queue/(join|data))"
 )
 _FILE: Final = re.compile(r"/gradio_api/file[=/](.*)", re.DOTALL)
-_MOST_BYTES: Final = 100_000
-"""Of a request that sends no file: places, choices, and names of files."""
+MOST_BYTES: Final = 100_000
+"""Largest request that sends no file: it has places, choices, and names of files."""
 
 
 class Guard:
@@ -68,8 +68,8 @@ class Guard:
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > _MOST_BYTES:
-                await _answer(send, 413, f"A request must have at most {_MOST_BYTES} bytes.")
+            if len(body) > MOST_BYTES:
+                await _answer(send, 413, f"A request must have at most {MOST_BYTES} bytes.")
                 return
         waiting = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -89,9 +89,9 @@ class _Results:
 
 @dataclass(eq=False)
 class _Read:
-    """A visitor's picture. Its results are None once those of later pictures took their place.
+    """A visitor's picture. `results` is None after `KEPT` later pictures were read.
 
-    It goes with the visitor, at the latest after an hour.
+    It is freed when the visitor leaves, at the latest after an hour.
     """
 
     results: _Results | None
@@ -352,7 +352,7 @@ def _guarded(work: Callable[[], Any]) -> Any:
 
 
 def _results(held: _Read | None) -> _Results | None:
-    """Return a picture's results, None if there is no picture; refuse if later pictures took their place."""
+    """Return a picture's results, or None if there is no picture. If they were dropped, tell the visitor."""
     if held is not None and held.results is None:
         raise _refusal(f"Send the picture again: the results of the last {KEPT} are kept.")
     return held.results if held else None

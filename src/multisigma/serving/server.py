@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from multisigma.errors import MultisigmaError
 from multisigma.models import SceneModel
-from multisigma.serving.guard import Guard
+from multisigma.serving.guard import MOST_BYTES, Guard
 from multisigma.serving.uploads import Limits
 
 if TYPE_CHECKING:
@@ -68,8 +68,9 @@ def make_app(model: SceneModel, limits: Limits, folder: str) -> FastAPI:
 
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
+    file_bytes = round(limits.megabytes * 1e6)
     # Beside the file, a request has the names of its parts.
-    app.add_middleware(Guard, folder=Path(folder), most_bytes=round(limits.megabytes * 1e6) + 100_000)
+    app.add_middleware(Guard, folder=Path(folder), most_bytes=file_bytes + MOST_BYTES)
 
     async def add_headers(request: fastapi.Request, call_next: RequestResponseEndpoint) -> fastapi.Response:
         response = await call_next(request)
@@ -83,7 +84,7 @@ def make_app(model: SceneModel, limits: Limits, folder: str) -> FastAPI:
         make_page(model, limits),
         path="/",
         allowed_paths=[],
-        max_file_size=round(limits.megabytes * 1e6),
+        max_file_size=file_bytes,
         footer_links=[],
         run_history=False,
         show_error=True,

@@ -16,7 +16,7 @@ from multisigma.errors import MultisigmaError
 
 __all__ = ["Limits", "is_in", "open_video", "read_upload", "require_sent", "without_folder"]
 
-# Pillow has decoders for some forty more, which few people use and few test.
+# Pillow can decode some forty more formats, which few people use.
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 

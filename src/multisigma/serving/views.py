@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from multisigma.datasets import Frame, encode_disparity, fields, write_png
-from multisigma.datasets.images import LARGEST_DISPARITY
+from multisigma.datasets import Frame, fields, write_png
 from multisigma.errors import MultisigmaError
 from multisigma.files import write_bytes
 from multisigma.models import ScenePrediction
@@ -242,7 +241,7 @@ def write_downloads(scene: ScenePrediction, folder: Path, cloud: PointCloud | No
         write_png(files[-1], scene["instance"].ids().astype(np.uint16))
     if depth is not None:
         files.append(folder / "disparity.png")
-        write_png(files[-1], encode_disparity(np.clip(depth.disparity, 0, LARGEST_DISPARITY)))
+        shutil.copy(everything / "disparity" / "scene_disparity.png", files[-1])
     if cloud is not None:
         files.append(folder / "points.ply")
         cloud.write_ply(files[-1])

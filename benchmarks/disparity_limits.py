@@ -1,7 +1,7 @@
 """How much of a model's disparity error comes from errors of the labels.
 
     multisigma generate UNSEEN --train 0 --val 40 --size 256x512 --seed 9901
-    multisigma generate SEEN --train 40 --val 0 --size 256x512 --seed 300      # of the packaged model's own training
+    multisigma generate SEEN --train 40 --val 0 --size 256x512 --seed 400      # of the packaged model's own training
     python benchmarks/disparity_limits.py UNSEEN:val SEEN:train [--model RUN] > benchmarks/results/disparity_limits.json
 
 Each argument is a generated root and a split of it. The labels of generated streets come from stereo matching, as those

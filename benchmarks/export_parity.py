@@ -112,7 +112,7 @@ def main() -> None:
         for images in options.folders:
             paths = list(find_inputs([images]).values())
             paths = paths[:: max(1, len(paths) // options.frames)][: options.frames]
-            result[images.name] = {
+            result[images.as_posix()] = {
                 "exported": summary(lambda path: other.predict(path, camera), original, paths),
                 "PyTorch without oneDNN": summary(without_onednn, original, paths),
             }

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import torch
+
 from multisigma import (
     FAMO,
     GLS,
@@ -22,6 +24,9 @@ from multisigma import (
     UncertaintyWeighting,
     Weighting,
 )
+
+TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
+"""Major and minor version."""
 
 TASKS = ("a", "b", "c")
 LIKELIHOODS = {"a": Softmax(), "b": Laplace(), "c": Gaussian()}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import cv2
 import numpy as np
@@ -219,13 +219,16 @@ class VideoWriter:
 
 
 class _silent:
-    """OpenCV logs nothing inside."""
+    """OpenCV logs nothing inside, from OpenCV 4.13 on; before, it has no such switch."""
 
     def __enter__(self) -> None:
-        self.level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        self.logging: Any = getattr(cv2.utils, "logging", None)
+        if self.logging:
+            self.level = self.logging.setLogLevel(self.logging.LOG_LEVEL_SILENT)
 
     def __exit__(self, *_: object) -> None:
-        cv2.utils.logging.setLogLevel(self.level)
+        if self.logging:
+            self.logging.setLogLevel(self.level)
 
 
 def _require_video(path: Path) -> None:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from timm.layers.conv2d_same import Conv2dSame, conv2d_same
@@ -110,7 +110,11 @@ def export_model(model: SceneModel, path: Path, size: tuple[int, int] | None = N
     write_bytes(path, content.getvalue())
 
 
-@torch.library.custom_op("multisigma::conv2d_same", mutates_args=())
+# Before torch 2.7 it reads no schema from `list[int]`.
+_SCHEMA: Final = "(Tensor x, Tensor weight, Tensor? bias, int[] stride, int groups) -> Tensor"
+
+
+@torch.library.custom_op("multisigma::conv2d_same", mutates_args=(), schema=_SCHEMA)
 def _conv2d_same(x: Tensor, weight: Tensor, bias: Tensor | None, stride: list[int], groups: int) -> Tensor:
     """Convolve with the padding of TensorFlow, as one operation: ONNX has it too, for any size."""
     return conv2d_same(x, weight, bias, (stride[0], stride[1]), groups=groups)

@@ -198,7 +198,7 @@ class Weighting(nn.Module, ABC):
         """Return each task's sum and count."""
         if not isinstance(losses, Mapping):
             raise MultisigmaError(f"Losses must be a dictionary by task name. Found {type(losses).__name__}.")
-        if unknown := sorted(losses.keys() - set(self.tasks), key=str):
+        if unknown := sorted((name for name in losses if name not in self.tasks), key=str):
             raise MultisigmaError(f"Losses for unknown tasks {unknown}. This weighting has {list(self.tasks)}.")
         totals: list[Tensor] = []
         counts: list[Tensor | float] = []

@@ -17,10 +17,9 @@ from multisigma import (
     UncertaintyWeighting,
     Weighting,
 )
-from tests.weighting.methods import METHODS, TASKS, TORCH
+from tests.weighting.methods import COMPILES, METHODS, TASKS
 
 COMPILED = [name for name in METHODS if name != "gradnorm"]  # as docs/weighting-methods.md says
-COMPILES = pytest.mark.skipif(TORCH < (2, 15), reason="torch 2.11 and before fail inside")
 FAST_INDUCTOR = [("uncertainty", True), ("famo", False)]
 
 

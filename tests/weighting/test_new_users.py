@@ -33,7 +33,7 @@ from multisigma import (
 )
 from multisigma.weighting.base import CHECK_EVERY
 from multisigma.weighting.lag import LAG_CALLS, LagWatch
-from tests.weighting.methods import TORCH
+from tests.weighting.methods import COMPILES, NESTED_FUNC
 
 
 class Model(nn.Module):
@@ -195,7 +195,7 @@ def test_gradient_accumulation_with_sums_and_the_whole_count() -> None:
     assert gradient([(part.sum(), len(part)) for part in parts]) != pytest.approx(whole)
 
 
-@pytest.mark.skipif(TORCH < (2, 11), reason="torch.func reads no values inside nested transforms")
+@NESTED_FUNC
 def test_a_smooth_maximum_has_its_second_derivative() -> None:
     def objective(losses: Tensor) -> Tensor:
         terms = losses / 2  # preferences of 1/2 each
@@ -214,7 +214,7 @@ def test_a_loss_that_is_not_finite_is_refused(value: float) -> None:
                 weighting({"a": torch.tensor(value), "b": other})
 
 
-@pytest.mark.skipif(TORCH < (2, 15), reason="torch 2.11 and before fail inside")
+@COMPILES
 @pytest.mark.parametrize("weighting", [FAMO(["a"]), UncertaintyWeighting({"a": Laplace()}, closed_form=True)], ids=str)
 def test_where_losses_are_not_looked_at_one_that_is_not_finite_passes_by(weighting: multisigma.Weighting) -> None:
     call = torch.compile(weighting, backend="aot_eager")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from multisigma import FixedWeighting, Gaussian, Laplace, MultisigmaError, Softmax, UncertaintyWeighting
 from multisigma.weighting.losses import TaskLosses
-from tests.weighting.methods import TORCH
+from tests.weighting.methods import NESTED_FUNC
 
 
 def make() -> UncertaintyWeighting:
@@ -46,7 +46,7 @@ def test_derivatives_by_finite_differences() -> None:
     assert torch.autograd.gradgradcheck(objective, [*losses, *noise])
 
 
-@pytest.mark.skipif(TORCH < (2, 11), reason="torch.func reads no values inside nested transforms")
+@NESTED_FUNC
 def test_transforms_of_torch_func() -> None:
     weighting = make()
     parameters = {name: parameter.detach() for name, parameter in weighting.named_parameters()}

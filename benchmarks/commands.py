@@ -6,15 +6,13 @@ changes them little. Memory is the largest resident set of one process.
 
 import json
 import os
-import platform
-import re
 import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import torch
+from multisigma.training.environment import describe_environment
 
 TRAIN = "multisigma train --preset {preset} --data streets --out {preset} --iterations {iterations}"
 COMMANDS = [
@@ -53,11 +51,8 @@ def main() -> None:
         row = {"command": command, "processor seconds": round(seconds, 1), "peak MiB": round(int(done.stdout) / 1024)}
         rows.append(row)
         print(f"{time.perf_counter() - begin:.0f} s: {row}", file=sys.stderr)
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     result = {
-        "processor": model[1] if model else platform.processor(),
-        "threads": os.environ.get("OMP_NUM_THREADS", "default"),
-        "torch": torch.__version__,
+        "environment": describe_environment() | {"threads": os.environ.get("OMP_NUM_THREADS", "default")},
         "rows": rows,
     }
     print(json.dumps(result, indent=1))

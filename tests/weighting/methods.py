@@ -28,7 +28,6 @@ from multisigma import (
 
 TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
 """Major and minor version."""
-COMPILES = pytest.mark.skipif(TORCH < (2, 15), reason="torch 2.11 and before fail inside")
 NESTED_FUNC = pytest.mark.skipif(TORCH < (2, 11), reason="torch.func reads no values inside nested transforms")
 
 TASKS = ("a", "b", "c")

@@ -17,7 +17,7 @@ from multisigma import (
     UncertaintyWeighting,
     Weighting,
 )
-from tests.weighting.methods import COMPILES, METHODS, TASKS
+from tests.weighting.methods import METHODS, TASKS
 
 COMPILED = [name for name in METHODS if name != "gradnorm"]  # as docs/weighting-methods.md says
 FAST_INDUCTOR = [("uncertainty", True), ("famo", False)]
@@ -42,7 +42,6 @@ def _forget_compiled_code() -> None:
         for backend in ("aot_eager", "inductor")
     ],
 )
-@COMPILES
 def test_no_graph_break(name: str, pairs: bool, backend: str) -> None:
     eager, compiled = METHODS[name](), METHODS[name]()
     call = torch.compile(compiled, fullgraph=True, backend=backend)
@@ -60,7 +59,6 @@ def test_no_graph_break(name: str, pairs: bool, backend: str) -> None:
     assert compiled.weights == pytest.approx(eager.weights, rel=1e-5)
 
 
-@COMPILES
 def test_a_compiled_backward_pass() -> None:
     """Compiled autograd: forward and backward in one graph."""
     gradients = []
@@ -78,7 +76,6 @@ def test_a_compiled_backward_pass() -> None:
 
 
 @pytest.mark.parametrize("name", COMPILED)
-@COMPILES
 def test_masked_tasks_are_absent_ones(name: str) -> None:
     """Where counts are not read a step without any label is none either: what follows is the same."""
     eager, compiled = METHODS[name](), METHODS[name]()
@@ -98,7 +95,6 @@ def test_masked_tasks_are_absent_ones(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMPILED)
-@COMPILES
 def test_no_graph_break_where_all_tasks_are_absent(name: str) -> None:
     weighting = METHODS[name]()
     call = torch.compile(weighting, fullgraph=True, backend="aot_eager")
@@ -110,7 +106,6 @@ def test_no_graph_break_where_all_tasks_are_absent(name: str) -> None:
     assert all(p.grad is None or not p.grad.any() for p in weighting.parameters())
 
 
-@COMPILES
 def test_no_graph_break_where_the_noise_is_inside() -> None:
     likelihoods = {"class": ExactSoftmax(), "depth": StudentT(), "pose": Laplace()}
     eager, compiled = UncertaintyWeighting(likelihoods), UncertaintyWeighting(likelihoods)
@@ -124,7 +119,6 @@ def test_no_graph_break_where_the_noise_is_inside() -> None:
     )
 
 
-@COMPILES
 def test_a_compiled_training_step_with_absent_tasks() -> None:
     """A whole step in one graph, the default compiler included."""
     network, weighting = nn.Linear(3, 2), UncertaintyWeighting({"a": Gaussian(), "b": Laplace()})

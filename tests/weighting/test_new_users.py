@@ -33,7 +33,7 @@ from multisigma import (
 )
 from multisigma.weighting.base import CHECK_EVERY
 from multisigma.weighting.lag import LAG_CALLS, LagWatch
-from tests.weighting.methods import COMPILES, NESTED_FUNC
+from tests.weighting.methods import NESTED_FUNC
 
 
 class Model(nn.Module):
@@ -214,7 +214,6 @@ def test_a_loss_that_is_not_finite_is_refused(value: float) -> None:
                 weighting({"a": torch.tensor(value), "b": other})
 
 
-@COMPILES
 @pytest.mark.parametrize("weighting", [FAMO(["a"]), UncertaintyWeighting({"a": Laplace()}, closed_form=True)], ids=str)
 def test_where_losses_are_not_looked_at_one_that_is_not_finite_passes_by(weighting: multisigma.Weighting) -> None:
     call = torch.compile(weighting, backend="aot_eager")

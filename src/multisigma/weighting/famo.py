@@ -10,7 +10,7 @@ from multisigma.errors import MultisigmaError
 from multisigma.weighting.adaptive import AdaptiveWeighting
 from multisigma.weighting.checks import check_positive, values_by_task
 from multisigma.weighting.constants import constant
-from multisigma.weighting.losses import Loss, TaskLosses, reduce_losses
+from multisigma.weighting.losses import Loss, TaskLosses, masked_softmax, reduce_losses
 
 EPSILON = 1e-8
 
@@ -133,7 +133,7 @@ class FAMO(AdaptiveWeighting):
         known = (self.waiting > 0) & batch.labelled & batch.mean.isfinite()
         fall = self._height(self.before).log() - self._height(batch.mean.detach().to(self.before)).log()
         fall = fall.where(known, 0.0)
-        z = batch._replace(labelled=known).softmax(self.logits)
+        z = masked_softmax(self.logits, known)
         # The gradient of `(z * fall).sum()` with respect to the logits, with weight decay as in torch.optim.Adam.
         gradient = z * (fall - (z * fall).sum()) + self.weight_decay * self.logits
         steps = self.adam_steps + known

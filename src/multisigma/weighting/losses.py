@@ -44,12 +44,17 @@ class TaskLosses(NamedTuple):
 
     def softmax(self, logits: Tensor) -> Tensor:
         """Return the softmax over the labelled tasks, 0 for the others. `logits` has the shape (T,)."""
-        # If no task has a label, the softmax is NaN everywhere. The second mask removes it.
-        return logits.where(self.labelled, -torch.inf).softmax(0).where(self.labelled, 0.0)
+        return masked_softmax(logits, self.labelled)
 
     def number(self) -> Tensor:
         """Return the number of labelled tasks, at least 1; a scalar."""
         return self.labelled.sum().clamp_min(1)
+
+
+def masked_softmax(logits: Tensor, mask: Tensor) -> Tensor:
+    """Return the softmax over the elements where the mask is true, 0 for the others; shapes (T,)."""
+    # If the mask is false everywhere, the softmax is NaN. The second `where` removes it.
+    return logits.where(mask, -torch.inf).softmax(0).where(mask, 0.0)
 
 
 def several_processes() -> bool:

@@ -337,8 +337,8 @@ def match_instances(gt: GroundTruth, ids: Ints, confidence: Floats, min_pixels: 
     instances below `min_pixels`, and predictions that lie mostly on them, do not count.
     """
     count = len(confidence)
-    table = np.bincount(gt.index * (count + 1) + ids, minlength=len(gt.instance_ids) * (count + 1))
-    table = table.reshape(len(gt.instance_ids), count + 1)
+    counts = np.bincount(gt.index * (count + 1) + ids, minlength=len(gt.instance_ids) * (count + 1))
+    table = counts.reshape(len(gt.instance_ids), count + 1)
     sizes, areas = table.sum(axis=1), table.sum(axis=0)[1:]
     intersection = table[:, 1:]
     iou = intersection / (sizes[:, None] + areas - intersection)

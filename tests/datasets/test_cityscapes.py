@@ -393,7 +393,7 @@ class TestMalformedFiles:
     def test_deep_camera(self, tmp_path: Path) -> None:
         path = tmp_path / "x_camera.json"
         path.write_text("[" * 100_000)
-        fails(lambda: read_camera(path), path, "must be JSON; found maximum recursion depth exceeded")
+        fails(lambda: read_camera(path), path, "must be JSON; found")  # each Python says it in its own words
 
     def test_a_long_value_is_cut(self, tmp_path: Path) -> None:
         path = tmp_path / "x_camera.json"

@@ -38,7 +38,12 @@ def test_ids_are_translated_and_all_else_is_kept() -> None:
     assert found["semantic"].ids.tolist() == [[1, 2, 0]]  # the other data have no sky
     assert found["semantic"].probability is probability
     assert found["semantic"].learned_probability is half
-    assert found["instance"] == PredictedInstances([SceneInstance(1, 0.9, 0, 0, mask)], vectors, 1.5, 2.5, "gaussian")
+    instances = found["instance"]
+    (region,) = instances.regions
+    assert (region.class_id, region.confidence, region.top, region.left) == (1, 0.9, 0, 0)
+    assert region.mask is mask
+    assert instances.values is vectors
+    assert (instances.noise_scale, instances.sigma, instances.noise) == (1.5, 2.5, "gaussian")
     assert found["depth"] is scene["depth"]
     assert in_classes_of(scene, CITYSCAPES, CITYSCAPES) is scene
 

@@ -21,7 +21,7 @@ COMMANDS = [
     "multisigma check streets",
     "multisigma prepare streets packed --packed",
     f"{TRAIN.format(preset='demo', iterations=20)} --workers 0 --threads 1",
-    f"{TRAIN.format(preset='laptop', iterations=4)} --workers 0 --threads 1 --precision 32-true",
+    f"{TRAIN.format(preset='laptop', iterations=4)} --workers 0 --threads 1",
     "multisigma evaluate demo --data streets",
     "multisigma report demo",
     "multisigma pack demo --out shared",

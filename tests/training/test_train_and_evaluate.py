@@ -694,6 +694,11 @@ def test_fixed_weights_and_a_subset_of_tasks(root: Path, tmp_path: Path) -> None
     assert {"iiou_class", "depth_rmse_m", "semantic_ece"} <= metrics.keys()
 
 
+def test_training_is_without_warnings(root: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    assert train(root, tmp_path / "run", "--iterations", "2", "--frozen-stride", "4") == 0
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def test_the_uniform_form_trains_and_evaluates(root: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert train(root, run, "--weighting", "uniform", "--weighting.initial", "1", "--iterations", "3") == 0

@@ -151,6 +151,8 @@ def _train(
         # From Lightning's own code.
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated.*")
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        # Frozen layers are in evaluation mode on purpose.
+        warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")
         warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
         with _readable_stops(trainer, run, checkpoint):

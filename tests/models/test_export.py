@@ -239,8 +239,11 @@ def test_the_model_that_ships_predicts_the_same_when_exported(tmp_path: Path) ->
     assert_same_scene(exported.predict(image, CAMERA, height=97), model.predict(image, CAMERA, height=97))
 
 
-def test_a_program_of_torch_export_gives_the_model_s_numbers(model: SceneModel, tmp_path: Path) -> None:
+def test_a_program_of_torch_export_gives_the_model_s_numbers(
+    model: SceneModel, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
     export_model(model, tmp_path / "model.pt2", size=(32, 64))
+    assert not recwarn.list
     program = torch.export.load(tmp_path / "model.pt2").module()
     for batch in (1, 3):
         rgb = torch.full((batch, 3, 32, 64), 120, dtype=torch.uint8)

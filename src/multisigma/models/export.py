@@ -82,7 +82,9 @@ def export_model(model: SceneModel, path: Path, size: tuple[int, int] | None = N
     content = io.BytesIO()
     if path.suffix == ".pt2":
         try:
-            torch.export.save(export_program(model, size, batch), content)
+            program = export_program(model, size, batch)
+            with _quiet():
+                torch.export.save(program, content)
         except Exception as error:
             # Encoders that pad by the size compute it with functions that torch cannot store.
             raise MultisigmaError(

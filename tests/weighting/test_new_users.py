@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import multisigma
 from multisigma import (
@@ -32,7 +33,9 @@ from multisigma import (
     Weighting,
 )
 from multisigma.weighting.base import CHECK_EVERY
+from multisigma.weighting.constants import constant
 from multisigma.weighting.lag import LAG_CALLS, LagWatch
+from multisigma.weighting.losses import masked_softmax
 from tests.weighting.methods import NESTED_FUNC
 
 
@@ -261,6 +264,21 @@ def test_settings_are_kept_where_a_model_is_made_on_the_meta_device(make: Callab
         weighting = make()
     weighting.to_empty(device="cpu").load_state_dict(make().state_dict())
     assert weighting({"a": torch.tensor(1.0)}).item() == make()({"a": torch.tensor(1.0)}).item()
+
+
+def test_a_masked_softmax_is_that_of_the_others() -> None:
+    found = masked_softmax(torch.tensor([1.0, 9.0, 2.0]), torch.tensor([True, False, True]))
+    assert found[[0, 2]].tolist() == pytest.approx(torch.tensor([1.0, 2.0]).softmax(0).tolist())
+    assert found[1] == 0
+    assert masked_softmax(torch.ones(2), torch.zeros(2, dtype=torch.bool)).tolist() == [0, 0]
+
+
+def test_settings_that_are_first_used_under_fake_tensors_hold_numbers_later() -> None:
+    """Tracers and estimators of memory run a model under fake tensors."""
+    settings = (0.123, 4.0)
+    make_fx(lambda x: constant(settings, torch.device("cpu")) * x, tracing_mode="fake")(torch.ones(2))
+    assert constant(settings, torch.device("cpu")).tolist() == pytest.approx(settings)
+    assert constant(settings, torch.device("cpu")) is constant(settings, torch.device("cpu"))
 
 
 def test_settings_that_are_first_used_in_inference_mode_can_be_trained_with() -> None:

@@ -48,13 +48,9 @@ TESTS: dict[str, Sequence[str]] = {
     "weighting/gradient_aggregation": ("test_gradient_aggregation",),
     "weighting/shared_gradients": ("test_gradient_aggregation", "test_methods"),
     **dict.fromkeys(("weighting/base", "weighting/losses", "weighting/checks"), (*_WEIGHTING, "test_methods")),
-    "weighting/task_state": ("test_task_state", *_WEIGHTING, "test_methods", "test_compile_and_precision"),
-    "weighting/constants": (
-        "test_new_users",
-        "test_task_state",
-        *_WEIGHTING,
-        "test_methods",
-        "test_compile_and_precision",
+    **dict.fromkeys(
+        ("weighting/task_state", "weighting/constants"),
+        ("test_task_state", *_WEIGHTING, "test_methods", "test_compile_and_precision"),
     ),
     "metrics/segmentation": ("test_segmentation_metric",),
     "metrics/instance": ("test_compiled", "test_instance_metric"),
